@@ -1,0 +1,190 @@
+"""The plan: every decision of a training, computed from the data, shown as JSON, editable, kept in the bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from potency.errors import PlanError, nearest
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+
+LARGEST_TILE = 256  # larger images are cut into windows of this size, whose answers are stitched
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan is computed from: read from the table and from a few of its images, never from the truth's values."""
+
+    rows: int
+    channels: tuple[str, ...]
+    side: int  # 99th percentile of the longer side, px
+    pixel_size: float | None  # um, when every image looked at agrees within 5 %
+    scaling: Mapping[str, tuple[float, float]]
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest, look: int = 256) -> Facts:
+        """Look at up to `look` images spread over the table (all channels of each)."""
+        table = manifest.table
+        rows = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(look, len(table))).astype(int))]
+        images = [manifest.open(row) for _, row in rows.iterrows()]
+        channels = images[0].channels
+        sides = [max(image.shape[-2:]) for image in images]
+        sizes = [image.pixel_size.get("X") if image.pixel_size else None for image in images]
+        known = [size for size in sizes if size is not None]
+        agreed = len(known) == len(sizes) and max(known) <= 1.05 * min(known)
+        crops = [image.crop(_centre(image.shape[-2:], LARGEST_TILE)) for image in images]
+        values = [np.concatenate([crop[c].ravel()[::7] for crop in crops]) for c in range(len(channels))]
+        kind = manifest.kinds.get("truth")
+        return cls(
+            rows=len(table),
+            channels=channels,
+            side=int(np.percentile(sides, 99)),
+            pixel_size=float(np.median(known)) if agreed else None,
+            scaling={name: span(v) for name, v in zip(channels, values, strict=True)},
+            classes=tuple(sorted(map(str, table["truth"].dropna().unique()))) if kind == "category" else (),
+        )
+
+
+def _centre(shape: tuple[int, ...], size: int) -> dict[str, slice]:
+    starts = [max(0, (length - size) // 2) for length in shape]
+    return {a: slice(s, s + size) for a, s in zip("YX", starts, strict=True)}
+
+
+def span(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """The intensities mapped to 0 and 1: the 0.5th and 99.5th percentile, kept apart for a constant image."""
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    low, high = (float(v) for v in np.percentile(finite, [0.5, 99.5])) if finite.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All decisions of one training; a config is a call, so every field is also an argument of `Plan.of`."""
+
+    task: str = "classify"
+    channels: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # their order is the order of every probability column
+    pixel_size: float | None = None  # um; None: unknown, images are used as they come
+    tile: int = 64  # px a side of what the network sees
+    halo: int | None = None  # px of context a side; None: a global network on a fixed grid
+    scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
+    learner: str = "gradient"  # or "estimator": features and a classical model
+    network: str = "tiny"  # or the estimator's name
+    weights: str | None = None  # None: from scratch; "imagenet"; or a local safetensors file
+    steps: int = 1500
+    batch: int = 64
+    accumulate: int = 1  # batches added up before one step of the optimiser
+    rate: float = 3e-3  # peak learning rate (AdamW), after warm-up, before cosine decay
+    warmup: float = 0.1  # share of the steps
+    decay: float = 0.05  # weight decay; never on biases and norms
+    average: float = 0.995  # decay of the moving average of the weights (0: none)
+    smoothing: float = 0.1  # label smoothing
+    balance: float = 0.5  # 0: samples as they come; 1: every class equally often
+    dropout: float = 0.2
+    freeze: float = 0.0  # share of the steps in which only the head learns
+    patience: int = 0  # validations without gain before an early stop (0: never)
+    validations: int = 10  # how often the validation rows are predicted and evaluated
+    precision: str = "float32"  # or "bfloat16" (autocast)
+    augment: Mapping[str, float] = field(default_factory=dict)  # name -> strength, see learning/augment
+    seed: int = 0
+    settings: Mapping[str, float] = field(default_factory=dict)  # thresholds and the like, tuned on validation rows
+
+    @classmethod
+    def of(cls, facts: Facts, **changes: object) -> Plan:
+        """Compute a plan from facts of the data; `changes` override any field by name.
+
+        >>> facts = Facts(1000, ("phase",), 61, None, {"phase": (0.0, 255.0)}, ("a", "b"))
+        >>> Plan.of(facts, seed=3).tile
+        64
+        """
+        tile = min(LARGEST_TILE, max(16, -(-facts.side // 8) * 8))
+        batch = int(np.clip(facts.rows // 8, 8, 64))
+        plan = cls(
+            channels=facts.channels,
+            classes=facts.classes,
+            pixel_size=facts.pixel_size,
+            tile=tile,
+            scaling=dict(facts.scaling),
+            batch=batch,
+            steps=int(np.clip(40 * facts.rows / batch, 200, 4000)),
+        )
+        return plan.but(**changes)
+
+    def but(self, **changes: object) -> Plan:
+        """The same plan with some fields changed; an unknown name is refused and the nearest named."""
+        known = {f.name: f for f in fields(self)}
+        faults = [f"{name!r} ({nearest(name, known)})" for name in changes if name not in known]
+        if faults:
+            raise PlanError("the plan has no " + ", ".join(faults), "plan", "use the names that `potency plan` prints")
+        plan = replace(self, **{name: _typed(name, value, getattr(self, name)) for name, value in changes.items()})
+        plan._refuse_impossible()
+        return plan
+
+    def _refuse_impossible(self) -> None:
+        limits = {
+            "tile": self.tile >= 8, "steps": self.steps >= 0, "batch": self.batch >= 1,
+            "accumulate": self.accumulate >= 1, "rate": self.rate > 0, "warmup": 0 <= self.warmup < 1,
+            "average": 0 <= self.average < 1, "smoothing": 0 <= self.smoothing < 1, "balance": 0 <= self.balance <= 1,
+            "dropout": 0 <= self.dropout < 1, "freeze": 0 <= self.freeze <= 1, "validations": self.validations >= 1,
+            "precision": self.precision in ("float32", "bfloat16"), "decay": self.decay >= 0,
+            "pixel_size": self.pixel_size is None or self.pixel_size > 0,
+            "scaling": all(len(r) == 2 and r[0] < r[1] for r in self.scaling.values()),
+        }  # fmt: skip
+        faults = [f"{name} = {getattr(self, name)!r}" for name, fine in limits.items() if not fine]
+        if faults:
+            raise PlanError("the plan has impossible values: " + "; ".join(faults), "plan", "see `potency plan --help`")
+
+    def ranges(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The scaling as an array (C, 2) in the order of the channels."""
+        missing = [c for c in self.channels if c not in self.scaling]
+        if missing:
+            raise PlanError(f"no scaling for channel {missing[0]!r}", "plan.scaling", "give it a [low, high] pair")
+        return np.array([self.scaling[c] for c in self.channels], np.float32)
+
+    def json(self) -> dict[str, Any]:
+        """The plan as plain JSON values, in the order of its fields."""
+        return dict(json.loads(json.dumps(asdict(self))))
+
+    @classmethod
+    def read(cls, source: Path | Mapping[str, Any]) -> Plan:
+        """Read a plan written by `potency plan`; unknown keys and wrong types are refused."""
+        where = str(source) if isinstance(source, Path) else "plan"
+        values: Any = source
+        if isinstance(source, Path):
+            try:
+                values = json.loads(source.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise PlanError(f"the plan cannot be read: {error}", where, "write one with `potency plan`") from error
+        if not isinstance(values, Mapping):
+            raise PlanError("a plan is a JSON object of names and values", where, "write one with `potency plan`")
+        return cls().but(**values)
+
+
+def _typed(name: str, value: object, old: object) -> object:
+    """Bring a JSON or command-line value to the field's type, or say which type it must have."""
+    try:
+        if isinstance(old, tuple):
+            if isinstance(value, str):
+                raise TypeError("a list is needed")
+            return tuple(str(v) for v in value)  # type: ignore[attr-defined]
+        if name == "scaling":
+            return {str(k): (float(v[0]), float(v[1])) for k, v in dict(value).items()}  # type: ignore[call-overload]
+        if isinstance(old, Mapping):
+            return {str(k): float(v) for k, v in dict(value).items()}  # type: ignore[call-overload]
+        if name in ("pixel_size", "halo"):
+            return None if value is None else (float if name == "pixel_size" else int)(value)  # type: ignore[call-overload]
+        if name == "weights":
+            return None if value is None else str(value)
+        if isinstance(old, int) and (isinstance(value, bool) or float(value) != int(value)):  # type: ignore[arg-type, call-overload]
+            raise TypeError("a whole number is needed")
+        return type(old)(value)  # type: ignore[call-arg]
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise PlanError(f"{name} = {value!r} does not fit: {error}", "plan", f"a value like {old!r}") from error

@@ -1,0 +1,92 @@
+"""Pure geometry: which windows cover an image, and how a window becomes a crop of fixed size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One window of an image: the part it owns, and the halo of context read around it (pixels).
+
+    Owned parts of a cover never overlap and leave nothing out, so what two tiles see twice is counted once.
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+    halo: int = 0
+
+    def window(self, shape: tuple[int, int]) -> dict[str, slice]:
+        """The window to read: owned part plus halo, clipped to an image of `shape` (Y, X).
+
+        >>> Tile(0, 32, 32, 32, halo=8).window((64, 64))
+        {'Y': slice(0, 40, None), 'X': slice(24, 64, None)}
+        """
+        return {
+            "Y": slice(max(0, self.y - self.halo), min(shape[0], self.y + self.height + self.halo)),
+            "X": slice(max(0, self.x - self.halo), min(shape[1], self.x + self.width + self.halo)),
+        }
+
+    def owns(self, y: float, x: float) -> bool:
+        """Whether the point (y, x), in pixels of the whole image, lies in the owned part."""
+        return self.y <= y < self.y + self.height and self.x <= x < self.x + self.width
+
+
+def cover(shape: tuple[int, int], size: int, halo: int = 0) -> list[Tile]:
+    """Cut an image of `shape` (Y, X) into tiles that read at most `size` px a side, halo included.
+
+    >>> [(t.y, t.x, t.height, t.width) for t in cover((64, 100), 64)]
+    [(0, 0, 64, 64), (0, 64, 64, 36)]
+    """
+    if size <= 2 * halo:
+        raise ValueError(f"a tile of {size} px has no room inside a halo of {halo} px on each side")
+
+    def spans(length: int) -> Iterator[tuple[int, int]]:
+        if length <= size:
+            yield 0, length
+            return
+        step = size - 2 * halo
+        for start in range(0, length, step):
+            yield start, min(step, length - start)
+
+    return [Tile(y, x, h, w, halo) for y, h in spans(shape[0]) for x, w in spans(shape[1])]
+
+
+def border(pixels: NDArray[np.generic]) -> NDArray[np.float64]:
+    """The median of each channel's outermost pixels, shape (C,): the background a crop is padded with."""
+    edge = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
+    return np.asarray(np.nanmedian(edge.astype(np.float64), axis=1))
+
+
+def fit(pixels: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+    """Centre a (C, H, W) window in a (C, size, size) crop of the same dtype: pad with background or cut, never stretch.
+
+    Stretching would hide the size of a cell, which often is the evidence.
+
+    >>> fit(np.full((1, 2, 4), 7, np.uint8), 4).shape
+    (1, 4, 4)
+    """
+    _, height, width = pixels.shape
+    if (height, width) == (size, size):
+        return pixels
+    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
+    inner = pixels[:, top : top + size, left : left + size]
+    if inner.shape[1:] == (size, size):
+        return inner
+    crop = np.empty((len(pixels), size, size), pixels.dtype)
+    crop[:] = border(pixels).astype(pixels.dtype)[:, None, None]
+    y, x = (size - inner.shape[1]) // 2, (size - inner.shape[2]) // 2
+    crop[:, y : y + inner.shape[1], x : x + inner.shape[2]] = inner
+    return crop
+
+
+def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Map each channel of (..., C, H, W) from its (low, high) of `ranges` (C, 2) to 0..1 as float32, without clipping."""
+    low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
+    return np.asarray((pixels.astype(np.float32) - low) / (high - low), np.float32)
