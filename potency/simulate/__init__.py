@@ -1,0 +1,42 @@
+"""A world of differentiating stem cells with known truth, drawn as a microscope would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from potency.errors import PlanError, nearest
+from potency.simulate.world import World
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+
+__all__ = ["World", "simulate"]
+
+
+def simulate(
+    into: str | Path,
+    *,
+    kind: str = "crops",
+    progress: Callable[[int, int], None] | None = None,
+    **settings: object,
+) -> Manifest:
+    """Simulate an experiment into the new folder `into` and read it back as a manifest.
+
+    `kind` is one of EXPERIMENTS (crops, fields, movie, wells); `settings` are those of `World` (look, classes, cells,
+    groups, seed, shortcut ...); `progress(done, total)` is called as pictures are written. The same settings give
+    the same bytes. Raises PlanError for settings that are wrong, ManifestError if the folder cannot be written.
+    """
+    from potency.simulate.experiment import EXPERIMENTS
+    from potency.simulate.write import describe, new_folder
+
+    world = World.of(settings)
+    if kind not in EXPERIMENTS:
+        raise PlanError(f"there is no simulated experiment {kind!r}", "kind", nearest(kind, EXPERIMENTS))
+    with new_folder(Path(into)) as folder:
+        lines = EXPERIMENTS[kind](world, folder, progress or (lambda done, total: None))
+        describe(folder, kind, world.parameters(), lines)
+    from potency.data.manifest import Manifest
+
+    return Manifest.read(Path(into), channels=world.channels if len(world.channels) > 1 else ())

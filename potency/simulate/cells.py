@@ -1,0 +1,178 @@
+"""Shapes of simulated cells: a soma, a flat lamella, a nucleus and branching processes from a few traits per fate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.simulate.texture import strands, window
+from potency.simulate.trace import ARMS, SPOTS, arms, spots
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+FATES = ("stem", "neuron", "astrocyte", "oligodendrocyte")
+# Lengths in micrometres; thickness is optical path in radians; the rest are counts or relative strengths.
+TRAITS = {
+    #              stem  neuron astro  oligo
+    "radius":     (6.2,  5.0,   7.6,   5.2),
+    "aspect":     (1.7,  1.20,  1.35,  1.15),
+    "processes":  (2.2,  3.2,   5.5,   8.5),
+    "length":     (15.0, 30.0,  17.0,  15.0),
+    "width":      (1.7,  0.95,  3.0,   0.95),
+    "spread":     (0.40, 0.14,  0.85,  0.25),
+    "thickness":  (1.50, 2.30,  1.05,  1.90),
+    "nucleus":    (4.3,  3.4,   4.9,   3.6),
+    "nucleoli":   (0.55, 0.14,  0.30,  0.14),
+    "granules":   (5.0,  4.0,   7.0,   16.0),
+    "fibre":      (0.05, 0.03,  0.42,  0.04),
+    "ruffle":     (0.40, 0.15,  0.75,  0.25),
+    "branching":  (0.15, 0.25,  0.25,  0.95),
+    "axon":       (1.20, 2.10,  1.10,  1.05),
+}  # fmt: skip
+SPREAD = {  # standard deviation of the logarithm from cell to cell of one fate
+    "radius": 0.14, "aspect": 0.22, "processes": 0.26, "length": 0.30, "width": 0.22, "spread": 0.30, "thickness": 0.20,
+    "nucleus": 0.09, "nucleoli": 0.40, "granules": 0.55, "fibre": 0.45, "ruffle": 0.45, "branching": 0.45, "axon": 0.18,
+}  # fmt: skip
+_TABLE = np.log(np.array(list(TRAITS.values()), np.float32)).T
+_SIGMA = np.array([SPREAD[name] for name in TRAITS], np.float32)
+
+
+@dataclass(frozen=True)
+class Genes:
+    """What a cell keeps for life: `N` cells, first axis of every array; draws nothing by itself."""
+
+    luck: Floats  # (N, traits) standard normal: how this cell differs from its fate's mean
+    turn: Floats  # (N,) orientation in radians
+    arm: Floats  # (N, ARMS, 6) uniform: angle, length, curve, wave, side of the branch, place of the branch
+    spot: Floats  # (N, SPOTS, 3) uniform: radius, angle, strength
+    nucleus: Floats  # (N, 3) normal: offset along and across, elongation
+    bend: Floats  # (N,) normal
+    place: Ints  # (N, 2) where in the endless textures this cell lies
+
+    def __len__(self) -> int:
+        return len(self.turn)
+
+    def take(self, rows: NDArray[np.bool_] | Ints | slice) -> Genes:
+        """The same genes of fewer cells."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @classmethod
+    def of(cls, rng: np.random.Generator, cells: int) -> Genes:
+        """Draw the genes of `cells` cells."""
+        normal = rng.standard_normal
+        return cls(
+            luck=np.clip(normal((cells, len(TRAITS)), np.float32), -2.5, 2.5),
+            turn=rng.uniform(0, 2 * np.pi, cells).astype(np.float32),
+            arm=rng.random((cells, ARMS, 6), np.float32),
+            spot=rng.random((cells, SPOTS, 3), np.float32),
+            nucleus=normal((cells, 3), np.float32),
+            bend=normal(cells, np.float32),
+            place=rng.integers(0, 1 << 16, (cells, 2)),
+        )
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Drawn cells, every array (N, side, side): what optics turn into pictures and what is kept as truth."""
+
+    phase: Floats  # optical path difference in radians
+    mask: NDArray[np.bool_]  # all that belongs to the cell
+    nucleus: Floats  # 0..1
+    processes: Floats  # 0..about 1, thin processes only
+    cytoplasm: Floats  # 0..1
+    fibre: Floats  # 0..1 filaments in the cytoplasm
+    evidence: NDArray[np.bool_]  # where the fate of this cell can be seen
+
+
+def traits(genes: Genes, fate: Ints, maturity: Floats, habit: Floats) -> dict[str, Floats]:
+    """Traits (N,) by name, moving in log space from the stem cell's to the fate's as `maturity` goes from 0 to 1.
+
+    `habit` (N, traits) shifts the logarithm: what a clone or a donor does to all its cells.
+
+    >>> genes = Genes.of(np.random.default_rng(0), 2)
+    >>> grown = traits(genes, np.array([1, 1]), np.array([0, 1], np.float32), np.zeros((2, len(TRAITS)), np.float32))
+    >>> bool(grown["length"][1] > grown["length"][0] * 0.5)
+    True
+    """
+    weight = maturity[:, None].astype(np.float32)
+    mean = (1 - weight) * _TABLE[0] + weight * _TABLE[fate]
+    return dict(zip(TRAITS, np.exp(mean + genes.luck * _SIGMA + habit).T, strict=True))
+
+
+def reach(shape: dict[str, Floats]) -> Floats:
+    """How far each cell extends from its centre, in micrometres, to choose the patch it is drawn in."""
+    return np.maximum(shape["radius"] * np.sqrt(shape["aspect"]) * 2.1, shape["length"] * shape["axon"] * 1.35 + 3)
+
+
+def _smooth(value: Floats) -> Floats:
+    """Smooth step of values from 0 to 1."""
+    value = np.clip(value, 0, 1)
+    return value * value * (3 - 2 * value)
+
+
+def draw(genes: Genes, shape: dict[str, Floats], fate: Ints, maturity: Floats, side: int, pixel: float) -> Bodies:
+    """Draw cells with `shape` (from `traits`), one to each (side, side) patch of `pixel` micrometres, centred.
+
+    Everything is vectorised over cells; all randomness is in the genes, so a movie redraws the same cell.
+    """
+    col = {name: (value / 1.0)[:, None, None].astype(np.float32) for name, value in shape.items()}
+    axis = (np.arange(side, dtype=np.float32) - (side - 1) / 2) * np.float32(pixel)
+    cos, sin = np.cos(genes.turn)[:, None, None], np.sin(genes.turn)[:, None, None]
+    along = axis[None, None, :] * cos + axis[None, :, None] * sin
+    across = axis[None, :, None] * cos - axis[None, None, :] * sin
+    cloud = window("cloud", genes.place, side)
+    grain = window("grain", genes.place, side)
+
+    long_axis = col["radius"] * np.sqrt(col["aspect"])
+    short_axis = col["radius"] / np.sqrt(col["aspect"])
+    bent = across + along * along * (0.12 * genes.bend[:, None, None] / long_axis)
+    soma = (along / long_axis) ** 2 + (bent / short_axis) ** 2
+    soma *= np.clip(1 + 0.35 * np.minimum(col["ruffle"], 1) * cloud, 0.62, 1.6)
+
+    thin, broad = arms(genes.arm, genes.turn, shape, side, pixel)
+    body = np.exp(-0.8 * soma) + np.minimum(broad, 1.0) * (0.25 + 0.5 * np.minimum(col["spread"], 1.2))
+    body += 0.10 * col["ruffle"] * grain * (body > 0.05)
+    lamella = _smooth((body - 0.36) * 5.5)
+    dome = np.sqrt(np.maximum(0, 1 - soma * 0.75))
+
+    inner = 1 + 0.12 * np.tanh(genes.nucleus[:, 2, None, None])
+    n_along = along - (1.2 * np.tanh(genes.nucleus[:, 0]))[:, None, None] * col["radius"] * 0.25
+    n_across = bent - (1.2 * np.tanh(genes.nucleus[:, 1]))[:, None, None] * short_axis * 0.15
+    nucleus_q = (n_along * inner / col["nucleus"]) ** 2 + (n_across / inner / np.minimum(col["nucleus"], short_axis)) ** 2
+    nucleus = _smooth((1.15 - nucleus_q) * 3.0)
+    nucleoli, granule = spots(genes.spot, genes.turn, shape, side, pixel)
+
+    flat = np.minimum(col["spread"], 1.0)
+    fibres = strands(genes.turn, genes.place, side) * lamella * (1 - 0.8 * nucleus)
+    height = flat * lamella * (0.62 + 0.10 * cloud + 0.10 * grain) + (1 - flat) * dome * (0.95 + 0.06 * grain)
+    height += 0.30 * dome * lamella + nucleus * (0.16 + 0.09 * grain)
+    phase = col["thickness"] * height + col["fibre"] * fibres * 0.8 + 0.75 * thin + 0.45 * np.minimum(broad, 1.2)
+    phase += col["nucleoli"] * nucleoli * nucleus * 1.8 + granule * (0.15 + 0.85 * lamella)
+    inside = (lamella > 0.4) | (soma < 1.0)
+    mask = inside | (thin > 0.22)
+    seen = _evidence(fate, maturity, inside, (thin > 0.16) & (soma > 1.35), nucleus > 0.5, np.abs(granule) > 0.16)
+    return Bodies(phase, mask, nucleus, thin * (1 - nucleus), lamella * (1 - 0.55 * nucleus), fibres, seen)
+
+
+def _evidence(
+    fate: Ints,
+    maturity: Floats,
+    inside: NDArray[np.bool_],
+    arm: NDArray[np.bool_],
+    nucleus: NDArray[np.bool_],
+    granule: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Where a fate shows: neurites, textured lamella, branches and granules; a stem cell by its nucleus.
+
+    A cell whose maturity is below a quarter shows nothing of its fate yet: its evidence is empty.
+    """
+    kinds = (nucleus, arm, inside & ~nucleus, arm | (granule & inside & ~nucleus))
+    which = fate[:, None, None]
+    seen = np.zeros_like(inside)
+    for number, region in enumerate(kinds):
+        seen |= (which == number) & region
+    seen &= ((maturity >= 0.25) | (fate == 0))[:, None, None]
+    return seen

@@ -1,0 +1,94 @@
+"""Scenes: drawn cells become layers (optical path and stains), and layers become pictures of a look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.simulate import optics
+from potency.simulate.cells import Bodies
+from potency.simulate.optics import Setting
+from potency.simulate.texture import window
+from potency.simulate.trace import blur, splat
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+STAINS = ("nucleus", "TUBB3", "GFAP", "OLIG2")  # all nuclei; neurons; astrocytes; oligodendrocytes
+LOOKS: dict[str, tuple[str, ...]] = {
+    "brightfield": ("brightfield",),
+    "phase": ("phase",),
+    "fluorescence": STAINS,
+    "all": ("brightfield", "phase", *STAINS),
+}
+_SPECKS = 12
+Layers = dict[str, Floats]  # "path" (optical path in radians) and the stains in use, each (N, side, side)
+
+
+def express(rng: np.random.Generator, fate: Ints, maturity: Floats) -> Floats:
+    """Brightness (N, 4) of each stain in each cell: its own marker comes with maturity, the others leak."""
+    own = fate[:, None] == np.arange(4)[None, :]
+    level = 0.10 + 0.95 * maturity[:, None] * own
+    level[:, 0] = 1.0
+    return (level * np.exp(0.35 * rng.standard_normal(level.shape))).astype(np.float32)
+
+
+def layers(bodies: Bodies, level: Floats, channels: Sequence[str]) -> Layers:
+    """The optical path and those stain densities that `channels` need, from drawn cells and `level` (N, 4)."""
+    made: Layers = {"path": bodies.phase}
+    for number, stain in enumerate(STAINS):
+        if stain in channels:
+            made[stain] = _density(stain, bodies) * level[:, number, None, None]
+    return made
+
+
+def _density(stain: str, bodies: Bodies) -> Floats:
+    """Where a stain binds in each cell, about 0..1."""
+    if stain == "nucleus":
+        return bodies.nucleus * (0.85 + 0.5 * np.maximum(bodies.phase - 1, 0) * 0.4)
+    if stain == "OLIG2":
+        return bodies.nucleus * 0.9 + 0.12 * bodies.cytoplasm
+    if stain == "TUBB3":
+        return 0.55 * bodies.cytoplasm + 1.1 * np.minimum(bodies.processes, 1.2)
+    return 0.30 * bodies.cytoplasm + 0.45 * np.maximum(bodies.fibre, 0) + 0.5 * np.minimum(bodies.processes, 1)
+
+
+def specks(rng: np.random.Generator, rate: Floats, side: int, pixel: float) -> Floats:
+    """Debris (N, side, side) as optical path: `rate` (N,) specks a picture, small and of either sign."""
+    count = np.minimum(rng.poisson(rate), _SPECKS)
+    there = np.arange(_SPECKS)[None, :] < count[:, None]
+    y, x = (rng.uniform(1, side - 2, there.shape).astype(np.float32) for _ in range(2))
+    weight = (there * np.exp(0.6 * rng.standard_normal(there.shape)) * 1.6).astype(np.float32)
+    return blur(splat(y, x, weight, side), 0.8 / pixel) / np.float32(pixel)
+
+
+def intrude(rng: np.random.Generator, scene: Layers, chance: float, distance: float) -> None:
+    """Let neighbours reach into some pictures: the next cell of the same scene, about `distance` pixels away."""
+    source = {name: layer.copy() for name, layer in scene.items()}
+    cells, side = scene["path"].shape[:2]
+    for number in np.nonzero(rng.random(cells) < chance)[0]:
+        angle, far = rng.uniform(0, 2 * np.pi), distance * rng.uniform(0.85, 1.25)
+        shift = (round(far * np.sin(angle)), round(far * np.cos(angle)))
+        into, out_of = zip(*(_overlap(s, side) for s in shift), strict=True)
+        for name, layer in scene.items():
+            layer[number][into] += source[name][(number + 1) % cells][out_of]
+
+
+def _overlap(shift: int, side: int) -> tuple[slice, slice]:
+    """Where a copy moved by `shift` lands, and which part of it does."""
+    shift = int(np.clip(shift, -side, side))
+    return slice(max(0, shift), min(side, side + shift)), slice(max(0, -shift), min(side, side - shift))
+
+
+def picture(scene: Layers, channel: str, setting: Setting, pixel: float, place: Ints) -> Floats:
+    """Light (N, side, side) that reaches the camera in one channel, before illumination artefacts and noise."""
+    side = scene["path"].shape[1:]
+    lit = optics.illumination(setting, (side[0], side[1]))
+    if channel in STAINS:
+        stain = optics.fluorescence(scene[channel], setting, pixel) * setting.stain[:, STAINS.index(channel), None, None]
+        return np.asarray(lit * (0.30 * stain + 0.035), np.float32)
+    look = optics.brightfield if channel == "brightfield" else optics.phase_contrast
+    # Medium and plastic are never quite clean: a faint texture lies under every picture.
+    grime = window("sand", place, side[0]) * 0.010 if side[0] == side[1] else 0
+    return np.asarray(look(scene["path"], setting, pixel) * lit + grime, np.float32)

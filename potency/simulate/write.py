@@ -1,0 +1,66 @@
+"""Writing a simulated experiment: a new folder that appears whole or not at all, plainly marked as simulated."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.errors import ManifestError
+
+
+@contextmanager
+def new_folder(into: Path) -> Iterator[Path]:
+    """A hidden folder beside `into` that takes its name when the block ends well, and is removed when it does not.
+
+    Raises ManifestError if `into` already holds something or cannot be written.
+    """
+    into = Path(into)
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise ManifestError("the folder to simulate into is not empty", str(into), "name a new folder or empty this one")
+    draft = into.parent / f".{into.name}.{os.getpid()}.partial"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if into.exists():
+            into.rmdir()
+        draft.rename(into)
+    except OSError as error:
+        raise ManifestError(f"cannot write the simulated images: {error.strerror or error}", str(into),
+                            "choose a folder that can be written and a disk with room") from error  # fmt: skip
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def png(path: Path, pixels: NDArray[Any]) -> None:
+    """Write one grey picture, uint8 or uint16, as PNG."""
+    import imagecodecs
+
+    path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1))
+
+
+def table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as CSV in UTF-8; the columns are those of the first row."""
+    rows = list(rows)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def describe(folder: Path, kind: str, parameters: Mapping[str, object], lines: Sequence[str]) -> None:
+    """Write README.txt and parameters.json, both of which say that everything here is simulated."""
+    text = json.dumps({"kind": kind, **parameters}, indent=2)
+    (folder / "parameters.json").write_text(text + "\n", encoding="utf-8")
+    head = ["SIMULATED IMAGES. No microscope took them and no cell lived: a program drew them, and their truth is exact.",
+            f"Made by potency.simulate, kind '{kind}'; the parameters are in parameters.json.", ""]  # fmt: skip
+    (folder / "README.txt").write_text("\n".join([*head, *lines, ""]), encoding="utf-8")
