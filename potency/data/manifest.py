@@ -1,0 +1,303 @@
+"""The table of samples: one row an image with its group, truth and split; manifest in, manifest out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from potency.data import columns, folders, gathering, quality, split, tables
+from potency.data.check import Findings, check_table
+from potency.data.groups import infer_groups
+from potency.errors import ManifestError, nearest
+
+if TYPE_CHECKING:
+    from potency.data.image import Image
+
+Row = Mapping[str, Any] | pd.Series
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """One row a sample: `id`, `image` (path relative to `folder`), `group`, and `truth`, `split`, `fold` where known.
+
+    Args:
+        table: the rows. Channels in separate files stand in `image.<channel>`, in channel order.
+        kinds: which kind of answer a column holds, `{"truth": "category"}`.
+        folder: where relative paths start.
+        origin: how the table was understood, for people: `origin["group"]` is "column 'group'", "inferred from ..."
+            or "unknown".
+    """
+
+    table: pd.DataFrame
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = Path()
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, source: str | Path, *, truth: str | None = None, group: str | None = None,
+             channels: Sequence[str] = (), classes: Sequence[str] = (), confined: bool = False) -> Manifest:
+        """Read a folder (by the table it holds, else a folder per class) or a table file.
+
+        Args:
+            source: folder, or CSV, TSV, Parquet or Excel file.
+            truth: the column to learn; by default `truth`, `label`, `class` or `target`.
+            group: the column of what belongs together, or a regular expression with one bracket for the paths;
+                by default `group`, else inferred from columns and names, else every image is its own group.
+            channels: names of columns or of parallel folders that hold one channel each.
+            classes: keep the rows of these classes only, in this order.
+            confined: refuse paths that leave the folder (for tables that came from somebody else).
+
+        Raises:
+            ManifestError: no images, no such column or class, a damaged table.
+        """
+        from potency.data.readers import SUFFIXES
+
+        source = Path(source).expanduser()
+        if not source.exists():
+            raise ManifestError("there is no such file or folder", str(source), "check the path")
+        path = source if source.is_file() else folders.find_table(source)
+        origin: dict[str, str] = {}
+        if path is not None:
+            frame, saved = tables.read_table(path)
+            origin["source"], folder = f"table {path.name}", path.parent
+            frame, origin["image"] = columns.image_columns(frame, channels, str(path))
+            frame, origin["truth"] = columns.truth_column(frame, truth, str(path))
+        else:
+            frame, saved, folder = folders.folder_rows(source, channels, SUFFIXES), {}, source
+            origin |= {"source": "folder", "image": "files", "truth": "folder" if "truth" in frame else "none"}
+        made = cls._understand(frame, folder, origin, channels=channels, group=group, saved=saved)
+        if confined:
+            made._confine()
+        return made.keep(classes) if classes else made
+
+    @classmethod
+    def _understand(cls, frame: pd.DataFrame, folder: Path, origin: dict[str, str], *, channels: Sequence[str],
+                    group: str | None, saved: Mapping[str, Any]) -> Manifest:
+        frame, kinds = columns.settle_types(frame)
+        if channels and f"image.{channels[0]}" not in frame.columns:
+            files = columns.parallel_channels(frame["image"], channels, folder)
+            frame = frame.assign(image=files[channels[0]], **{f"image.{name}": file for name, file in files.items()})
+            origin["channels"] = "parallel files: " + ", ".join(channels)
+        if "id" not in frame.columns:
+            frame = frame.assign(id=frame["image"])
+        if "split" in frame.columns:
+            origin["split"] = "column 'split'" if origin["source"] != "folder" else "folders"
+        kinds |= {str(name): str(kind) for name, kind in dict(saved.get("kinds", {})).items() if name in frame.columns}
+        kept = {str(key): str(value) for key, value in dict(saved.get("origin", {})).items()}
+        origin = {**origin, **kept}
+        if group is not None or "group" not in frame.columns or frame["group"].isna().all():
+            values, origin["group"] = _groups(frame, group, origin["source"])
+            frame = frame.assign(group=values)
+        else:
+            origin.setdefault("group", "column 'group'")
+            frame = frame.assign(group=frame["group"].fillna(frame["id"]))
+        first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
+        rest = [name for name in frame.columns if name not in first]
+        return cls(frame[first + rest].reset_index(drop=True), kinds, folder, origin)
+
+    @classmethod
+    def of_rows(cls, table: pd.DataFrame, folder: str | Path = ".", kinds: Mapping[str, str] | None = None,
+                origin: Mapping[str, str] | None = None) -> Manifest:
+        """A manifest of rows made by a program; `id`, `group` and the kind of truth are added where missing.
+
+        >>> made = Manifest.of_rows(pd.DataFrame({"image": ["a.png", "b.png"], "truth": ["x", "y"]}))
+        >>> made.table["group"].tolist(), made.kinds["truth"], made.groups_known
+        (['a.png', 'b.png'], 'category', False)
+        """
+        frame, how = columns.image_columns(table, (), "the rows")
+        made = cls._understand(frame, Path(folder), {"source": "rows", "image": how, "truth": "column 'truth'"},
+                               channels=(), group=None, saved={})
+        return replace(made, kinds={**made.kinds, **(kinds or {})}, origin={**made.origin, **(origin or {})})
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def groups_known(self) -> bool:
+        """False where every image had to stand as its own group."""
+        return self.origin.get("group", UNKNOWN) != UNKNOWN
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels kept in separate files; empty where one file holds all."""
+        return tuple(str(name).removeprefix("image.") for name in self.table.columns if str(name).startswith("image."))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the truth, in the order asked for when reading, else in natural order."""
+        if self.kinds.get("truth") != "category" or "truth" not in self.table.columns:
+            return ()
+        present = sorted(self.table["truth"].dropna().unique(), key=folders.natural)
+        asked: list[str] = json.loads(self.origin.get("classes", "[]"))
+        return tuple([name for name in asked if name in present] + [name for name in present if name not in asked])
+
+    def keep(self, classes: Sequence[str]) -> Manifest:
+        """Only the rows of these classes.
+
+        Raises:
+            ManifestError: an unknown class; the nearest is named.
+        """
+        for name in classes:
+            if name not in self.classes:
+                raise ManifestError(f"there is no class '{name}'", f"{self.folder}, truth from {self.origin['truth']}",
+                                    nearest(name, self.classes))
+        kept = self.where(self.table["truth"].isin(list(classes)))
+        return replace(kept, origin={**self.origin, "classes": json.dumps(list(classes))})
+
+    def paths(self, row: Row) -> dict[str, Path]:
+        """The files of a row by channel name; one file without channels has the name ""."""
+        names = self.channels
+        return {name: self.folder / str(row[f"image.{name}"]) for name in names} if names else {
+            "": self.folder / str(row["image"])}
+
+    def open(self, row: Row) -> Image:
+        """The lazy image of a row, its channel files put together.
+
+        Raises:
+            ImageError: a file is missing or damaged.
+        """
+        from potency.data.readers import open_image
+
+        files = self.paths(row)
+        return open_image(files[""] if "" in files else files)
+
+    def _confine(self) -> None:
+        root = os.path.realpath(self.folder)
+        for row in self.table.to_dict("records"):
+            for path in self.paths(row).values():
+                if os.path.commonpath([root, os.path.realpath(path)]) != root:
+                    raise ManifestError("a path leaves the folder of the table", f"row '{row['id']}', {row['image']}",
+                                        "put the images into the folder of the table")
+
+    def check(self, pixels: bool = True, duplicates: bool = True,
+              progress: Callable[[int, int], None] | None = None) -> Findings:
+        """All faults and warnings at once; never raises.
+
+        Args:
+            pixels: read every image once (contents, sizes, types, not-a-number); else only look whether files exist.
+            duplicates: look for near-duplicates too (needs `pixels`).
+            progress: called with (images read, images in all).
+        """
+        return check_table(self, pixels=pixels, duplicates=duplicates, progress=progress)
+
+    def refuse_faults(self, pixels: bool = True, ignore: Collection[str] = ()) -> None:
+        """Raise one ManifestError that names all faults, if there are any but those whose code is in `ignore`."""
+        self.check(pixels=pixels, duplicates=False).refuse(str(self.folder), ignore)
+
+    def split(self, by: str = "group", folds: int = 5, seed: int = 0, kind: str = "stratified") -> Manifest:
+        """The manifest with a column `fold`; whole groups stay together unless `kind` is "random".
+
+        Kinds: stratified (every class in every fold where the groups allow it), leave-one-out (a fold a group), time
+        (each fold is later than what it is learned from), external (as stratified; needs rows marked external),
+        random (single images). Rows whose `split` is external have fold -1 and are never touched.
+
+        Raises:
+            ManifestError: no such column or kind, one group, a class with fewer than two groups.
+        """
+        if kind not in split.KINDS:
+            raise ManifestError(f"there is no split '{kind}'", "split(kind=...)", nearest(kind, split.KINDS))
+        column = columns.find_column(self.table, by, "split(by=...)")
+        fold, note = split.make_folds(self.table, self.table[column].astype("str"), folds, seed, kind)
+        return replace(self, table=self.table.assign(fold=fold),
+                       origin={**self.origin, "split": note, "split_kind": kind, "split_by": column})
+
+    def fold(self, k: int, validation: float = 0.2, seed: int = 0) -> Manifest:
+        """The manifest with a column `split`: test is fold k, a part of the rest in whole groups is for validation.
+
+        In a split in time the rows later than fold k are left out.
+
+        Raises:
+            ManifestError: not split yet, or no such fold.
+        """
+        kind, by = self.origin.get("split_kind", "stratified"), self.origin.get("split_by", "group")
+        table = split.make_parts(self.table, k, validation, seed, by="" if kind == "random" else by,
+                                 in_time=kind == "time")
+        return replace(self, table=table, origin={**self.origin, "fold": str(k)})
+
+    def of(self, *parts: str) -> Manifest:
+        """Only the rows of these splits: `train`, `validation`, `test`, `external`.
+
+        Raises:
+            ManifestError: the rows are not divided yet.
+        """
+        if "split" not in self.table.columns:
+            raise ManifestError("the rows are not divided into train, validation and test", str(self.folder),
+                                "call split() and fold(k), or add a column split")
+        return self.where(self.table["split"].isin(list(parts)))
+
+    def where(self, mask: pd.Series | Sequence[bool] | Callable[[pd.DataFrame], Any]) -> Manifest:
+        """Only the rows where the mask is true."""
+        chosen = mask(self.table) if callable(mask) else mask
+        return replace(self, table=self.table[pd.Series(chosen).to_numpy(dtype=bool)].reset_index(drop=True))
+
+    def add(self, new: pd.DataFrame | Mapping[str, Any], kind: str | Mapping[str, str] | None = None) -> Manifest:
+        """The manifest with more columns, in the order of the rows or joined by `id` where the new ones have it.
+
+        Args:
+            new: columns of the same length, or a frame with `id` (rows without a match are missing there).
+            kind: the kind of answer they hold, of the first main column or by name.
+        """
+        frame = pd.DataFrame(new)
+        named = {kind_of: kind for kind_of in list(frame.columns.drop("id", errors="ignore"))[:1]} if isinstance(
+            kind, str) else dict(kind or {})
+        return replace(self, table=gathering.add_columns(self.table, frame), kinds={**self.kinds, **named})
+
+    def explode(self, tiles: Callable[[Image], Iterable[tuple[int, int, int, int]]]) -> Manifest:
+        """One row a tile: `tiles(image)` gives (y, x, height, width) in pixels; all other columns are inherited.
+
+        The id of the whole is kept in `tile.of`, the window in `tile.y`, `tile.x`, `tile.height`, `tile.width`.
+        """
+        boxes = (tiles(self.open(row)) for row in self.table.to_dict("records"))
+        return replace(self, table=gathering.explode(self.table, boxes))
+
+    def gather(self, by: str = "tile.of",
+               how: str | Callable[[pd.DataFrame], Mapping[str, Any]] = "mean") -> Manifest:
+        """One row a value of `by`, the inverse of `explode`; predictions are put together by `how`.
+
+        Args:
+            by: a column (`tile.of`, `well`, `donor` ...) whose rows are one sample.
+            how: "mean" of probabilities and numbers, "majority" of the predicted classes, or a function of the
+                frame of one sample to its columns.
+
+        Raises:
+            ManifestError: rows of one sample have different truths.
+        """
+        column = columns.find_column(self.table, by, "gather(by=...)")
+        return replace(self, table=gathering.gather(self.table, column, how))
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [quality.digest(tuple(self.paths(row).values())) for row in self.table.to_dict("records")]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the contents of the files with their truths and groups; names and order of rows do not count."""
+        return quality.fingerprint(self.table, self._digests)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the table; Parquet keeps kinds and origin, CSV is safe for spreadsheets; paths follow the new place."""
+        path = Path(path)
+        table = self.table.copy()
+        for name in ("image", *(f"image.{channel}" for channel in self.channels)):
+            table[name] = [gathering.moved(cell, self.folder, path.parent) for cell in table[name]]
+        return tables.write_table(table, path, {"version": 1, "kinds": dict(self.kinds), "origin": dict(self.origin)})
+
+
+def _groups(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[pd.Series, str]:
+    """The group of every row and how it was found."""
+    if asked is not None and "(" in asked:
+        values = columns.match_groups(frame["image"], asked)
+        return values, f"pattern '{asked}' ({values.nunique()} groups)"
+    if asked is not None:
+        column = columns.find_column(frame, asked, where)
+        values = frame[column].astype("str").where(frame[column].notna(), frame["id"])
+        return values, f"column '{column}'"
+    found = infer_groups(frame)
+    return found if found is not None else (frame["id"], UNKNOWN)

@@ -1,0 +1,104 @@
+"""What one reading of an image tells: its digest, size, type, whether its pixels are sound, and a thumbnail."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from potency.errors import ImageError
+
+if TYPE_CHECKING:
+    from potency.data.image import Image
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What `inspect` found in one image; an image that cannot be read has `error` and nothing else.
+
+    `shape` is (height, width) in pixels, `thumbnail` the first plane, channels averaged, as float32.
+    """
+
+    error: str = ""
+    digest: str = ""
+    shape: tuple[int, int] = (0, 0)
+    channels: int = 0
+    dtype: str = ""
+    pixel_size: tuple[float, float] | None = None
+    finite: bool = True
+    constant: bool = False
+    thumbnail: NDArray[np.float32] | None = None
+
+
+def inspect(image: Image, digest: str, thumbnail: int = 0) -> Facts:
+    """Read the first plane of an image once and say what is in it.
+
+    Args:
+        image: the image.
+        digest: of its files (see `digest`).
+        thumbnail: longest side of the thumbnail kept, in pixels; 0 keeps none.
+    """
+    pixels = image.crop()
+    size = image.pixel_size
+    sound = bool(np.isfinite(pixels).all()) if pixels.dtype.kind == "f" else True
+    flat = pixels.reshape(len(pixels), -1)
+    constant = bool((flat.min(axis=1) == flat.max(axis=1)).all()) if flat.size else True
+    return Facts(digest=digest, shape=(pixels.shape[1], pixels.shape[2]), channels=len(pixels), dtype=str(pixels.dtype),
+                 pixel_size=(size["Y"], size["X"]) if size is not None and "Y" in size and "X" in size else None,
+                 finite=sound, constant=constant)
+
+
+@lru_cache(maxsize=1_000_000)
+def _file_digest(path: str, size: int, changed: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(files: Sequence[Path]) -> str:
+    """SHA-256 of the contents of the files of one image, in their order; a folder (zarr) counts by its files.
+
+    Raises:
+        ImageError: a file is missing or may not be read.
+    """
+    parts = []
+    for file in files:
+        try:
+            for path in _contents(file):
+                stat = path.stat()
+                parts.append(_file_digest(str(path), stat.st_size, stat.st_mtime_ns))
+        except OSError as fault:
+            raise ImageError("the file cannot be read", str(file), _reason(fault)) from fault
+    return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _contents(file: Path) -> Iterator[Path]:
+    if not file.is_dir():
+        yield file
+        return
+    for folder, inner, names in os.walk(file):
+        inner.sort()
+        yield from (Path(folder) / name for name in sorted(names))
+
+
+def _reason(fault: OSError) -> str:
+    if isinstance(fault, FileNotFoundError):
+        return "the file is missing: check the path in the table, which starts at the table's folder"
+    return f"{fault.strerror or fault}: check the link or the rights"
+
+
+def fingerprint(table: pd.DataFrame, digests: Sequence[str]) -> str:
+    """SHA-256 over the sorted (contents, truth, group, tile) of the rows."""
+    wanted = [name for name in table.columns if name in ("truth", "group") or name.startswith(("truth.", "tile."))]
+    wanted = [name for name in wanted if name != "tile.of"]
+    cells = [["" if pd.isna(cell) else repr(cell) if isinstance(cell, float) else str(cell) for cell in table[name]]
+             for name in sorted(wanted)]
+    rows = sorted("\x1f".join(row) for row in zip(digests, *cells, strict=True))
+    return hashlib.sha256("\x1e".join([*sorted(wanted), *rows]).encode()).hexdigest()
