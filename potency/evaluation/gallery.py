@@ -1,0 +1,140 @@
+"""The gallery of a report: what the classes look like, the surest mistakes and the hardest samples, as thumbnails."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.errors import PotencyError
+from potency.evaluation.scores import Scores, scores
+from potency.evaluation.wording import clean, figure, first_column
+
+if TYPE_CHECKING:
+    from potency.evaluation.results import Report
+
+SHOWN = 18
+EDGE = 112  # pixels of a thumbnail's longer side
+WIDEST = 4096  # of a huge image only the middle is looked at
+PALE = (0.5, 99.5)  # percentiles that become black and white
+
+
+@dataclass(frozen=True)
+class Card:
+    """A thumbnail and its words; `picture` is a data URI, empty where the image cannot be read."""
+
+    picture: str
+    title: str
+    lines: tuple[str, ...]
+    hint: str
+    wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A titled row of cards."""
+
+    title: str
+    look: str
+    cards: tuple[Card, ...]
+
+
+def walls(report: Report) -> list[Wall]:
+    """The walls this report has images for."""
+    found = scores(report, first_column(report))
+    if found is None or "image" not in report.rows:
+        return []
+    if report.task == "number":
+        worst = np.argsort(-np.abs(found.said - found.truth), kind="stable")[:SHOWN]
+        return _kept([_wall(report, found, "The largest errors", "Look for what these have in common: focus, debris, a border, "
+                            "a plate.", worst)])
+    if report.task != "category":
+        return []
+    if found.probability is None:
+        wrong = np.flatnonzero(~found.right)[:SHOWN]
+        return _kept([_wall(report, found, "Mistakes", "The first mistakes, in the order of the table.", wrong)])
+    sure = found.probability.max(axis=1)
+    ranked = np.sort(found.probability, axis=1)
+    close = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
+    by_sure = np.argsort(-sure, kind="stable")
+    each = max(1, min(4, SHOWN // max(1, len(found.labels))))
+    typical = [i for k in range(len(found.labels)) for i in by_sure[found.right[by_sure] & (found.truth[by_sure] == k)][:each]]
+    return _kept([
+        _wall(report, found, "What the classes look like to it", "The surest right answers of each class: do they look as the "
+              "class should, or do they share something that has nothing to do with it?", np.array(typical, dtype=np.int64)),
+        _wall(report, found, "Sure and wrong", "The most confident mistakes: wrong labels, odd images and shortcuts gather here.",
+              by_sure[~found.right[by_sure]][:SHOWN]),
+        _wall(report, found, "The hardest to decide", "The smallest lead of the first class over the second: would you have "
+              "known?", np.argsort(close, kind="stable")[:SHOWN]),
+    ])
+
+
+def _kept(found: list[Wall]) -> list[Wall]:
+    return [wall for wall in found if wall.cards]
+
+
+def _wall(report: Report, found: Scores, title: str, look: str, chosen: NDArray[np.int64]) -> Wall:
+    return Wall(title, look, tuple(_card(report, found, int(i)) for i in chosen))
+
+
+def _card(report: Report, found: Scores, at: int) -> Card:
+    row = report.rows.iloc[int(found.rows[at])]
+    hint = f"{row.get('id', row.name)} · {clean(row['image'])} · group {found.groups[at]}"
+    picture = thumbnail(row, Path(str(report.facts.get("folder", "."))))
+    if report.task == "number":
+        truth, said = float(found.truth[at]), float(found.said[at])
+        digits = int(min(4, max(0, 2 - np.floor(np.log10(max(abs(truth), abs(said), 1e-9))))))
+        lines = (f"truth {figure(truth, digits)}", clean(found.groups[at], 20))
+        return Card(picture, f"said {figure(said, digits)}", lines, hint, wrong=True)
+    true, said_code = int(found.truth[at]), int(found.said[at])
+    wrong = true != said_code
+    stated = "" if found.probability is None else f" {100 * found.probability[at, said_code]:.0f} %"
+    truly = f"truly {clean(found.labels[true], 20)}" if wrong else "right"
+    return Card(picture, f"{clean(found.labels[said_code], 20)}{stated}", (truly, clean(found.groups[at], 20)), hint, wrong)
+
+
+def thumbnail(row: Any, folder: Path) -> str:
+    """The image of a row as a data URI of a small PNG; empty when it cannot be read."""
+    channels = {str(c).removeprefix("image."): folder / str(row[c]) for c in row.index
+                if str(c).startswith("image.") and isinstance(row[c], str)}
+    where: Path | Mapping[str, Path] = channels if len(channels) > 1 else folder / str(row["image"])
+    try:
+        from potency.data.readers import open_image
+
+        image = open_image(where)
+        sizes = dict(zip(image.axes, image.shape, strict=True))
+        middle = {axis: slice(max(0, (sizes[axis] - WIDEST) // 2), max(0, (sizes[axis] - WIDEST) // 2) + WIDEST)
+                  for axis in "YX" if sizes.get(axis, 0) > WIDEST}
+        return _uri(image.crop(middle))
+    except (PotencyError, OSError, ValueError, KeyError, ImportError):
+        return ""  # a picture that cannot be shown is a grey box: the figures do not depend on it
+
+
+def _uri(pixels: NDArray[Any]) -> str:
+    from PIL import Image
+
+    colour = pixels.shape[0] == 3 and pixels.dtype == np.uint8
+    planes = [_stretched(plane) for plane in pixels[:4]] if not colour else []
+    if colour:
+        picture = Image.fromarray(np.ascontiguousarray(np.moveaxis(_stretched(pixels), 0, -1)))
+    else:
+        picture = Image.fromarray(np.hstack(planes))
+    scale = EDGE / max(pixels.shape[1:])
+    if scale < 1:
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        picture = picture.resize(size, Image.Resampling.BOX)
+    written = io.BytesIO()
+    picture.save(written, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+
+
+def _stretched(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    values = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = np.percentile(values, PALE)
+    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-9), 0, 1) * 255, dtype=np.uint8)

@@ -1,0 +1,202 @@
+"""The tables of a report as rows of text: metrics, classes, groups and folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from potency.evaluation.scores import scores
+from potency.evaluation.wording import (
+    UNIT,
+    clean,
+    difference,
+    figure,
+    first_column,
+    grouped,
+    is_random,
+    known,
+    places,
+    source,
+    spoken,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from potency.evaluation.results import Interval, Report
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading, rows of text whose first cell names the row, and a sentence below."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        lines = [self.head, ("---", *["---:"] * (len(self.head) - 1)), *self.rows]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def random_figures(report: Report) -> dict[str, dict[str, Interval]]:
+    """Figures under a random split by the column they belong to, from their own columns and from `facts`."""
+    found = {grouped(c): dict(metrics) for c, metrics in report.numbers.items() if is_random(c)}
+    given = report.facts.get("random_split")
+    pattern = next((interval for cells in report.numbers.values() for interval in cells.values()), None)
+    if pattern is None:
+        return {}
+    for name, metrics in (given.items() if isinstance(given, Mapping) else ()):
+        if not isinstance(metrics, Mapping):
+            continue
+        name = str(name)
+        column = grouped(name if name.startswith("prediction") else f"prediction@{name}")
+        column = "prediction" if column == "prediction@network" else column
+        for metric, cell in metrics.items():
+            if isinstance(cell, Mapping) and cell.get("value") is not None:
+                cell = replace(pattern, value=float(cell["value"]), low=cell.get("low"), high=cell.get("high"))
+            elif isinstance(cell, int | float):
+                cell = replace(pattern, value=float(cell), low=None, high=None)
+            if isinstance(cell, type(pattern)):
+                found.setdefault(column, {}).setdefault(metric, cell)
+    return found
+
+
+def whole(metrics: Iterable[str], labels: tuple[str, ...]) -> list[str]:
+    """The metrics that speak of all classes together; those of one class stand in their own table."""
+    ends = tuple(f".{label}" for label in labels)
+    return [metric for metric in metrics if not (ends and metric.endswith(ends))]
+
+
+def metrics(report: Report) -> Table | None:
+    """Every metric of every column under group split, and the paired differences."""
+    first = first_column(report)
+    columns = [c for c in report.numbers if not is_random(c)]
+    contests = [(c.second if c.first == first else c.first, c) for c in report.contests]
+    contests = [(other, c) for other, c in contests if other in columns]
+    names = whole(report.numbers.get(first, {}), report.labels)
+    if not names:
+        return None
+    me = source(first, report.facts)
+    head = ("metric", *(source(c, report.facts) for c in columns),
+            *(f"{me} − {source(other, report.facts)}" for other, _ in contests))
+    rows = [(known(m)[0], *(spoken(report.numbers[c].get(m), m) for c in columns),
+             *(spoken(difference(c, m, first), m, signed=True) for _, c in contests)) for m in names]
+    notes = [f"{me} against {source(other, report.facts)}: {verdict(c)}" for other, c in contests]
+    return Table(head, tuple(rows), "; ".join(notes) + "." if notes else "")
+
+
+def random_split(report: Report) -> Table | None:
+    """The figures under a random split and the gap to those under group split."""
+    outside = random_figures(report)
+    if not outside:
+        return None
+    head, rows = ["metric"], []
+    for column in outside:
+        name = source(column, report.facts)
+        head += [f"{name}, random split", f"{name}, group split", "gap"]
+    for metric in whole(dict.fromkeys(m for figures in outside.values() for m in figures), report.labels):
+        row = [known(metric)[0]]
+        for column, figures in outside.items():
+            there, here = figures.get(metric), report.numbers.get(column, {}).get(metric)
+            gap = _gap(report, column, metric, there, here)
+            row += [spoken(there, metric), spoken(here, metric), gap]
+        rows.append(tuple(row))
+    note = ("The gap is what a random split would have flattered: images of one group resemble one another, and a model that "
+            "has seen a group's other images recognises the group.")
+    return Table(tuple(head), tuple(rows), note)
+
+
+def _gap(report: Report, column: str, metric: str, there: Interval | None, here: Interval | None) -> str:
+    if there is None or here is None:
+        return "–"
+    for contest in report.contests:
+        pair = {contest.first, contest.second}
+        other = next((c for c in pair if is_random(c)), None)
+        if other is not None and grouped(other) == column and column in pair:
+            return spoken(difference(contest, metric, other), metric, signed=True)
+    decimals = min(places(there, metric), places(here, metric))
+    return figure(there.value - here.value, decimals, metric.partition(".")[0] in UNIT, signed=True)
+
+
+def classes(report: Report) -> Table | None:
+    """Samples, groups and the figures of every class."""
+    first = first_column(report)
+    found, numbers = scores(report, first), report.numbers.get(first, {})
+    if found is None or not found.labels:
+        return None
+    kinds = [k for k in ("precision", "recall", "f1", "auc", "average_precision")
+             if any(f"{k}.{label}" in numbers for label in found.labels)]
+    rows = []
+    for k, label in enumerate(found.labels):
+        inside = found.truth == k
+        cells = [spoken(numbers.get(f"{kind}.{label}"), kind) for kind in kinds]
+        rows.append((clean(label, 60), f"{int(inside.sum()):,}", f"{len(np.unique(found.groups[inside])):,}", *cells))
+    names = tuple(known(kind)[0].removesuffix(" (macro)") for kind in kinds)
+    return Table(("class", "samples", "groups", *names), tuple(rows))
+
+
+def groups(report: Report, most: int = 12) -> Table | None:
+    """The worst groups, with what went wrong there."""
+    found = scores(report, first_column(report))
+    if found is None or not 2 <= len(names := np.unique(found.groups)) < len(found.groups):
+        return None
+    number = report.task == "number"
+    lines: list[tuple[float, tuple[str, ...]]] = []
+    for name in names:
+        inside = found.groups == name
+        truth, said = found.truth[inside], found.said[inside]
+        if number:
+            miss, bias = float(np.abs(said - truth).mean()), float((said - truth).mean())
+            digits = places_of(miss)
+            lines.append((-miss, (clean(name, 60), f"{inside.sum():,}", figure(miss, digits), figure(bias, digits, signed=True))))
+            continue
+        share = float((truth == said).mean())
+        lines.append((share, (clean(name, 60), f"{inside.sum():,}", f"{100 * share:.0f} %", _mistake(found.labels, truth, said))))
+    lines.sort(key=lambda line: (line[0], line[1]))
+    head = ("group", "samples", *(("mean absolute error", "bias") if number else ("found right", "most common mistake")))
+    return Table(head, tuple(row for _, row in lines[:most]), f"The worst {min(most, len(lines))} of {len(lines):,} groups.")
+
+
+def _mistake(labels: tuple[str, ...], truth: Any, said: Any) -> str:
+    wrong = truth != said
+    if not wrong.any():
+        return "none"
+    pairs, times = np.unique(truth[wrong] * len(labels) + said[wrong], return_counts=True)
+    true, taken = divmod(int(pairs[times.argmax()]), len(labels))
+    return f"{clean(labels[true], 30)} taken for {clean(labels[taken], 30)} ({int(times.max())})"
+
+
+def folds(report: Report) -> Table | None:
+    """What stood in each fold and how it went there."""
+    found = scores(report, first_column(report))
+    if found is None or "fold" not in report.rows:
+        return None
+    fold = report.rows["fold"].to_numpy()[found.rows]
+    number, rows = report.task == "number", []
+    for name in sorted(set(fold.tolist())):
+        inside = fold == name
+        truth, said = found.truth[inside], found.said[inside]
+        if number:
+            miss = float(np.abs(said - truth).mean())
+            told = figure(miss, places_of(miss))
+        else:
+            told = figure(float(np.mean([(said[truth == k] == k).mean() for k in np.unique(truth)])), 2, unit=True)
+        kinds = "" if number else f"{len(np.unique(truth))} of {len(found.labels)}"
+        rows.append(("external" if name == -1 else f"{name}", f"{inside.sum():,}", f"{len(np.unique(found.groups[inside])):,}",
+                     *([] if number else [kinds]), told))
+    head = ("fold", "samples", "groups", *([] if number else ["classes present"]),
+            "mean absolute error" if number else "balanced accuracy")
+    return Table(head, tuple(rows))
+
+
+def places_of(size: float) -> int:
+    """Decimals that show three digits of a size.
+
+    >>> places_of(0.0123), places_of(45.6)
+    (4, 1)
+    """
+    return 2 if size == 0 or not np.isfinite(size) else int(min(6, max(0, 2 - np.floor(np.log10(abs(size))))))

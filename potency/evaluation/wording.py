@@ -1,0 +1,230 @@
+"""Says numbers, metrics and sources in the words a reader of the report uses."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from potency.evaluation.results import Contest, Interval, Report
+
+MINUS = "−"
+HEADLINE = {"category": "balanced_accuracy", "number": "mae"}
+
+# metric: (name, what it says in plain words, "up" = more is better, "down" = less is better, "zero" = nearer to zero is better)
+METRICS: dict[str, tuple[str, str, str]] = {
+    "balanced_accuracy": ("Balanced accuracy", "the share found right, averaged over the classes so that a rare class "
+                          "counts as much as a common one; guessing gives 1 / number of classes", "up"),
+    "accuracy": ("Accuracy", "the share of all images answered right; flattering when one class is very common", "up"),
+    "macro_f1": ("Macro F1", "per class the balance of precision and recall, then the mean over the classes", "up"),
+    "macro_precision": ("Macro precision", "precision averaged over the classes", "up"),
+    "macro_recall": ("Macro recall", "recall averaged over the classes; the same as balanced accuracy", "up"),
+    "auc": ("ROC AUC (macro)", "the chance that an image of a class scores higher for that class than an image of "
+            "another, averaged over the classes; .5 is guessing, 1 is perfect", "up"),
+    "average_precision": ("PR AUC (macro)", "the area under the precision-recall curve, averaged over the classes; "
+                          "guessing gives the share of the class, not .5", "up"),
+    "kappa": ("Cohen's kappa", "agreement beyond what the class shares alone would give; 0 is guessing", "up"),
+    "weighted_kappa": ("Weighted kappa", "Cohen's kappa where a near miss on the ordered scale costs less", "up"),
+    "mcc": ("Matthews correlation", "correlation between truth and answer over all cells of the confusion matrix; "
+            "0 is guessing", "up"),
+    "log_loss": ("Log loss", "how surprised the stated probabilities were by the truth; sure and wrong costs most", "down"),
+    "brier": ("Brier score", "mean squared distance between the stated probabilities and the truth", "down"),
+    "ece": ("Calibration error (ECE)", "how far, on average, 'I am 80 % sure' is from being right 80 % of the time", "down"),
+    "precision": ("Precision", "of the images called this class, the share that truly is", "up"),
+    "recall": ("Recall", "of the images truly of this class, the share found", "up"),
+    "f1": ("F1", "the balance (harmonic mean) of precision and recall", "up"),
+    "mae": ("Mean absolute error", "the typical distance between answer and truth, in the unit of the truth", "down"),
+    "rmse": ("Root mean squared error", "like the mean absolute error, but large misses weigh more", "down"),
+    "mape": ("Mean relative error (MAPE)", "the typical distance as a share of the truth", "down"),
+    "r2": ("R²", "the share of the variation in the truth that the answers explain; 0 is always saying the mean", "up"),
+    "pearson": ("Pearson correlation", "how well a straight line links answer and truth", "up"),
+    "spearman": ("Spearman correlation", "how well the answers put the samples in order", "up"),
+    "concordance": ("Concordance (CCC)", "correlation that also demands the right level and spread", "up"),
+    "bias": ("Bias", "mean of answer minus truth: above zero means that the answers are too high", "zero"),
+    "limits_low": ("Lower limit of agreement", "95 % of the single differences lie above this (Bland-Altman)", "zero"),
+    "limits_high": ("Upper limit of agreement", "95 % of the single differences lie below this (Bland-Altman)", "zero"),
+}
+# Bounded by one, so they are written without the leading zero (".78").
+UNIT = frozenset(METRICS) - {"log_loss", "mae", "rmse", "mape", "bias", "limits_low", "limits_high"}
+
+
+def known(metric: str) -> tuple[str, str, str]:
+    """Name, meaning and direction of a metric; a metric nobody described speaks for itself.
+
+    >>> known("recall.G1")[0]
+    'Recall of G1'
+    """
+    if metric in METRICS:
+        return METRICS[metric]
+    base, _, part = metric.partition(".")
+    if part and base in METRICS:
+        name, meaning, direction = METRICS[base]
+        return f"{name.removesuffix(' (macro)')} of {part}", meaning, direction
+    return metric.replace("_", " "), "", "up"
+
+
+def headline_metric(report: Report) -> str:
+    """The metric the first sentence is about: balanced accuracy, mean absolute error, or the first there is."""
+    numbers = report.numbers.get(first_column(report), {})
+    wanted = report.headline or HEADLINE.get(report.task, "")
+    return wanted if wanted in numbers else next(iter(numbers), "")
+
+
+def first_column(report: Report) -> str:
+    """The column the report is about."""
+    return next(iter(report.numbers), "prediction")
+
+
+def source(column: str, facts: Mapping[str, object]) -> str:
+    """What a prediction column is called in a sentence.
+
+    >>> source("prediction@forest", {}), source("prediction", {"plan": {"learner": "gradient"}})
+    ('forest', 'network')
+    """
+    names = facts.get("names")
+    if isinstance(names, Mapping) and column in names:
+        return str(names[column])
+    _, _, name = column.partition("@")
+    if name:
+        return name
+    plan = facts.get("plan")
+    if not isinstance(plan, Mapping) or not plan:
+        return column
+    return "network" if plan.get("learner", "gradient") == "gradient" else str(plan["learner"])
+
+
+def places(interval: Interval, metric: str) -> int:
+    """Decimals worth printing: two digits of the half width, never more than the interval supports."""
+    unit = metric.partition(".")[0] in UNIT
+    if interval.low is None or interval.high is None or not math.isfinite(interval.high - interval.low):
+        size = abs(interval.value) if math.isfinite(interval.value) else 0.0
+        return 2 if unit or size == 0 else min(6, max(0, 2 - math.floor(math.log10(size))))
+    half = abs(interval.high - interval.low) / 2
+    if unit:
+        return 2 if half >= 0.005 else 3
+    return 2 if half == 0 else min(6, max(0, 1 - math.floor(math.log10(half))))
+
+
+def figure(value: float | None, decimals: int, unit: bool = False, signed: bool = False) -> str:
+    """One number as text, with a true minus sign and, for metrics bounded by one, no leading zero.
+
+    >>> figure(0.784, 2, unit=True), figure(0.04, 2, unit=True, signed=True), figure(12.34, 1)
+    ('.78', '+.04', '12.3')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{abs(value):,.{decimals}f}"
+    zero = not any(character in "123456789" for character in text)
+    if unit and text.startswith("0."):
+        text = text[1:]
+    sign = "" if zero else MINUS if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def spoken(interval: Interval | None, metric: str, signed: bool = False) -> str:
+    """A value with its 95 % interval: '.78 [.74, .82]'; the value alone where there is no interval."""
+    if interval is None:
+        return "–"
+    unit, decimals = metric.partition(".")[0] in UNIT, places(interval, metric)
+    value = figure(interval.value, decimals, unit, signed)
+    if interval.low is None or interval.high is None:
+        return value
+    return f"{value} [{figure(interval.low, decimals, unit, signed)}, {figure(interval.high, decimals, unit, signed)}]"
+
+
+def chance(p: float | None) -> str:
+    """A p-value as text.
+
+    >>> chance(0.00001), chance(0.0312)
+    ('p < .001', 'p = .031')
+    """
+    if p is None or not math.isfinite(p):
+        return ""
+    return "p < .001" if p < 0.001 else f"p = {figure(p, 3 if p < 0.1 else 2, unit=True)}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(3306, "image"), count(1, "group")
+    ('3,306 images', '1 group')
+    """
+    plural = noun if number == 1 else noun + ("es" if noun.endswith(("s", "x")) else "s")
+    return f"{number:,} {plural}"
+
+
+def noun(report: Report) -> str:
+    """What a row is called: an image where rows have images, else a sample."""
+    return "image" if "image" in report.rows.columns else "sample"
+
+
+def difference(contest: Contest, metric: str, first: str) -> Interval | None:
+    """The paired difference `first` minus the other column, whichever way round the contest was held."""
+    interval = contest.differences.get(metric)
+    if interval is None or contest.first == first:
+        return interval
+    low, high = interval.low, interval.high
+    return type(interval)(-interval.value, None if high is None else -high, None if low is None else -low)
+
+
+def verdict(contest: Contest) -> str:
+    """The verdict of a contest; an undecided one says in words why."""
+    return f"{contest.verdict} (the interval includes zero)" if contest.verdict == "inconclusive" else contest.verdict
+
+
+def headline(report: Report) -> str:
+    """The whole report in one sentence."""
+    metric, column = headline_metric(report), first_column(report)
+    if not metric:
+        return "Nothing could be measured: no row has both a truth and a prediction."
+    over = f"over {count(report.groups, 'group')} ({count(compared(report, column), noun(report))})"
+    parts = [f"{known(metric)[0]} {spoken(report.numbers[column][metric], metric)} {over}"]
+    for contest in report.contests:
+        other = contest.second if contest.first == column else contest.first
+        if other not in report.numbers or metric not in report.numbers[other] or is_random(other):
+            continue
+        apart = spoken(difference(contest, metric, column), metric, signed=True)
+        parts.append(f"{source(other, report.facts)} {spoken(report.numbers[other][metric], metric)}, "
+                     f"difference {apart}: {verdict(contest)}")
+    return "; ".join(parts) + "."
+
+
+def compared(report: Report, column: str) -> int:
+    """Rows that have both a truth and a prediction."""
+    rows = report.rows
+    if column not in rows or report.truth not in rows:
+        return len(rows)
+    return int((rows[column].notna() & rows[report.truth].notna()).sum())
+
+
+def is_random(column: str) -> bool:
+    """Whether a column was made under a random split, beside the one split by group.
+
+    >>> is_random("prediction@forest-random"), is_random("prediction@forest")
+    (True, False)
+    """
+    return bool(re.search(r"(@|-)random$", column))
+
+
+def grouped(column: str) -> str:
+    """The column under group split that a column under random split belongs to.
+
+    >>> grouped("prediction@forest-random"), grouped("prediction@random")
+    ('prediction@forest', 'prediction')
+    """
+    return re.sub(r"(@|-)random$", "", column)
+
+
+def clean(text: object, longest: int = 0) -> str:
+    """Text on one line without control characters, shortened in the middle to at most `longest` characters.
+
+    >>> clean("a\\nb"), clean("PLLT0017_19_P00365", 9)
+    ('a b', 'PLLT…0365')
+    """
+    line = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in str(text))).strip()
+    if longest and len(line) > longest:
+        keep = longest - 1
+        return line[: keep - keep // 2] + "…" + line[len(line) - keep // 2 :]
+    return line
