@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Contest, Interval, Report
 
-__all__ = ["Contest", "Interval", "Report"]
+__all__ = ["Contest", "Interval", "Report", "evaluate"]

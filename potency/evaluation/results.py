@@ -35,8 +35,8 @@ class Contest:
     """Two prediction columns compared on the rows that both have answered, row by row and draw by draw.
 
     `differences` are first minus second with the interval of the paired bootstrap over groups. `mcnemar_p` and
-    `delong_p` (two classes only) are the classical tests, which take rows as independent; the `verdict` does not rest on
-    them but on the headline metric's interval: the first is "better" or "worse", or the data are "inconclusive".
+    `delong_p` (two classes only) are the classical tests, which take rows as independent; the `verdict` does not rest
+    on them but on the headline metric's interval: the first is "better" or "worse", or the data are "inconclusive".
     """
 
     first: str

@@ -1,0 +1,133 @@
+"""Which rows and columns of a table can be compared, and as what kind of answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pandas import CategoricalDtype, DataFrame, Series, to_numeric
+from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype
+
+from potency.answers import ANSWERS, Answer
+from potency.answers.category import PROBABILITY, as_labels, class_names
+from potency.errors import AnswerError, nearest
+
+MOST_CODES = 20  # whole numbers with more values than this are taken as numbers, not as class codes
+
+
+def column_of(table: DataFrame, name: str, what: str) -> Series:
+    """A column by its name, or an error that names the nearest."""
+    if name not in table.columns:
+        raise AnswerError(f"there is no {what} column {name!r}", "the table's columns", nearest(name, table.columns))
+    return table[name]
+
+
+def parts_of(table: DataFrame, column: str, answer: type[Answer]) -> DataFrame:
+    """The main column and the parts that the answer owns, by part ("", "probability.astro"); empty ones dropped."""
+    prefix = column + "."
+    found = {"": table[column]}
+    for name in table.columns:
+        part = str(name).removeprefix(prefix)
+        owned = str(name).startswith(prefix) and part.split(".")[0] in answer.parts
+        if owned and table[name].notna().any():
+            found[part] = table[name]
+    return DataFrame(found, index=table.index)
+
+
+def gaps(column: Series) -> NDArray[np.bool_]:
+    """Cells that hold nothing: missing, or an empty text."""
+    empty = np.array(column.isna(), bool)
+    if not is_numeric_dtype(column.dtype):
+        empty |= np.array([isinstance(cell, str) and not cell.strip() for cell in column], bool)
+    return empty
+
+
+def comparable(
+    table: DataFrame, truth: str, column: str, answer: type[Answer]
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Rows (a mask) in which truth and prediction can be compared, and how many are left out for which reason."""
+    usable = np.ones(len(table), bool)
+    left_out: dict[str, int] = {}
+
+    def drop(mask: NDArray[np.bool_], reason: str) -> None:
+        nonlocal usable
+        count = int((mask & usable).sum())
+        if count:
+            left_out[reason] = count
+        usable = usable & ~mask
+
+    drop(gaps(table[truth]), "no truth")
+    if column + ".error" in table.columns:
+        drop(~gaps(table[column + ".error"]), "an error instead of an answer")
+    drop(gaps(table[column]), "no answer")
+    for part, cells in parts_of(table, column, answer).items():
+        if part:
+            drop(gaps(cells), f"no {str(part).split('.')[0]}")
+    return usable, left_out
+
+
+def kind_of(table: DataFrame, kinds: Mapping[str, str], truth: str, predictions: Sequence[str]) -> type[Answer]:
+    """The answer that truth and predictions are: as declared, else as their cells look.
+
+    Undeclared: lists are vectors; texts, yes/no and columns with probabilities are categories (ordered ones
+    ordinal); so are whole numbers of at most 20 values whose predictions are all among the truth's; else numbers.
+    """
+    for column in (truth, *predictions):
+        if column in kinds:
+            if kinds[column] not in ANSWERS:
+                raise AnswerError(
+                    f"answers of kind {kinds[column]!r} cannot be compared", f"column {column!r}",
+                    nearest(kinds[column], ANSWERS),
+                )  # fmt: skip
+            return ANSWERS[kinds[column]]
+    cells = table[truth]
+    if isinstance(cells.dtype, CategoricalDtype):
+        return ANSWERS["ordinal" if cells.cat.ordered else "category"]
+    filled = cells[~gaps(cells)]
+    if len(filled) and isinstance(filled.iloc[0], list | tuple | np.ndarray):
+        return ANSWERS["vector"]
+    probable = any(str(name).startswith(f"{column}.{PROBABILITY}") for name in table.columns for column in predictions)
+    if probable or not is_numeric_dtype(cells.dtype) or is_bool_dtype(cells.dtype):
+        return ANSWERS["category"]
+    return ANSWERS["category" if _codes(filled, [table[column].dropna() for column in predictions]) else "number"]
+
+
+def _codes(truth: Series, predicted: Sequence[Series]) -> bool:
+    if not all(is_integer_dtype(c.dtype) or is_float_dtype(c.dtype) for c in (truth, *predicted)):
+        return False
+    numbers = [to_numeric(c).to_numpy(np.float64) for c in (truth, *predicted)]
+    known = np.unique(numbers[0])
+    whole = all(bool(np.all(n == np.round(n))) for n in numbers)
+    return whole and len(known) <= MOST_CODES and all(bool(np.isin(n, known).all()) for n in numbers[1:])
+
+
+def class_order(
+    table: DataFrame, answer: type[Answer], truth: str, predictions: Sequence[str], planned: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The classes in order: as planned, else the ordered column's, else that of the probability columns, else sorted.
+
+    Classes met in the table only are put behind. An ordinal answer whose order nothing tells is an error.
+    """
+    met = class_names(table[truth], *(table[column] for column in predictions))
+    order = [str(label) for label in planned]
+    if not order and isinstance(table[truth].dtype, CategoricalDtype):
+        order = [str(label) for label in as_labels(Series(table[truth].cat.categories))]
+    for column in predictions:
+        if not order:
+            prefix = f"{column}.{PROBABILITY}"
+            order = [str(name).removeprefix(prefix) for name in table.columns if str(name).startswith(prefix)]
+    if not order and answer.ordered and not all(_numeric(label) for label in met):
+        raise AnswerError(
+            "the order of the classes is not known", f"column {truth!r}: {', '.join(met)}",
+            "name them in order in the plan's classes, or make the column an ordered categorical",
+        )  # fmt: skip
+    return tuple(dict.fromkeys([*order, *met]))
+
+
+def _numeric(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,212 @@
+"""The verb: compare prediction columns with the truth of a table; it never sees a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pandas import DataFrame, factorize
+
+from potency.answers.answer import Answer, Evidence
+from potency.errors import AnswerError, nearest
+from potency.evaluation.columns import class_order, column_of, comparable, kind_of, parts_of
+from potency.evaluation.contest import contest
+from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, numbers_of, permutation
+from potency.evaluation.notes import notes_of, scheme
+from potency.evaluation.results import Report
+
+UNKNOWN_GROUPS = "groups unknown: intervals assume independent images"
+RANDOM_SPLIT = "random split: images of one group may stand on both sides, so the figures flatter"
+Piece = tuple[NDArray[np.intp], Evidence]  # rows of the table, what they contribute
+
+
+class Rows(Protocol):
+    """What is needed of a manifest; any table with these attributes will do."""
+
+    @property
+    def table(self) -> DataFrame: ...
+    @property
+    def kinds(self) -> Mapping[str, str]: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def origin(self) -> Mapping[str, str]: ...
+
+
+def evaluate(
+    manifest: Rows | DataFrame,
+    *,
+    truth: str = "truth",
+    predictions: Sequence[str] = ("prediction",),
+    by: str = "group",
+    draws: int = 1000,
+    seed: int = 0,
+    facts: Mapping[str, Any] | None = None,
+) -> Report:
+    """Compare the prediction columns with the truth: figures, intervals over the groups `by`, contests with the first.
+
+    `manifest` may be a plain DataFrame: another program's or a human reader's columns. Rows without truth or answer are
+    left out and counted. Contests compare on the rows both columns have answered. Intervals are percentiles of `draws`
+    draws of whole groups; under 5 groups there are none. Errors: AnswerError for a missing column, no comparable row,
+    probabilities that are none.
+
+    >>> table = DataFrame({"truth": list("aabb") * 5, "prediction": list("aaba") * 5, "group": list("vwxyz") * 4})
+    >>> report = evaluate(table, draws=200)
+    >>> report.numbers["prediction"]["accuracy"].value, report.groups, report.labels
+    (0.75, 5, ('a', 'b'))
+    """
+    facts = dict(facts or {})
+    table, kinds, origin = _opened(manifest, facts)
+    columns = _columns(table, truth, predictions)
+    groups, known = _groups(table, by, manifest)
+    answer = kind_of(table, kinds, truth, columns)
+    planned = (facts.get("plan") or {}).get("classes", ())
+    labels = class_order(table, answer, truth, columns, planned) if answer.labelled else ()
+    pieces, left_out = [], {}
+    for column in columns:
+        usable, left_out[column] = comparable(table, truth, column, answer)
+        pieces.append(_piece(table, answer, (truth, column), labels, usable, Path(str(facts["folder"]))))
+    pairs = [_pair(pieces, k) for k in range(1, len(columns))]
+    every = pieces + [side for pair in pairs for side in pair]
+    drawn = _drawn(answer, every, groups, draws, seed)
+    numbers = {
+        column: numbers_of(answer, piece, groups[rows], drawn[id(piece)])
+        for column, (rows, piece) in zip(columns, pieces, strict=True)
+    }
+    contests = tuple(
+        contest(answer, (columns[0], column), (one, two), (drawn[id(one)], drawn[id(two)]), groups[rows])
+        for column, ((rows, one), (_, two)) in zip(columns[1:], pairs, strict=True)
+    )
+    chance = {
+        column: permutation(answer, piece, groups[rows], draws, seed)
+        for column, (rows, piece) in zip(columns, pieces, strict=True)
+        if draws
+    }
+    rows, first = pieces[0]
+    facts.setdefault("permutation", scheme(first, groups[rows]))
+    facts["banner"] = _banner(facts, known, origin)
+    return Report(
+        task=answer.kind, rows=_report_rows(table.iloc[rows], truth, columns, groups[rows]), labels=labels,
+        numbers=numbers, contests=contests, groups=len(np.unique(groups[rows])), permutation=chance, facts=facts,
+        draws=draws, seed=seed, truth=truth, headline=answer.headline, left_out=left_out,
+        notes=notes_of(answer, columns, pieces, groups, left_out),
+    )  # fmt: skip
+
+
+def _opened(
+    manifest: Rows | DataFrame, facts: dict[str, Any]
+) -> tuple[DataFrame, Mapping[str, str], Mapping[str, str]]:
+    """The table with an `id` as index, its declared kinds and how it was understood; `facts` learns the folder."""
+    table = manifest if isinstance(manifest, DataFrame) else manifest.table
+    kinds: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.kinds
+    origin: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.origin
+    facts.setdefault("folder", "" if isinstance(manifest, DataFrame) else str(manifest.folder))
+    if not len(table):
+        raise AnswerError("the table has no rows", "evaluate", "give a table with one row a sample")
+    names = table["id"].astype(str) if "id" in table.columns else table.index.astype(str)
+    return table.set_axis(names.to_numpy(), axis=0), kinds, origin
+
+
+def _columns(table: DataFrame, truth: str, predictions: Sequence[str]) -> tuple[str, ...]:
+    columns = (predictions,) if isinstance(predictions, str) else tuple(predictions)
+    if not columns or len(set(columns)) < len(columns):
+        raise AnswerError(
+            "the prediction columns must be named, each once", f"predictions={list(columns)}", "name one or more"
+        )
+    column_of(table, truth, "truth")
+    for column in columns:
+        column_of(table, column, "prediction")
+    return columns
+
+
+def _groups(table: DataFrame, by: str, manifest: Rows | DataFrame) -> tuple[NDArray[np.intp], bool]:
+    """The group number of every row and whether groups are known; a row without one is a group of its own."""
+    known = bool(getattr(manifest, "groups_known", True)) or by != "group"
+    if by not in table.columns:
+        if by != "group":
+            raise AnswerError(f"there is no column {by!r} to group by", "the table", nearest(by, table.columns))
+        return np.arange(len(table)), False
+    codes, _ = factorize(table[by])
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return np.asarray(codes, np.intp), known and not bool(alone.all())
+
+
+def _piece(
+    table: DataFrame,
+    answer: type[Answer],
+    pair: tuple[str, str],
+    labels: tuple[str, ...],
+    usable: NDArray[np.bool_],
+    folder: Path,
+) -> Piece:
+    truth, column = pair
+    if not usable.any():
+        raise AnswerError(
+            "no row has both a truth and an answer",
+            f"columns {truth!r} and {column!r}",
+            "name the columns that hold them, or predict first",
+        )
+    true, said = (parts_of(table, name, answer)[usable] for name in pair)
+    try:
+        return np.flatnonzero(usable), answer.compare_columns(true, said, labels, folder)
+    except AnswerError as error:
+        where = f"columns {truth!r} and {column!r}; {error.where}"
+        raise AnswerError(error.what, where, error.mend) from error
+
+
+def _pair(pieces: list[Piece], other: int) -> tuple[Piece, Piece]:
+    """The first and another column on the rows both have answered."""
+    (rows, one), (others, two) = pieces[0], pieces[other]
+    if np.array_equal(rows, others):
+        return pieces[0], pieces[other]
+    common = np.intersect1d(rows, others)
+    if not len(common):
+        raise AnswerError(
+            "two prediction columns have no row in common", f"column {other + 1} beside the first",
+            "compare columns that answer the same samples",
+        )  # fmt: skip
+    return (common, one.take(np.isin(rows, common))), (common, two.take(np.isin(others, common)))
+
+
+def _drawn(
+    answer: type[Answer], pieces: list[Piece], groups: NDArray[np.intp], draws: int, seed: int
+) -> dict[int, Draws]:
+    """The figures of every piece of evidence in every draw, by the identity of the evidence; empty without draws."""
+    unique = list({id(piece): (rows, piece) for rows, piece in pieces}.values())
+    used = np.unique(np.concatenate([rows for rows, _ in unique]))
+    codes = np.unique(groups[used], return_inverse=True)[1]
+    if codes.max() + 1 < FEWEST_GROUPS or not draws:
+        return {id(piece): {} for _, piece in unique}
+    local = [(np.searchsorted(used, rows), piece) for rows, piece in unique]
+    found = bootstrap(answer, local, codes, draws, seed)
+    return {id(piece): figures for (_, piece), figures in zip(unique, found, strict=True)}
+
+
+def _report_rows(
+    table: DataFrame, truth: str, columns: tuple[str, ...], groups: NDArray[np.intp]
+) -> DataFrame:
+    """The compared rows: id, group, image, truth, predictions with all their parts."""
+    prefixes = tuple(f"{column}." for column in (truth, *columns))
+    kept = [
+        name for name in table.columns
+        if name in ("image", truth, *columns) or str(name).startswith(("image.", *prefixes))
+    ]  # fmt: skip
+    rows = table[kept].reset_index(drop=True)
+    rows.insert(0, "id", table.index.astype(str))
+    names = table["group"].astype(str).to_numpy() if "group" in table.columns else groups.astype(str)
+    rows.insert(1, "group", names)
+    return rows
+
+
+def _banner(facts: Mapping[str, Any], known: bool, origin: Mapping[str, str]) -> list[str]:
+    lines = [str(line) for line in facts.get("banner", ())]
+    said = " ".join(lines).lower()
+    if str(origin.get("split", "")).startswith("random") and "random split" not in said:
+        lines.insert(0, RANDOM_SPLIT)
+    if not known and "groups unknown" not in said:
+        lines.insert(0, UNKNOWN_GROUPS)
+    return lines
