@@ -1,0 +1,19 @@
+"""Networks by name: a plan names one, this room builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from potency.networks.encoder import BACKBONES, Encoder
+from potency.networks.network import Network
+
+if TYPE_CHECKING:
+    from potency.data.plan import Plan
+
+# Kind of network a task asks for -> how it is built from the plan and the number of outputs.
+NETWORKS: Mapping[str, Callable[[Plan, int], Network]] = {
+    "encoder": lambda plan, outputs: Encoder(plan.network, len(plan.channels), outputs, plan.tile, plan.dropout),
+}
+
+__all__ = ["BACKBONES", "NETWORKS", "Encoder", "Network"]

@@ -1,0 +1,152 @@
+"""Image-level networks: any backbone by name, any number of channels, any crop size, one linear head on pooled features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from potency.errors import PlanError, nearest
+from potency.networks.network import Network
+from potency.networks.tiny import Tiny
+
+# Short names people type -> where the network comes from; any other name of timm, or of torchvision behind
+# "torchvision/", works as it is.
+BACKBONES: Mapping[str, str] = {
+    "tiny": "potency/tiny",
+    "resnet18": "timm/resnet18",
+    "resnet50": "timm/resnet50",
+    "mobilenetv2": "torchvision/mobilenet_v2",
+    "mobilenetv3": "timm/mobilenetv3_small_100",
+    "mobilenetv3-large": "timm/mobilenetv3_large_100",
+    "squeezenet": "torchvision/squeezenet1_1",
+}
+FEWEST = 3  # values a side that must be left before pooling, or a crop is reduced to nothing
+
+
+class Encoder(Network):
+    """Backbone, mean pooling, dropout, linear head: {"output": (N, outputs), "embedding": (N, F)}.
+
+    Args:
+        backbone: a name of `BACKBONES`, any name of timm, or "torchvision/NAME".
+        channels: image channels (C).
+        outputs: numbers a sample.
+        tile: side of the crops in px; early strides are undone until a crop keeps at least 3 x 3 values.
+        dropout: share of the pooled features dropped while learning.
+
+    Raises:
+        PlanError: there is no such network; the nearest name is given.
+    """
+
+    def __init__(self, backbone: str, channels: int, outputs: int, tile: int = 64, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.body = body(backbone, channels, tile)
+        features, reduction = _measure(self.body, channels, tile)
+        if reduction is not None:
+            for layer in _halving(self.body):
+                if -(-tile // reduction) >= FEWEST:
+                    break
+                _undo(layer)
+                reduction //= 2
+        self.stride = reduction or 1
+        self.smallest = tile if reduction is None else self.stride
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(features, outputs)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, image: Tensor) -> Mapping[str, Tensor]:
+        values = self.body(2 * image - 1)  # the plan scales to 0..1, networks like zero in the middle
+        embedding = values.mean((2, 3)) if values.ndim == 4 else values
+        return {"output": self.linear(self.dropout(embedding)), "embedding": embedding}
+
+    def head(self) -> nn.Module:
+        return self.linear
+
+
+def body(backbone: str, channels: int, tile: int) -> nn.Module:
+    """The network without its classifier; features (N, F, h, w), or (N, F) from a transformer."""
+    source, _, name = BACKBONES.get(backbone, backbone if "/" in backbone else f"timm/{backbone}").partition("/")
+    if source not in _SOURCES:
+        raise PlanError(f"there is no network {backbone!r}", "plan.network", nearest(backbone, BACKBONES))
+    return _SOURCES[source](name, channels, tile)
+
+
+def _own(name: str, channels: int, tile: int) -> nn.Module:
+    return Tiny(channels)
+
+
+def _timm(name: str, channels: int, tile: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        raise PlanError(f"there is no network {name!r}", "plan.network", nearest(name, [*BACKBONES, *timm.list_models()]))
+    options: dict[str, Any] = {"in_chans": channels, "num_classes": 0}
+    if hasattr(timm.models, "is_model_in_modules") and timm.models.is_model_in_modules(name, ("vision_transformer", "deit")):
+        return nn.Module.train(timm.create_model(name, img_size=tile, **options))
+    return nn.Module.train(timm.create_model(name, global_pool="", **options))
+
+
+def _torchvision(name: str, channels: int, tile: int) -> nn.Module:
+    import torchvision
+
+    try:
+        whole = torchvision.models.get_model(name, weights=None)
+    except ValueError as error:
+        known = [f"torchvision/{n}" for n in torchvision.models.list_models(module=torchvision.models)]
+        raise PlanError(f"there is no network {name!r}", "plan.network", nearest(f"torchvision/{name}", known)) from error
+    features = getattr(whole, "features", None)
+    made = nn.Sequential()
+    if isinstance(features, nn.Module):
+        made.add_module("features", features)
+    else:  # ResNet and its kin: everything before pooling and classifier
+        for key, part in whole.named_children():
+            if key not in ("avgpool", "fc"):
+                made.add_module(key, part)
+    key, first = first_convolution(made)
+    if first.in_channels != channels:
+        fresh = nn.Conv2d(channels, first.out_channels, first.kernel_size, first.stride, first.padding,  # type: ignore[arg-type]
+                          bias=first.bias is not None)  # fmt: skip
+        parent, _, leaf = key.rpartition(".")
+        setattr(made.get_submodule(parent), leaf, fresh)
+    return made
+
+
+_SOURCES = {"potency": _own, "timm": _timm, "torchvision": _torchvision}
+
+
+def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
+    """The convolution that reads the image, with its name."""
+    return next((key, m) for key, m in network.named_modules() if isinstance(m, nn.Conv2d))
+
+
+def _measure(network: nn.Module, channels: int, tile: int) -> tuple[int, int | None]:
+    """(features, reduction of a side or None for a network without a map), seen by running it once."""
+    was = network.training
+    try:
+        with torch.no_grad():
+            side = 128
+            try:
+                out = network.eval()(torch.zeros(1, channels, side, side))
+            except (AssertionError, RuntimeError):  # a transformer takes only the size it was built for
+                out = network(torch.zeros(1, channels, tile, tile))
+    finally:
+        network.train(was)
+    if out.ndim == 2:
+        return out.shape[1], None
+    return out.shape[1], 2 ** round(torch.log2(torch.tensor(side / out.shape[2])).item())
+
+
+def _halving(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d]:
+    """The layers that halve the image, in the order of computation; the first ones stand before any skip."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and layer.stride in (2, (2, 2)):
+            yield layer
+
+
+def _undo(layer: nn.Conv2d | nn.MaxPool2d) -> None:
+    layer.stride = (1, 1) if isinstance(layer, nn.Conv2d) else 1
+    if isinstance(layer, nn.MaxPool2d) and isinstance(layer.kernel_size, int):
+        layer.padding = layer.kernel_size // 2
+        layer.ceil_mode = False
