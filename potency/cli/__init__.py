@@ -1,0 +1,45 @@
+"""The command line: the same verbs as the Python API, each imported only when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from potency import __version__
+from potency.cli import data, demo, doctor, frame, model, show
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="potency",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for room in (demo, data, model, show, doctor):
+    app.registered_commands += room.app.registered_commands
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="[bold]First steps[/bold]\n\n[cyan]potency demo[/cyan]\n\n    the whole way on simulated cells, in minutes\n\n"
+    "[cyan]potency check my_images/[/cyan]\n\n    what is wrong with my images, all at once\n\n"
+    "[cyan]potency train my_images/ --into out/first[/cyan]\n\n    a classifier, and a report a sceptic believes",
+)
+def potency(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Deep learning on stem-cell microscopy: images and a table in, a trained model and an honest report out."""
+    if version:
+        print(f"potency {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line on `arguments` and return the exit code."""
+    return frame.run(app, arguments)

@@ -1,0 +1,196 @@
+"""Commands that learn and that use what was learned: train, predict."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from potency.cli.frame import Options, command
+from potency.cli.progress import Progress
+from potency.cli.rows import Rows, describe, grid
+from potency.cli.show import figures
+from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, planned
+from potency.errors import ManifestError, PlanError
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+    from potency.data.plan import Plan
+
+app = typer.Typer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Rows):
+    into: Annotated[Path, typer.Option(help="Folder of the bundle, the report and the checkpoints.")]
+    task: Annotated[str, typer.Option(help=TASK_HELP)] = ""
+    plan: Annotated[Path | None, typer.Option(help="Obey this plan, written by potency plan.")] = None
+    network: Annotated[
+        str, typer.Option(help="Backbone by name: tiny, resnet18, mobilenetv3_large_100, any of timm.")
+    ] = ""
+    weights: Annotated[str, typer.Option(help="imagenet (through the hub), or a local .safetensors file.")] = ""
+    start: Annotated[Path | None, typer.Option(help="Go on from this bundle (fine-tuning).")] = None
+    steps: Annotated[int, typer.Option(min=0, help="Steps of the optimiser. [dim]0: computed from the data[/dim]")] = 0
+    epochs: Annotated[float, typer.Option(min=0, help="The same in passes over the rows.")] = 0
+    set: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=SET_HELP)] = None
+    split: Annotated[str, typer.Option(help="stratified, leave-one-out, time, external or random.")] = "stratified"
+    folds: Annotated[int, typer.Option(min=2, help="How many folds.")] = 5
+    holdout: Annotated[bool, typer.Option("--holdout", help="Test on one fold only: quicker, wider intervals.")] = False
+    keep_folds: Annotated[bool, typer.Option("--keep-folds", help="Keep the models of the folds as an ensemble.")] = (
+        False
+    )
+    random_split: Annotated[
+        bool, typer.Option("--random-split", help="Also train under a random split, to show the gap.")
+    ] = False
+    baselines: Annotated[bool, typer.Option(help="A trivial baseline and a forest beside the network.")] = True
+    seed: Annotated[int, typer.Option(help="Same seed, same machine: same weights.")] = 0
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run of the same command was.")] = False
+    dry_run: Annotated[
+        int, typer.Option(min=0, metavar="N", help="N steps on one fold, nothing kept: does it work at all?")
+    ] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Options):
+    bundle: Annotated[Path, typer.Argument(help="The folder of a trained model.")]
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, a folder, or a table.")]
+    into: Annotated[Path, typer.Option(help="Folder of predictions.parquet and predictions.csv.")] = Path(
+        "out/predictions"
+    )
+    name: Annotated[str, typer.Option(help="Column to write.")] = "prediction"
+    channels: Annotated[str, typer.Option(metavar="A,B,...", help="Channels kept in files of their own, by name.")] = ""
+    workers: Annotated[int, typer.Option(min=0, help="Processes that share the work. [dim]0: this one[/dim]")] = 0
+    dry_run: Annotated[int, typer.Option(min=0, metavar="N", help="The first N rows only, nothing kept.")] = 0
+
+
+@command(
+    app,
+    ("cells/ --into out/first", "one folder a class, five folds by group, baselines, report and bundle"),
+    ("labels.csv --group donor --classes young,old --into out/age", "a table, two of its classes, split by donor"),
+    ("labels.csv --channels brightfield,darkfield --into out/two", "channels that lie in parallel folders"),
+    ("labels.csv --network resnet18 --weights imagenet --into out/r18", "another backbone, pre-trained"),
+    ("labels.csv --into out/first --resume", "go on after a stop, to the same weights"),
+    ("labels.csv --into out/first --dry-run 5", "five steps, nothing kept"),
+    again="the same command with --resume goes on where it was",
+)
+def train(options: Train, say: Console) -> dict[str, Any]:
+    """Learn from rows with a truth, honestly: folds by group, baselines, a report with intervals, then one bundle."""
+    from potency.learning import protocol
+
+    manifest = options.read()
+    describe(manifest, say)
+    task = chosen_task(options.task, manifest)
+    plan = decided(options, manifest, task)
+    with ExitStack() as stack:
+        into = options.into
+        if options.dry_run:
+            into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-"))) / "dry"
+        progress = stack.enter_context(Progress())
+        outcome = protocol.run(manifest, task, into=into, plan=plan, choices=choices(options), progress=progress)
+        figures(outcome.report.json(), say)
+        if options.dry_run:
+            say.print(f"dry run: {plan.steps} steps worked; nothing is kept, the figures mean nothing")
+            return {"dry_run": options.dry_run, "bundle": None, "report": None}
+    say.print(f"bundle: {outcome.bundle}", soft_wrap=True)
+    say.print(f"report: {outcome.page}", soft_wrap=True)
+    return {"bundle": outcome.bundle, "report": outcome.page}
+
+
+def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
+    """The plan of a file or of the data, with what the command line changes in it."""
+    from potency.data.plan import Plan
+
+    changed = changes(options.set)
+    for name in ("network", "weights", "steps"):
+        if getattr(options, name):
+            changed[name] = getattr(options, name)
+    if options.seed:
+        changed["seed"] = options.seed
+    if options.epochs and options.steps:
+        raise PlanError("steps and epochs say the same twice", "--steps, --epochs", "give one of them")
+    plan = Plan.read(options.plan).but(**changed) if options.plan else planned(manifest, task, changed)
+    if options.epochs:
+        plan = plan.but(steps=max(1, round(options.epochs * len(manifest) / plan.batch)))
+    return plan.but(steps=options.dry_run, validations=1) if options.dry_run else plan
+
+
+@command(
+    app,
+    ("out/first/bundle new_images/ --into out/new", "a folder"),
+    ("out/first/bundle a.tif b.tif --json", "some files; ends with the predictions as JSON"),
+    ("out/first/bundle labels.csv --workers 4 --into out/new", "a table, on four processes"),
+    again="the same command goes on: rows that are done are kept",
+)
+def predict(options: Predict, say: Console) -> dict[str, Any]:
+    """Apply a bundle to images: one row an image, with its prediction and probabilities, or with its error."""
+    from potency.bundle import Bundle
+    from potency.inference.pool import Pool
+    from potency.inference.predict import predict as apply
+
+    manifest = gathered(options.images, options.channels)
+    if options.dry_run:
+        manifest = manifest.where(manifest.table.index < options.dry_run)
+    bundle = Bundle.load(options.bundle)
+    with ExitStack() as stack:
+        into = options.into
+        if options.dry_run:
+            into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-")))
+        on: Any = stack.enter_context(Pool(options.workers)) if options.workers else map
+        progress = stack.enter_context(Progress())
+        made = apply(manifest, bundle, into=into, on=on, name=options.name, progress=progress)
+    return told(made, options, say)
+
+
+def gathered(images: Sequence[Path], channels: str) -> Manifest:
+    """A manifest of files, or of one folder or table."""
+    import pandas as pd
+
+    from potency.cli.rows import listed
+    from potency.data.manifest import Manifest
+    from potency.data.readers import SUFFIXES
+
+    missing = [str(path) for path in images if not path.exists()]
+    if missing:
+        raise ManifestError(f"{len(missing)} of {len(images)} paths do not exist", missing[0], "check the path")
+    if len(images) == 1 and (images[0].is_dir() or not images[0].name.lower().endswith(tuple(SUFFIXES))):
+        return Manifest.read(images[0], channels=listed(channels))
+    folders = [str(path) for path in images if path.is_dir()]
+    if folders:
+        raise ManifestError(
+            "folders and files cannot be mixed", folders[0], "name one folder, one table, or only image files"
+        )
+    return Manifest.of_rows(pd.DataFrame({"image": [str(path.resolve()) for path in images]}))
+
+
+def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
+    """Say what was predicted: the rows (the first twenty of many), the errors, and where the table is."""
+    table = manifest.table
+    columns = [c for c in table.columns if str(c).startswith(options.name)]
+    shown = {str(row["id"]): {str(c): _short(row[c]) for c in columns} for row in table.head(20).to_dict("records")}
+    grid("image", shown, say)
+    if len(table) > len(shown):
+        say.print(f"... and {len(table) - len(shown)} rows more", style="dim")
+    error = f"{options.name}.error"
+    errors = int(table[error].notna().sum()) if error in table else 0
+    if errors:
+        say.print(f"[yellow]{errors} rows failed[/yellow]; column {error} says why; the same command tries them again")
+    answer: dict[str, Any] = {"rows": len(table), "errors": errors, "table": None}
+    if not options.dry_run:
+        answer["table"] = manifest.write(options.into / "predictions.parquet")
+        manifest.write(options.into / "predictions.csv")
+        say.print(f"written: {answer['table']}", soft_wrap=True)
+    if len(table) <= 1000:
+        answer["predictions"] = [
+            {"image": row["image"], **{str(c): row[c] for c in columns}} for row in table.to_dict("records")
+        ]
+    return answer
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,63 @@
+"""Progress with the time left, on stderr, so that stdout stays what a script reads."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+QUIET_EVERY = 10.0  # seconds between lines where stderr is no terminal
+
+
+class Progress:
+    """A callback `progress(done, total, what)`: one bar for each `what`; plain lines, seldom, in a log file.
+
+    >>> with Progress() as progress:
+    ...     progress(1, 2, "reading")
+    """
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bars = Bars(*columns, console=console) if console.is_terminal else None
+        self._ids: dict[str, int] = {}
+        self._last: dict[str, float] = {}
+
+    def __enter__(self) -> Progress:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def of(self, what: str) -> Callable[[int, int], None]:
+        """The callback of two numbers that most verbs call, under a name of its own."""
+        return lambda done, total: self(done, total, what)
+
+    def __call__(self, done: float, total: float, what: str = "") -> None:
+        """Show that `done` of `total` steps of `what` are behind us."""
+        if self._bars:
+            if what not in self._ids:
+                self._ids[what] = self._bars.add_task(what, total=total)
+            self._bars.update(self._bars.tasks[self._ids[what]].id, completed=done, total=total)
+            return
+        now = time.monotonic()
+        started = self._last.setdefault(what, now - QUIET_EVERY)
+        if done >= total or now - started >= QUIET_EVERY:
+            self._last[what] = now if done < total else float("inf")
+            print(f"{what}: {done:g} of {total:g}", file=sys.stderr, flush=True)

@@ -1,0 +1,110 @@
+"""The options by which every command reads its rows, and how the rows are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from potency.cli.frame import Options
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER|TABLE",
+        help="A table (CSV, TSV, Parquet, Excel), or a folder: with a table in it, or one folder a class.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Options):
+    """Where the rows come from and which of their columns mean what."""
+
+    source: Source
+    truth: Annotated[
+        str, typer.Option(help="Column of the truth. [dim]found by its name: truth, label, class, target[/dim]")
+    ] = ""
+    group: Annotated[
+        str,
+        typer.Option(
+            help="Column of what must not be torn apart: clone, donor, plate. [dim]else inferred, and shown[/dim]"
+        ),
+    ] = ""
+    classes: Annotated[str, typer.Option(metavar="A,B,...", help="Keep these classes only.")] = ""
+    channels: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...", help="Channels kept in files of their own: columns, or parallel folders, by name."
+        ),
+    ] = ""
+
+    def read(self) -> Manifest:
+        """The rows as a manifest; raises ManifestError where they cannot be understood."""
+        from potency.data.manifest import Manifest
+
+        return Manifest.read(
+            self.source,
+            truth=self.truth or None,
+            group=self.group or None,
+            channels=listed(self.channels),
+            classes=listed(self.classes),
+        )
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated option.
+
+    >>> listed("G1, S_phase,")
+    ('G1', 'S_phase')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def describe(manifest: Manifest, say: Console) -> dict[str, Any]:
+    """Say in a few lines how the rows were understood; the same as a mapping for machines."""
+    table = manifest.table
+    facts: dict[str, Any] = {
+        "rows": len(table),
+        "groups": int(table["group"].nunique()),
+        "groups_known": manifest.groups_known,
+    }
+    say.print(f"[bold]{len(table)}[/bold] rows, [bold]{facts['groups']}[/bold] groups")
+    for column, how in manifest.origin.items():
+        say.print(f"  {column}: {escape(str(how))}", style="dim")
+    if "truth" in table:
+        facts["truth"] = manifest.kinds.get("truth", "")
+        if facts["truth"] == "category":
+            facts["classes"] = per_class(table)
+            grid("class", facts["classes"], say)
+        else:
+            values = table["truth"].dropna()
+            facts["range"] = [float(values.min()), float(values.max())]
+            say.print(f"  truth: {facts['truth']} from {facts['range'][0]:g} to {facts['range'][1]:g}")
+    return facts
+
+
+def per_class(table: Any) -> dict[str, dict[str, int]]:
+    """Rows and groups of each class of a table with `truth` and `group`."""
+    counted = table.groupby("truth", observed=True)["group"].agg(["size", "nunique"])
+    return {str(name): {"rows": int(row["size"]), "groups": int(row["nunique"])} for name, row in counted.iterrows()}
+
+
+def grid(first: str, rows: Mapping[str, Mapping[str, Any]], say: Console) -> None:
+    """Print a mapping of mappings as a table with `first` as the name of its first column."""
+    table = Table(first, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        table.add_row(escape(name), *(escape(str(row.get(column, ""))) for column in columns))
+    say.print(table)

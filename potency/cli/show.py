@@ -1,0 +1,161 @@
+"""Commands that judge and show: evaluate, report, reproduce, models."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from potency.cli.frame import Options, command
+from potency.cli.rows import Rows, grid, listed
+from potency.errors import AnswerError, PotencyError
+
+app = typer.Typer()
+HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mae", "rmse", "r2", "pearson")  # shown where present
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Rows):
+    into: Annotated[
+        Path, typer.Option(help="Folder of the report: report.html, report.json, numbers.csv, rows.parquet.")
+    ]
+    predictions: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...",
+            help="Columns to judge; the others are compared with the first. [dim]else all prediction columns[/dim]",
+        ),
+    ] = ""
+    by: Annotated[str, typer.Option(help="Column that the bootstrap draws whole.")] = "group"
+    draws: Annotated[int, typer.Option(min=100, help="Draws of the bootstrap.")] = 1000
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0
+
+
+@command(
+    app,
+    ("predictions.csv --truth label --into out/report", "a table with a truth and a column 'prediction'"),
+    ("readings.xlsx --predictions prediction,prediction@reader2 --into out/readers", "two readers, row by row"),
+)
+def evaluate(options: Evaluate, say: Console) -> dict[str, Any]:
+    """Compare prediction columns with the truth: numbers with intervals over groups, and a report; knows no model."""
+    from potency.evaluation.evaluate import evaluate as judge
+
+    manifest = options.read()
+    main = [str(c) for c in manifest.table.columns if str(c).startswith("prediction") and "." not in str(c)]
+    columns = listed(options.predictions) or tuple(sorted(main, key=lambda c: (c != "prediction", c)))
+    if not columns:
+        raise AnswerError("the table has no column of predictions", str(options.source), "name it with --predictions")
+    report = judge(manifest, predictions=columns, by=options.by, draws=options.draws, seed=options.seed)
+    page = report.write(options.into)
+    figures(report.json(), say)
+    say.print(f"report: {page}", soft_wrap=True)
+    return {"report": page, **report.json()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    folder: Annotated[Path, typer.Argument(help="A folder with report.json in it, or that file.")]
+    open: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False
+
+
+@command(
+    app,
+    ("out/first", "the numbers of a report in the terminal, and where its page is"),
+    ("out/first --open", "and the page in the browser"),
+    ("out/first --json | jq .metrics", "for a script"),
+)
+def report(options: ReportOptions, say: Console) -> dict[str, Any]:
+    """Show a report that train or evaluate wrote."""
+    found = find_report(options.folder)
+    try:
+        numbers = json.loads(found.read_text("utf-8"))
+        if not isinstance(numbers, dict) or "metrics" not in numbers:
+            raise ValueError("it has no metrics")
+    except ValueError as error:
+        raise PotencyError(
+            f"the report cannot be read: {error}", str(found), "write it again with potency evaluate"
+        ) from None
+    figures(numbers, say)
+    page = found.with_suffix(".html")
+    say.print(f"report: {page}", soft_wrap=True)
+    if options.open:
+        webbrowser.open(page.resolve().as_uri())
+    return {**numbers, "report": page}
+
+
+def find_report(place: Path) -> Path:
+    """The report.json that is meant by a file, its folder, or the folder of a training."""
+    for candidate in (place, place / "report.json", place / "report" / "report.json"):
+        if candidate.is_file():
+            return candidate
+    raise PotencyError("there is no report.json", str(place), "name the folder that potency train or evaluate wrote")
+
+
+def figures(numbers: Mapping[str, Any], say: Console) -> None:
+    """Print a report.json in short: its warnings, its headline, the main figures of each source, and who wins."""
+    for line in numbers.get("banner", ()):
+        say.print(f"[yellow]{escape(line)}[/yellow]")
+    say.print(f"[bold]{escape(str(numbers.get('headline', '')))}[/bold]", soft_wrap=True)
+    sources = {"prediction": numbers["metrics"], **numbers.get("baselines", {})}
+    for name, metrics in numbers.get("random_split", {}).items():
+        sources[f"{name}, random split"] = metrics
+    grid("", {name: {m: _interval(metrics[m]) for m in HEADLINES if m in metrics} for name, metrics in sources.items()}, say)
+    for contest in numbers.get("contests", ()):
+        say.print(f"  {escape(contest['first'])} against {escape(contest['second'])}: {escape(contest['verdict'])}")
+
+
+def _interval(figure: Mapping[str, float | None]) -> str:
+    value, low, high = figure.get("value"), figure.get("low"), figure.get("high")
+    text = "-" if value is None else f"{value:.3f}"
+    return text if low is None or high is None else f"{text} [{low:.3f}, {high:.3f}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models(Options):
+    pass
+
+
+@command(app, ("", "what can be learned, and with what"), ("--json | jq .networks", "for a script"))
+def models(options: Models, say: Console) -> dict[str, Any]:
+    """List the tasks, networks, classical learners, answers, features and image formats there are."""
+    from potency.answers import ANSWERS
+    from potency.data.readers import READERS
+    from potency.learning.estimator import ESTIMATORS
+    from potency.measurement import FAMILIES
+    from potency.networks import BACKBONES
+    from potency.tasks import TASKS
+
+    lists: dict[str, dict[str, str]] = {
+        "tasks": {name: f"answers with a {task.answer.kind}; {_first(task)}" for name, task in TASKS.items()},
+        "networks": {**BACKBONES, "any other": "of timm by its name, of torchvision as torchvision/NAME"},
+        "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
+        "answers": {name: _first(answer) for name, answer in ANSWERS.items()},
+        "features": {name: _first(family) for name, family in FAMILIES.items()},
+        "readers": {reader.__name__.rpartition(".")[2]: " ".join(reader.suffixes) for reader in READERS},
+    }
+    for title, entries in lists.items():
+        say.print(f"\n[bold]{title}[/bold]")
+        grid("", {name: {" ": what} for name, what in entries.items()}, say)
+    return lists
+
+
+def _first(described: object) -> str:
+    """The first sentence of what something says about itself."""
+    text = " ".join((described.__doc__ or "").split())
+    return text.partition(". ")[0].rstrip(".")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduce(Options):
+    name: Annotated[str, typer.Argument(metavar="ID", help="Which published system to run.")] = ""
+    list: Annotated[bool, typer.Option("--list", help="All systems: built, partial or planned, and what is missing.")] = False
+    data: Annotated[Path | None, typer.Option(help="Folder of its data. [dim]else simulated images, and it says so[/dim]")] = None
+    into: Annotated[Path | None, typer.Option(help="Folder of its report. [dim]out/ID[/dim]")] = None
+    quick: Annotated[bool, typer.Option("--quick", help="Small and fast: does it run to its report?")] = False

@@ -1,0 +1,61 @@
+"""What is learned and how: the task that fits the truth, and a plan with the changes asked for on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from potency.errors import ManifestError, PlanError, nearest
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+    from potency.data.plan import Plan
+    from potency.tasks.task import Task
+
+TASK_HELP = (
+    "What is learned; `potency models` lists them. [dim]else the first that gives the truth's kind of answer[/dim]"
+)
+SET_HELP = "Change one decision of the plan; may be given often."
+
+
+def chosen_task(name: str, manifest: Manifest) -> Task:
+    """The task called `name`, or the first in the list whose answers are of the truth's kind."""
+    from potency.tasks import TASKS
+
+    if name:
+        if name not in TASKS:
+            raise PlanError(f"there is no task {name!r}", "--task", nearest(name, TASKS))
+        return TASKS[name]
+    if "truth" not in manifest.table:
+        raise ManifestError("the table has no truth to learn from", "column 'truth'", "name its column with --truth")
+    kind = manifest.kinds.get("truth")
+    fitting = [task for task in TASKS.values() if task.answer.kind == kind]
+    if not fitting:
+        raise ManifestError(f"no task learns a truth of the kind {kind!r}", "column 'truth'", "name a task with --task")
+    return fitting[0]
+
+
+def changes(settings: Sequence[str] | None) -> dict[str, Any]:
+    """The decisions given as NAME=VALUE; a value is JSON where it can be read as such, else text.
+
+    >>> changes(["steps=500", "network=resnet18", "weights=null"])
+    {'steps': 500, 'network': 'resnet18', 'weights': None}
+    """
+    made: dict[str, Any] = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not (name and equals):
+            raise PlanError(f"{setting!r} is no NAME=VALUE", "--set", "write it like --set steps=500")
+        try:
+            made[name] = json.loads(value)
+        except ValueError:
+            made[name] = value
+    return made
+
+
+def planned(manifest: Manifest, task: Task, changed: Mapping[str, Any]) -> Plan:
+    """The plan computed from the rows, with some decisions changed."""
+    from potency.data.plan import Facts, Plan
+
+    return Plan.of(Facts.of(manifest), **{"task": task.name, **changed})
