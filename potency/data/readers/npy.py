@@ -1,0 +1,70 @@
+"""Read `.npy` arrays through a memory map; arrays of Python objects (pickle) are refused."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib import format as npformat
+from numpy.typing import NDArray
+
+from potency.data.pixels import Window, named, native
+from potency.data.readers.layout import Layout, unnamed
+from potency.errors import ImageError
+
+suffixes = (".npy",)
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Say whether the first bytes are those of a NumPy array."""
+    return head.startswith(npformat.MAGIC_PREFIX)
+
+
+def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Npy:
+    """Open an array; it names no axes, so they follow from its shape (`layout.unnamed`) and `pages`."""
+    with builtins.open(path, "rb") as file:
+        version = npformat.read_magic(file)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ImageError(f"NumPy format {version} is not known", str(path), "save it again with np.save")
+        read = npformat.read_array_header_1_0 if version == (1, 0) else npformat.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+        offset = file.tell()
+    if dtype.hasobject:
+        raise ImageError(
+            "the array holds Python objects (a pickle), which could run code when loaded",
+            str(path),
+            "save plain numbers: np.save(path, np.asarray(image, dtype='float32'))",
+        )
+    native(dtype, str(path))
+    if offset + math.prod(shape) * dtype.itemsize > size:
+        raise ImageError(
+            f"the file is cut short: {shape} {dtype} should fill {math.prod(shape) * dtype.itemsize} bytes",
+            str(path),
+            "copy it again from where it was made",
+        )
+    return Npy(path, dtype, Layout.of(unnamed(shape, str(path)), shape, pages, str(path)), offset, fortran)
+
+
+class Npy:
+    """The pixels of one array file."""
+
+    def __init__(self, path: Path, stored: np.dtype, layout: Layout, offset: int, fortran: bool) -> None:
+        self.path, self.stored, self.layout, self.offset, self.fortran = path, stored, layout, offset, fortran
+        self.axes, self.shape = layout.axes, layout.shape
+        self.levels = (self.shape,)
+        self.dtype = native(stored, str(path))
+        self.pixel_size = None
+        count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
+        rgb = "S" in self.layout.names and count == 3
+        self.channels = named(("red", "green", "blue") if rgb else None, count)
+        self.notes = self.layout.notes
+
+    def read(self, window: Window, level: int = 0) -> NDArray[Any]:
+        """Copy a window out of the memory map."""
+        order: Literal["F", "C"] = "F" if self.fortran else "C"
+        mapped = np.memmap(self.path, self.stored, "r", self.offset, self.layout.sizes, order)
+        array = np.asarray(mapped[self.layout.raw(window)])
+        return self.layout.arrange(array, window).astype(self.dtype, order="C")

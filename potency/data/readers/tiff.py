@@ -1,0 +1,87 @@
+"""Read TIFF, BigTIFF, OME-TIFF and ImageJ files: only the strips and tiles that a window touches."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from potency.data.pixels import Window, named, native
+from potency.data.readers.layout import Layout
+from potency.data.readers.tiffcolour import Colour
+from potency.data.readers.tiffmeta import channel_names, pixel_size
+from potency.data.readers.tiffpages import Level
+from potency.errors import ImageError
+
+suffixes = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".svs")
+
+MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Say whether the first bytes are those of a TIFF or BigTIFF file."""
+    return head[:4] in MAGIC
+
+
+def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Tiff:
+    """Open the first series of a file; `pages` ("T", "C", "Z") says what pages without a meaning are."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            if not len(file.pages):
+                raise ImageError("the TIFF file holds no pages", str(path), "export the image again")
+            return Tiff(path, file, size, pages)
+    except (tifffile.TiffFileError, struct.error, IndexError, EOFError) as error:
+        raise ImageError(
+            f"the TIFF structure is damaged or cut short: {str(error)[:200]}",
+            str(path),
+            "copy the file again from where it was made",
+        ) from error
+
+
+class Tiff:
+    """The pixels of the first series of a TIFF file, its pyramid (SubIFDs, reduced pages) as levels."""
+
+    def __init__(self, path: Path, file: tifffile.TiffFile, size: int, pages: str | None) -> None:
+        self.path, self._opened = path, (path, b"", size, pages)
+        where = str(path)
+        series = file.series[0]
+        page = series.keyframe
+        if page.dtype is None or 0 in page.shaped:
+            raise ImageError(
+                f"the TIFF holds {page.bitspersample}-bit pixels of a kind that is not read, {page.shape} of them",
+                where,
+                "save it as 8- or 16-bit integers or 32-bit floats",
+            )
+        self.colour = Colour.of(page, file.is_imagej or file.is_ome, where)
+        self.dtype = native(np.dtype(self.colour.dtype), where)
+        self.level = [Level(one, where) for one in series.levels]
+        self.level[0].check(size, where)
+        self.layout = [Layout.of(*self.colour.given(one.letters, one.sizes), pages, where) for one in self.level]
+        self.axes, self.shape = self.layout[0].axes, self.layout[0].shape
+        same = [i for i, one in enumerate(self.layout) if one.axes == self.axes]
+        self.level, self.layout = [self.level[i] for i in same], [self.layout[i] for i in same]
+        self.levels = tuple(one.shape for one in self.layout)
+        self.pixel_size = pixel_size(file)
+        count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
+        names = channel_names(file, count)
+        if names is None and count == 3 and self.colour.rgb:
+            names = ("red", "green", "blue")
+        self.channels = named(names, count, where)
+        others = len(file.series) - 1
+        more = (f"the first of {others + 1} series is read",) if others and not file.is_svs else ()
+        self.notes = (*self.colour.notes, *self.layout[0].notes, *more)
+
+    def read(self, window: Window, level: int = 0) -> NDArray[Any]:
+        """Read a window of one level."""
+        layout, source = self.layout[level], self.level[level]
+        raw = self.colour.needed(source.letters, layout.raw(window))
+        array = self.colour.given_pixels(source.letters, source.read(raw), layout.raw(window))
+        array = array.astype(self.dtype, copy=False)
+        return np.ascontiguousarray(layout.arrange(array, window))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, self._opened  # a worker opens the file for itself

@@ -1,0 +1,129 @@
+"""Read OME-Zarr 0.4 and 0.5 images (zarr 2 and 3): only the chunks that a window touches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.data.pixels import Window, believable, named, native
+from potency.data.readers.layout import Layout, unnamed
+from potency.data.readers.resolution import in_um
+from potency.errors import ImageError
+
+suffixes = (".zarr",)
+
+MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Say whether a folder holds zarr metadata."""
+    return not head and any((path / mark).is_file() for mark in MARKS)
+
+
+def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Zarr:
+    """Open the first multiscale image of a folder, or a bare array; `pages` says what unnamed axes are."""
+    import zarr  # a third of a second, paid by those who read zarr
+
+    node: Any = zarr.open(os.fspath(path), mode="r")
+    if isinstance(node, zarr.Array):
+        letters = dimension_names(node) or unnamed(node.shape, str(path))
+        return Zarr(path, [node], letters, None, None, pages)
+    attributes: Mapping[str, Any] = dict(node.attrs)
+    attributes = attributes.get("ome", attributes)
+    images = attributes.get("multiscales") or []
+    if not images:
+        raise without_image(path, attributes, sorted(node.keys()))
+    first = images[0]
+    arrays = [node[str(level["path"])] for level in first["datasets"]]
+    if not all(isinstance(array, zarr.Array) for array in arrays):
+        raise ImageError("a level of the OME-Zarr is no array", str(path), "write the image again")
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in first.get("axes") or ()]
+    letters = "".join(str(axis["name"])[:1].upper() for axis in axes) or unnamed(arrays[0].shape, str(path))
+    if len(letters) != arrays[0].ndim:
+        raise ImageError(
+            f"axes {letters} do not fit an array of shape {arrays[0].shape}",
+            str(path),
+            "correct the axes in its metadata",
+        )
+    return Zarr(path, arrays, letters, scale(first, axes), labels(attributes), pages)
+
+
+def without_image(path: Path, attributes: Mapping[str, Any], keys: Sequence[str]) -> ImageError:
+    """Say where in a plate or a collection the images are."""
+    where = str(path)
+    if "plate" in attributes:
+        wells = [str(well.get("path", "")) for well in attributes["plate"].get("wells", [])]
+        field = path / (wells[0] if wells else "A/1") / "0"
+        return ImageError("this is a plate of images, not one image", where, f"open a field of a well, as {field}")
+    if "well" in attributes or "bioformats2raw.layout" in attributes:
+        return ImageError("this is a collection of images", where, f"open one of them, as {path / '0'}")
+    inside = ", ".join(keys[:5]) or "nothing"
+    return ImageError(f"the zarr folder describes no image (it holds {inside})", where, "write it as OME-Zarr")
+
+
+def dimension_names(array: Any) -> str:
+    """Give the letters of an array that names its axes (zarr 3), else nothing."""
+    names = getattr(array.metadata, "dimension_names", None) or ()
+    letters = "".join(str(name)[:1].upper() for name in names if name)
+    return letters if len(letters) == array.ndim and {"Y", "X"} <= set(letters) else ""
+
+
+def scale(image: Mapping[str, Any], axes: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
+    """Give um by axis from the scale of the first level times that of the whole; no unit, no size."""
+    total = [1.0] * len(axes)
+    stated = False
+    for holder in (image["datasets"][0], image):
+        for step in holder.get("coordinateTransformations") or ():
+            if step.get("type") == "scale" and len(step.get("scale", ())) == len(axes):
+                total = [a * float(b) for a, b in zip(total, step["scale"], strict=True)]
+                stated = True
+    if not stated:
+        return None
+    found = {str(a["name"])[:1].upper(): in_um(n, a.get("unit")) for a, n in zip(axes, total, strict=True)}
+    return believable({axis: found.get(axis) for axis in "ZYX"})
+
+
+def labels(attributes: Mapping[str, Any]) -> list[str] | None:
+    """Give the channel names of the rendering settings if every channel has one."""
+    channels = (attributes.get("omero") or {}).get("channels") or []
+    names = [str(channel.get("label") or "") for channel in channels]
+    return names if names and all(names) else None
+
+
+class Zarr:
+    """The pixels of one multiscale image."""
+
+    def __init__(
+        self,
+        path: Path,
+        arrays: Sequence[Any],
+        letters: str,
+        pixel_size: Mapping[str, float] | None,
+        names: Sequence[str] | None,
+        pages: str | None,
+    ) -> None:
+        where = str(path)
+        self._opened = (path, b"", 0, pages)
+        layouts = [Layout.of(letters, array.shape, pages, where) for array in arrays]
+        self.axes, self.shape, self.notes = layouts[0].axes, layouts[0].shape, layouts[0].notes
+        kept = [i for i, layout in enumerate(layouts) if layout.axes == self.axes]
+        self.arrays, self.layouts = [arrays[i] for i in kept], [layouts[i] for i in kept]
+        self.levels = tuple(layout.shape for layout in self.layouts)
+        self.dtype = native(np.dtype(arrays[0].dtype), where)
+        self.pixel_size = pixel_size
+        count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
+        self.channels = named(names if names and len(names) == count else None, count)
+
+    def read(self, window: Window, level: int = 0) -> NDArray[Any]:
+        """Read a window of one level; a chunk that was never written holds the fill value."""
+        layout = self.layouts[level]
+        array = np.asarray(self.arrays[level][layout.raw(window)])
+        return np.ascontiguousarray(layout.arrange(array, window).astype(self.dtype, copy=False))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, self._opened  # a worker opens the folder for itself
