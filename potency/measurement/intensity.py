@@ -23,11 +23,12 @@ def intensity(planes: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     mean, deviation = flat.mean(1), flat.std(1)
     safe = np.where(deviation > 0, deviation, 1.0)
     normal = (flat - mean[:, None]) / safe[:, None]
+    square = normal * normal
     found: dict[str, NDArray[Any]] = {
         "mean": mean,
         "std": deviation,
-        "skewness": (normal**3).mean(1),
-        "kurtosis": (normal**4).mean(1),
+        "skewness": (square * normal).mean(1),
+        "kurtosis": (square * square).mean(1),
         "variation": deviation / np.where(mean != 0, np.abs(mean), 1.0),
         "entropy": entropy(flat),
     }

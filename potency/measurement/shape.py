@@ -80,7 +80,7 @@ def _one(plane: NDArray[np.float64]) -> tuple[float, ...]:
         area, perimeter, major, minor, 2 * math.sqrt(area / math.pi),
         math.sqrt(max(0.0, 1 - (minor / major) ** 2)) if major > 0 else 0.0,
         area / hull_area, area / (width * height), min(1.0, 4 * math.pi * area / perimeter**2),
-        major / minor if minor > 0 else 1.0, feret,
+        max(1.0, major / max(minor, 1.0)), feret,
         math.hypot(y - (plane.shape[0] - 1) / 2, x - (plane.shape[1] - 1) / 2),
         *(float(-math.copysign(math.log10(abs(h)), h)) if abs(h) > 1e-30 else 30.0 for h in hu),
         float(mask.mean()), float((sizes >= max(4.0, 0.02 * area)).sum()), *_holes(body, filled, area),
@@ -89,8 +89,8 @@ def _one(plane: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def _axes(moments: dict[str, float], area: float) -> tuple[float, float]:
-    """Lengths of the axes of the ellipse with the same second moments (a pixel has a moment of its own: 1/12)."""
-    yy, xx, xy = moments["mu02"] / area + 1 / 12, moments["mu20"] / area + 1 / 12, moments["mu11"] / area
+    """Lengths of the axes of the ellipse with the same second moments."""
+    yy, xx, xy = moments["mu02"] / area, moments["mu20"] / area, moments["mu11"] / area
     middle, half = (yy + xx) / 2, math.hypot((yy - xx) / 2, xy)
     return 4 * math.sqrt(middle + half), 4 * math.sqrt(max(middle - half, 0.0))
 

@@ -134,15 +134,16 @@ def granularity(unit: Planes) -> Found:
 
     blurred = [ndimage.gaussian_filter(unit, (0, scale, scale), mode="nearest", truncate=3.0) for scale in SCALES]
     bands = [fine - coarse for fine, coarse in zip([unit, *blurred], blurred, strict=False)]
-    energy = np.stack([(band**2).mean((1, 2)) for band in bands])
+    squares = [band * band for band in bands]
+    energy = np.stack([square.mean((1, 2)) for square in squares])
     total = energy.sum(0)
     found: Found = {}
-    for k, band in enumerate(bands):
+    for k, (band, square) in enumerate(zip(bands, squares, strict=True)):
         spread = np.sqrt(np.maximum(energy[k], 1e-30))
         found[f"band{k}_energy"] = np.sqrt(energy[k])
         found[f"band{k}_share"] = energy[k] / np.where(total > 0, total, 1.0)
-        found[f"band{k}_skewness"] = (band**3).mean((1, 2)) / spread**3
-        found[f"band{k}_kurtosis"] = (band**4).mean((1, 2)) / spread**4
+        found[f"band{k}_skewness"] = (square * band).mean((1, 2)) / spread**3
+        found[f"band{k}_kurtosis"] = (square * square).mean((1, 2)) / spread**4
     return found
 
 

@@ -1,0 +1,1 @@
+"""Learning: from a manifest and a plan to weights, by gradients or by classical estimators."""
