@@ -97,6 +97,15 @@ class Answer(ABC):
             "use a single model, or combine them by another rule",
         )
 
+    @classmethod
+    def calibration(cls, evidence: Evidence) -> dict[str, float]:
+        """Small numbers that make answers like these mean what they say, fitted on rows nothing was learned from."""
+        return {}
+
+    def calibrated(self, trust: Mapping[str, float]) -> Self:
+        """The answer after `calibration`'s numbers; one that has none to use stays as it is."""
+        return self
+
     @abstractmethod
     def compare(self, truth: Self) -> Evidence:
         """What this one sample contributes to the figures."""

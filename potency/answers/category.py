@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,6 +16,7 @@ from potency.answers.answer import Answer, Evidence, group_sums
 from potency.answers.confusion import Figures, confusion_figures, mean_over_classes, ordinal_figures
 from potency.answers.drawing import COLOURS, as_rgb, captioned
 from potency.answers.ranking import ranking
+from potency.answers.temperature import apply_temperature, fit_temperature
 from potency.errors import AnswerError, nearest
 
 PROBABILITY = "probability."
@@ -109,6 +110,17 @@ class Category(Answer):
             for answer in answers
         ]
         return cls.of_probability(classes, np.mean(np.asarray(rows, np.float64), axis=0))
+
+    @classmethod
+    def calibration(cls, evidence: Evidence) -> dict[str, float]:
+        """{"temperature": ...}, see `fit_temperature`; nothing without probabilities."""
+        known = evidence.arrays.get("probability")
+        return {} if known is None else {"temperature": fit_temperature(evidence.arrays["truth"], known)}
+
+    def calibrated(self, trust: Mapping[str, float]) -> Self:
+        if "temperature" not in trust or self.probability is None:
+            return self
+        return replace(self, probability=apply_temperature(self.probability, trust["temperature"]))
 
     def compare(self, truth: Self) -> Evidence:
         labels = self.classes or truth.classes or tuple(sorted({self.label, truth.label}))
@@ -260,7 +272,7 @@ def probability_figures(evidence: Evidence, columns: NDArray[Any]) -> Figures:
     gaps[rows, bins] = confidence - (truth == said)
     gaps[:, ECE_BINS:] = np.stack([surprise, brier, np.ones(evidence.samples)], axis=1)
     sums = columns.T.astype(np.float64) @ gaps
-    total = sums[:, -1]
+    total = np.where(sums[:, -1] > 0, sums[:, -1], np.nan)  # a draw that holds no sample has no figures
     pairs = [ranking(truth == k, values[:, k], columns) for k in range(size)]
     areas, precisions = (np.stack(each, axis=1) for each in zip(*pairs, strict=True))
     figures = {

@@ -123,8 +123,9 @@ def numbers_of(column: Series, what: str) -> NDArray[np.float64]:
     values = np.asarray(to_numeric(column, errors="coerce"), np.float64)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
+        cell = column.iloc[wrong[0]]
         raise AnswerError(
-            f"a {what} is not a finite number: {column.iloc[wrong[0]]!r}",
+            f"a {what} is not a finite number: {repr(cell) if isinstance(cell, str) else cell}",
             f"row {column.index[wrong[0]]} ({len(wrong)} such rows)",
             "leave the row out, or write a number with a decimal point",
         )

@@ -1,0 +1,168 @@
+"""A trained model as a folder of numbers and text: called on a batch of samples it answers; nothing in it is executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.answers import Answer
+from potency.bundle.card import Card
+from potency.bundle.member import MEMBERS, Member
+from potency.errors import BundleError, PotencyError, nearest
+from potency.tasks import TASKS, Sample, Task
+
+TOLERANCE = 1e-3  # of the largest output, between the machine that trained and this one
+Examples = Sequence[Sample]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """One model, or an ensemble whose members each cut their own crop; call it on samples to get answers.
+
+    Attributes:
+        card: what it is and how far to trust it.
+        members: the models, in the order of `card.plans`.
+        examples: a few samples kept inside, whose outputs are checked when it is loaded.
+        folder: where it was loaded from or saved to.
+    """
+
+    card: Card
+    members: tuple[Member, ...]
+    examples: Examples = field(default=(), repr=False)
+    folder: Path | None = None
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.card.task]
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Answer]:
+        """Answer a batch of samples; sample["image"] is (C, H, W) as read, of any size."""
+        decode, kind = self.task.decode, self.task.answer
+        votes = [
+            [decode(output, member.plan) for output in member.outputs(samples)] for member in self.members
+        ]
+        joined = votes[0] if len(votes) == 1 else [kind.average(answers) for answers in zip(*votes, strict=True)]
+        return [answer.calibrated(self.card.trust) for answer in joined]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the models and of what is applied after them."""
+        total = hashlib.sha256(json.dumps([self.card.task, dict(self.card.trust)]).encode())
+        for member in self.members:
+            total.update(json.dumps(member.plan.json(), sort_keys=True).encode() + member.dumps())
+        return total.hexdigest()
+
+    def but(self, **changes: Any) -> Bundle:
+        """The same models with another card (`trust=`, `validation=`, `data=`)."""
+        return replace(self, card=replace(self.card, **changes), folder=None)
+
+    def save(self, folder: Path) -> Bundle:
+        """Write the bundle; `folder` appears whole or not at all, and replaces an older bundle there.
+
+        Raises:
+            BundleError: the folder holds something else, or cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / "card.json").is_file() and any(folder.iterdir()):
+            raise BundleError("the folder exists and holds something else", str(folder), "choose another --into")
+        part = folder.with_name(f".{folder.name}.part{os.getpid()}")
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            for i, member in enumerate(self.members):
+                (part / f"{_stem(i)}{member.suffix}").write_bytes(member.dumps())
+            (part / "examples.safetensors").write_bytes(self._dump_examples())
+            (part / "card.json").write_text(json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8")
+            for path in part.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            if folder.exists():
+                shutil.rmtree(folder)
+            part.replace(folder)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            reason = error.strerror or error
+            raise BundleError(f"the bundle cannot be written: {reason}", str(folder), "free some space or choose another --into") from error
+        return replace(self, folder=folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Bundle:
+        """Read a bundle and check that it still gives the outputs it was saved with.
+
+        Raises:
+            BundleError: damaged, hostile, of a newer schema, or answering differently on this machine.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise BundleError("there is no such bundle", str(folder), "give the folder that `potency train` wrote")
+        card = Card.read(folder / "card.json")
+        if card.task not in TASKS:
+            raise BundleError(f"the bundle's task {card.task!r} is not known", str(folder), nearest(card.task, TASKS))
+        members = []
+        for i, plan in enumerate(card.plans):
+            if plan.learner not in MEMBERS:
+                raise BundleError(f"the learner {plan.learner!r} is not known", str(folder), nearest(plan.learner, MEMBERS))
+            kind = MEMBERS[plan.learner]
+            path = folder / f"{_stem(i)}{kind.suffix}"
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise BundleError(f"a file of the bundle is missing: {path.name}", str(folder), "copy the bundle again") from error
+            members.append(_built(kind, data, TASKS[card.task], plan, str(path)))
+        made = cls(card, tuple(members), folder=folder)
+        return replace(made, examples=made._check_examples(folder / "examples.safetensors"))
+
+    def _dump_examples(self) -> bytes:
+        from safetensors.numpy import save
+
+        arrays: dict[str, NDArray[Any]] = {f"image.{i}": np.ascontiguousarray(s["image"]) for i, s in enumerate(self.examples)}
+        if self.examples:
+            for m, member in enumerate(self.members):
+                arrays[f"output.{m}"] = np.stack([output["output"] for output in member.outputs(self.examples)])
+        return bytes(save(arrays))
+
+    def _check_examples(self, path: Path) -> Examples:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            arrays = load(path.read_bytes())
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise BundleError(f"the examples of the bundle cannot be read: {error}", str(path), "copy the bundle again") from error
+        count = sum(name.startswith("image.") for name in arrays)
+        examples: list[Mapping[str, NDArray[Any]]] = [{"image": arrays[f"image.{i}"]} for i in range(count)]
+        for m, member in enumerate(self.members if examples else ()):
+            expected = arrays.get(f"output.{m}")
+            found = np.stack([output["output"] for output in member.outputs(examples)])
+            if expected is None or expected.shape != found.shape:
+                raise BundleError("the examples do not belong to these weights", str(path), "copy the bundle again")
+            error = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-6)
+            if not error <= TOLERANCE:
+                raise BundleError(
+                    f"the model answers its own examples differently here (by {error:.2g} of their size)", str(path.parent),
+                    "copy the bundle again; if that does not help, run `potency doctor` and retrain",
+                )  # fmt: skip
+        return examples
+
+
+def _stem(i: int) -> str:
+    return "weights" if i == 0 else f"weights{i}"
+
+
+def _built(kind: type[Member], data: bytes, task: Task, plan: Any, where: str) -> Member:
+    try:
+        return kind.loads(data, task, plan, where)
+    except PotencyError:
+        raise
+    except Exception as error:  # a garbled plan can make any constructor fail; to the user it is one damaged bundle
+        raise BundleError(f"the model cannot be built from its card: {error}", where, "copy the bundle again") from error

@@ -1,0 +1,84 @@
+"""The card of a bundle: what was learned, from what, how well, and how far to trust it, as plain JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from potency import __version__
+from potency.data.plan import Plan
+from potency.errors import BundleError
+
+SCHEMA = 1
+LARGEST = 16 * 2**20  # bytes; a card is a page of text, not a place to hide things
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a bundle says of itself.
+
+    Attributes:
+        task: name in `TASKS`.
+        plans: one for each member of the ensemble.
+        trust: small numbers applied after decoding (a temperature), see `Answer.calibrated`.
+        data: fingerprint of the manifest, rows, groups, where its groups came from, whether simulated.
+        validation: figures of the protocol that made it, {"split": ..., "metrics": {name: {value, low, high}}}.
+        version: of potency, when it was written.
+    """
+
+    task: str
+    plans: tuple[Plan, ...]
+    trust: Mapping[str, float] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    validation: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the first member: classes, channels and pixel size are the same in all."""
+        return self.plans[0]
+
+    def json(self) -> dict[str, Any]:
+        """The card as `card.json` holds it."""
+        return {
+            "schema": SCHEMA, "potency": self.version, "task": self.task,
+            "members": [{"plan": plan.json()} for plan in self.plans],
+            "trust": dict(self.trust), "data": dict(self.data), "validation": dict(self.validation),
+        }  # fmt: skip
+
+    @classmethod
+    def read(cls, path: Path) -> Card:
+        """Read `card.json`.
+
+        Raises:
+            BundleError: missing, damaged, or of a newer schema.
+        """
+        try:
+            if path.stat().st_size > LARGEST:
+                raise BundleError(f"the card is larger than {LARGEST // 2**20} MB", str(path), "this is no card of ours")
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise BundleError("the bundle has no card", str(path), "give the folder that `potency train` wrote") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise BundleError(f"the card cannot be read: {error}", str(path), "copy the bundle again") from error
+        if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+            raise BundleError("the card is not one of a bundle", str(path), "give the folder that `potency train` wrote")
+        if values["schema"] > SCHEMA:
+            version = values.get("potency", "a newer version")
+            raise BundleError(
+                f"the bundle was written by potency {version} (schema {values['schema']}, known up to {SCHEMA})",
+                str(path), 'pip install --upgrade "potency"',
+            )  # fmt: skip
+        try:
+            plans = tuple(Plan.read(member["plan"]) for member in values["members"])
+            trust = {str(k): float(v) for k, v in values["trust"].items()}
+            made = cls(str(values["task"]), plans, trust, dict(values["data"]), dict(values["validation"]),
+                       str(values["potency"]))  # fmt: skip
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"the card lacks or garbles {error}", str(path), "copy the bundle again") from error
+        if not made.plans:
+            raise BundleError("the card names no member", str(path), "copy the bundle again")
+        return made

@@ -1,0 +1,159 @@
+"""One model of a bundle: cuts its own crop from each sample and gives the outputs its task decodes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from potency.data.plan import Plan
+from potency.data.tiles import fit, scale
+from potency.errors import BundleError, ImageError
+from potency.estimators import Fitted, find_estimator
+from potency.tasks import Sample, Task
+
+Output = Mapping[str, NDArray[np.float32]]
+Run = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
+
+
+class Member(ABC):
+    """A trained model with its plan; `learner` is the name the plan calls it by, `suffix` that of its file."""
+
+    learner: ClassVar[str]
+    suffix: ClassVar[str]
+    plan: Plan
+
+    @abstractmethod
+    def outputs(self, samples: Sequence[Sample]) -> list[Output]:
+        """Raw outputs of samples whose "image" is (C, H, W) as read."""
+
+    @abstractmethod
+    def dumps(self) -> bytes:
+        """The model as bytes that hold numbers and names only."""
+
+    @classmethod
+    @abstractmethod
+    def loads(cls, data: bytes, task: Task, plan: Plan, where: str) -> Self:
+        """Read what `dumps` wrote; BundleError for anything else."""
+
+    def images(self, samples: Sequence[Sample]) -> list[NDArray[Any]]:
+        """The pixels of the samples, refused where their channels are not those of the plan."""
+        channels = self.plan.channels
+        for sample in samples:
+            if len(sample["image"]) != len(channels):
+                raise ImageError(
+                    f"the image has {len(sample['image'])} channels, the model takes {len(channels)}: {', '.join(channels)}",
+                    "", "give images with the channels the model was trained on, in that order",
+                )  # fmt: skip
+        return [sample["image"] for sample in samples]
+
+
+class Forward(nn.Module):
+    """A task's networks as one module from an image batch (N, C, H, W) to named outputs: what engines compile."""
+
+    def __init__(self, task: Task, nets: nn.ModuleDict) -> None:
+        super().__init__()
+        self.task, self.nets = task, nets
+
+    def forward(self, image: Tensor) -> Mapping[str, Tensor]:
+        return self.task.forward(self.nets, {"image": image})
+
+
+class NetworkMember(Member):
+    """Networks and their weights; `run` is plain torch until an engine takes its place."""
+
+    learner = "gradient"
+    suffix = ".safetensors"
+
+    def __init__(self, task: Task, plan: Plan, nets: nn.ModuleDict, run: Run | None = None) -> None:
+        self.task, self.plan, self.nets = task, plan, nets
+        self.run = run or self._eager
+
+    def crops(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """The batch (N, C, tile, tile) the network sees: centred, padded with background, scaled by the plan."""
+        return scale(np.stack([fit(image, self.plan.tile) for image in self.images(samples)]), self.plan.ranges())
+
+    def outputs(self, samples: Sequence[Sample]) -> list[Output]:
+        found = self.run(self.crops(samples))
+        return [{name: values[i] for name, values in found.items()} for i in range(len(samples))]
+
+    def module(self) -> nn.Module:
+        """The networks as one module, for engines and explanations."""
+        return Forward(self.task, self.nets)
+
+    def _eager(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        self.nets.eval()
+        with torch.inference_mode():
+            found = self.task.forward(self.nets, {"image": torch.from_numpy(images)})
+        return {name: value.float().numpy() for name, value in found.items()}
+
+    def dumps(self) -> bytes:
+        from safetensors.torch import save
+
+        return save({name: value.contiguous() for name, value in self.nets.state_dict().items()})
+
+    @classmethod
+    def loads(cls, data: bytes, task: Task, plan: Plan, where: str) -> Self:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05"):
+            raise BundleError("the weights are a pickle, which could run code and is never opened", where,
+                              "ask for the bundle as potency wrote it (safetensors)")  # fmt: skip
+        try:
+            state = load(data)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"the weights are damaged: {error}", where, "copy the bundle again") from error
+        with torch.inference_mode(False):  # built here: a network made inside inference mode has no gradients to explain
+            nets = task.build(plan)
+            own = nets.state_dict()
+            wrong = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
+            if wrong:
+                raise BundleError(f"the weights do not fit the plan: {len(wrong)} tensors differ, the first is {wrong[0]!r}",
+                                  where, "copy card and weights from the same bundle")  # fmt: skip
+            broken = [n for n, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+            if broken:
+                raise BundleError(f"{len(broken)} tensors hold not-a-number or infinity, the first is {broken[0]!r}", where,
+                                  "train again; the training diverged or the file was damaged")  # fmt: skip
+            nets.load_state_dict(state)
+        return cls(task, plan, nets.eval())
+
+
+class EstimatorMember(Member):
+    """Features of the whole crop and a classical model on them."""
+
+    learner = "estimator"
+    suffix = ".skops"
+
+    def __init__(self, task: Task, plan: Plan, fitted: Fitted) -> None:
+        self.task, self.plan, self.fitted = task, plan, fitted
+
+    def outputs(self, samples: Sequence[Sample]) -> list[Output]:
+        estimator = find_estimator(self.fitted.name)
+        features = estimator.features(self.images(samples), self.plan.channels, self.plan.pixel_size)
+        return self.of_features(features)
+
+    def of_features(self, features: Any) -> list[Output]:
+        """Outputs in the form a task decodes: log-probabilities, or the value in spreads from the mean."""
+        found = self.fitted.predict(features)
+        if "probability" in found:
+            output = np.log(np.clip(found["probability"], 1e-6, 1))
+        else:
+            settings = self.plan.settings
+            output = (found["value"][:, None] - settings["mean"]) / settings["spread"]
+        return [{"output": row} for row in output.astype(np.float32)]
+
+    def dumps(self) -> bytes:
+        return self.fitted.dumps()
+
+    @classmethod
+    def loads(cls, data: bytes, task: Task, plan: Plan, where: str) -> Self:
+        return cls(task, plan, Fitted.loads(data, where))
+
+
+MEMBERS: Mapping[str, type[Member]] = {member.learner: member for member in (NetworkMember, EstimatorMember)}

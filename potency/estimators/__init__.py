@@ -1,0 +1,16 @@
+"""Classical learners by name, what they see, and how they are kept without pickle."""
+
+from __future__ import annotations
+
+from potency.errors import PlanError, nearest
+from potency.learning.estimator import ESTIMATORS, Estimator, Fitted
+
+
+def find_estimator(name: str) -> Estimator:
+    """The estimator of this name; an unknown one is refused and the nearest named."""
+    if name not in ESTIMATORS:
+        raise PlanError(f"there is no estimator {name!r}", "plan.network", nearest(name, ESTIMATORS))
+    return ESTIMATORS[name]
+
+
+__all__ = ["ESTIMATORS", "Estimator", "Fitted", "find_estimator"]

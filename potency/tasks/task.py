@@ -1,0 +1,80 @@
+"""How an answer is learned: a task turns truths into targets, outputs into losses, and outputs into answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from potency.answers.answer import Answer
+from potency.data.plan import Plan
+from potency.networks import NETWORKS
+
+Sample = Mapping[str, NDArray[Any]]
+
+
+class Task(ABC):
+    """Base of all tasks; a new task is one file and one line in `TASKS`, and nothing else is edited.
+
+    Attributes:
+        name: what people type.
+        title: one sentence for help and web page.
+        answer: what comes out.
+        needs: the columns it reads.
+        parts: networks it trains, by kind (`networks.NETWORKS`); a generator and its critic are two parts.
+        views: augmented views a sample gives in one batch (2 for contrastive learning).
+        estimates: what a classical estimator fits for it, "label" or "value"; "" where none can.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    answer: ClassVar[type[Answer]]
+    needs: ClassVar[tuple[str, ...]] = ("image",)
+    parts: ClassVar[Mapping[str, str]] = {"net": "encoder"}
+    views: ClassVar[int] = 1
+    estimates: ClassVar[str] = ""
+
+    @abstractmethod
+    def outputs(self, plan: Plan) -> int:
+        """Numbers the network gives for a sample."""
+
+    def prepare(self, plan: Plan, truths: Sequence[Answer]) -> Plan:
+        """What the truths of the training rows add to the plan (the scale of a target, say)."""
+        return plan
+
+    def build(self, plan: Plan) -> nn.ModuleDict:
+        """The networks of the plan, with fresh weights."""
+        return nn.ModuleDict({part: NETWORKS[kind](plan, self.outputs(plan)) for part, kind in self.parts.items()})
+
+    @abstractmethod
+    def encode(self, truth: Answer, plan: Plan) -> Sample:
+        """The truth of one sample as arrays a loss can use."""
+
+    def stratum(self, truth: Answer) -> str:
+        """What balanced sampling balances; one stratum leaves samples as they come."""
+        return ""
+
+    def collate(self, samples: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """Samples to a batch: stacked, unless a task says otherwise (bags, graphs)."""
+        return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
+
+    def forward(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Images to outputs, as in inference; `nets` may be in training mode."""
+        return dict(nets["net"](batch["image"]))
+
+    @abstractmethod
+    def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
+        """Yield (part, loss) lazily: each loss is stepped on before the next is asked for, so a GAN yields two."""
+
+    @abstractmethod
+    def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Answer:
+        """The outputs of one sample as an answer."""
+
+    def focus(self, output: Mapping[str, Tensor], where: object = None) -> Tensor | None:
+        """The scalar of each sample (N,) that explanations explain; None where there is nothing to explain."""
+        return None
