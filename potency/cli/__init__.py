@@ -25,9 +25,11 @@ for room in (demo, data, model, show, doctor):
 
 @app.callback(
     invoke_without_command=True,
-    epilog="[bold]First steps[/bold]\n\n[cyan]potency demo[/cyan]\n\n    the whole way on simulated cells, in minutes\n\n"
-    "[cyan]potency check my_images/[/cyan]\n\n    what is wrong with my images, all at once\n\n"
-    "[cyan]potency train my_images/ --into out/first[/cyan]\n\n    a classifier, and a report a sceptic believes",
+    epilog=frame.examples(
+        ("demo", "the whole way on simulated cells, in minutes"),
+        ("check my_images/", "what is wrong with my images, all at once"),
+        ("train my_images/ --into out/first", "a classifier, and a report a sceptic believes"),
+    ),
 )
 def potency(
     context: typer.Context,

@@ -37,7 +37,9 @@ def check(options: Check, say: Console) -> dict[str, Any]:
     """Find everything that is wrong with the rows, at once: faults are refused later, warnings are shown."""
     manifest = options.read()
     facts = describe(manifest, say)
-    findings = manifest.check(pixels=options.pixels, duplicates=options.duplicates)
+    with Progress() as progress:
+        reading = progress.of("reading images") if options.pixels else None
+        findings = manifest.check(pixels=options.pixels, duplicates=options.duplicates, progress=reading)
     for word, style, found in (("fault", "red", findings.faults), ("warning", "yellow", findings.warnings)):
         for finding in found:
             say.print(f"[{style}]{word}[/{style}] {escape(finding.what)}")

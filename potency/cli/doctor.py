@@ -193,7 +193,7 @@ def gpu() -> Finding:
 
 
 def no_gpu(built: str | None, installed: str, newest: str) -> Finding:
-    """Why torch, built for CUDA `built` (None: CPU only), sees no GPU with driver `installed` able to run CUDA `newest`.
+    """Why torch, built for CUDA `built` (None: CPU only), sees no GPU with driver `installed`, which runs CUDA `newest`.
 
     >>> no_gpu(None, "570.10", "12.8").mend
     'pip install --force-reinstall torch torchvision with the wheel for CUDA 12.8 or older'
@@ -204,10 +204,8 @@ def no_gpu(built: str | None, installed: str, newest: str) -> Finding:
         mend = f"pip install --force-reinstall torch torchvision with the wheel for CUDA {newest or installed} or older"
         return Finding("gpu", "poor", f"not used: driver {installed} is there, but torch is the CPU-only wheel", mend)
     if not installed:
-        return Finding(
-            "gpu", "note", f"none: no NVIDIA driver; torch for CUDA {built} works on the CPU", CPU_WHEEL
-        )
-    if newest and _numbers(newest) < _numbers(built)[:1]:
+        return Finding("gpu", "note", f"none: no NVIDIA driver; torch for CUDA {built} works on the CPU", CPU_WHEEL)
+    if newest and _numbers(newest)[:1] < _numbers(built)[:1]:
         mend = f"update the driver, or install the torch wheel for CUDA {newest} or older"
         return Finding(
             "gpu", "poor", f"not used: torch needs CUDA {built}, driver {installed} runs up to {newest}", mend

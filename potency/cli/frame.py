@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from potency.errors import PotencyError
 
@@ -41,8 +42,8 @@ class Failed(Exception):
         self.answer, self.error = answer, error
 
 
-def command(app: typer.Typer, *examples: tuple[str, str], again: str = "") -> Callable[[Verb[O]], Verb[O]]:
-    """Register `verb(options, say)` under its own name; `examples` are (arguments, what they do) for the help.
+def command(app: typer.Typer, *shown: tuple[str, str], again: str = "") -> Callable[[Verb[O]], Verb[O]]:
+    """Register `verb(options, say)` under its own name; `shown` are (arguments, what they do) for the help.
 
     `say` is the console people read: stdout, or stderr under --json. What the verb returns is the answer for machines.
     `again` tells, after Ctrl-C, how to go on.
@@ -79,15 +80,17 @@ def command(app: typer.Typer, *examples: tuple[str, str], again: str = "") -> Ca
                 for field in sorted(fields(options), key=lambda f: f.name in Options.__dataclass_fields__)
             ]
         )
-        shown = [f"[cyan]potency {name} {_escape(words)}[/cyan]\n\n    {_escape(what)}" for words, what in examples]
-        app.command(name, help=verb.__doc__, epilog="\n\n".join(["[bold]Examples[/bold]", *shown]))(call)
+        named = ((f"{name} {words}", what) for words, what in shown)
+        app.command(name, help=verb.__doc__, epilog=examples(*named))(call)
         return verb
 
     return register
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+def examples(*shown: tuple[str, str]) -> str:
+    """The end of a help page: how the command is called, and what that does."""
+    lines = [f"[cyan]potency {escape(words)}[/cyan]\n\n    {escape(what)}" for words, what in shown]
+    return "\n\n".join(["[bold]Examples[/bold]", *lines])
 
 
 def _emit(answer: Answer, as_json: bool) -> None:

@@ -81,12 +81,13 @@ class Predict(Options):
 )
 def train(options: Train, say: Console) -> dict[str, Any]:
     """Learn from rows with a truth, honestly: folds by group, baselines, a report with intervals, then one bundle."""
-    from potency.learning import protocol
-
     manifest = options.read()
     describe(manifest, say)
     task = chosen_task(options.task, manifest)
     plan = decided(options, manifest, task)
+
+    from potency.learning import protocol  # after the rows are understood: bad input is told before torch is imported
+
     with ExitStack() as stack:
         into = options.into
         if options.dry_run:

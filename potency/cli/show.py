@@ -106,7 +106,11 @@ def figures(numbers: Mapping[str, Any], say: Console) -> None:
     sources = {"prediction": numbers["metrics"], **numbers.get("baselines", {})}
     for name, metrics in numbers.get("random_split", {}).items():
         sources[f"{name}, random split"] = metrics
-    grid("", {name: {m: _interval(metrics[m]) for m in HEADLINES if m in metrics} for name, metrics in sources.items()}, say)
+    grid(
+        "",
+        {name: {m: _interval(metrics[m]) for m in HEADLINES if m in metrics} for name, metrics in sources.items()},
+        say,
+    )
     for contest in numbers.get("contests", ()):
         say.print(f"  {escape(contest['first'])} against {escape(contest['second'])}: {escape(contest['verdict'])}")
 
@@ -133,7 +137,7 @@ def models(options: Models, say: Console) -> dict[str, Any]:
     from potency.tasks import TASKS
 
     lists: dict[str, dict[str, str]] = {
-        "tasks": {name: f"answers with a {task.answer.kind}; {_first(task)}" for name, task in TASKS.items()},
+        "tasks": {name: f"answers with a {task.answer.kind}; {task.title}" for name, task in TASKS.items()},
         "networks": {**BACKBONES, "any other": "of timm by its name, of torchvision as torchvision/NAME"},
         "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
         "answers": {name: _first(answer) for name, answer in ANSWERS.items()},
@@ -155,7 +159,11 @@ def _first(described: object) -> str:
 @dataclass(frozen=True, kw_only=True)
 class Reproduce(Options):
     name: Annotated[str, typer.Argument(metavar="ID", help="Which published system to run.")] = ""
-    list: Annotated[bool, typer.Option("--list", help="All systems: built, partial or planned, and what is missing.")] = False
-    data: Annotated[Path | None, typer.Option(help="Folder of its data. [dim]else simulated images, and it says so[/dim]")] = None
+    list: Annotated[
+        bool, typer.Option("--list", help="All systems: built, partial or planned, and what is missing.")
+    ] = False
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of its data. [dim]else simulated images, and it says so[/dim]")
+    ] = None
     into: Annotated[Path | None, typer.Option(help="Folder of its report. [dim]out/ID[/dim]")] = None
     quick: Annotated[bool, typer.Option("--quick", help="Small and fast: does it run to its report?")] = False

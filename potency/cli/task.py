@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from potency.errors import ManifestError, PlanError, nearest
+from potency.errors import ManifestError, PlanError
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
     from potency.data.plan import Plan
-    from potency.tasks.task import Task
+    from potency.tasks import Task
 
 TASK_HELP = (
     "What is learned; `potency models` lists them. [dim]else the first that gives the truth's kind of answer[/dim]"
@@ -21,19 +21,15 @@ SET_HELP = "Change one decision of the plan; may be given often."
 
 def chosen_task(name: str, manifest: Manifest) -> Task:
     """The task called `name`, or the first in the list whose answers are of the truth's kind."""
-    from potency.tasks import TASKS
+    from potency.tasks import find_task, task_for
 
     if name:
-        if name not in TASKS:
-            raise PlanError(f"there is no task {name!r}", "--task", nearest(name, TASKS))
-        return TASKS[name]
+        return find_task(name)
     if "truth" not in manifest.table:
-        raise ManifestError("the table has no truth to learn from", "column 'truth'", "name its column with --truth")
-    kind = manifest.kinds.get("truth")
-    fitting = [task for task in TASKS.values() if task.answer.kind == kind]
-    if not fitting:
-        raise ManifestError(f"no task learns a truth of the kind {kind!r}", "column 'truth'", "name a task with --task")
-    return fitting[0]
+        raise ManifestError(
+            "the table has no truth to learn from", str(manifest.folder), "name its column with --truth"
+        )
+    return task_for(manifest.kinds.get("truth", ""))
 
 
 def changes(settings: Sequence[str] | None) -> dict[str, Any]:
