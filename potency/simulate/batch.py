@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from potency.simulate.cells import TRAITS
 from potency.simulate.optics import Setting
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 FIELD = 2048  # pixels along a side of the field of view that crops are cut from
 
@@ -61,9 +62,9 @@ class Wells:
             total = sum(share * part for share, part in zip(levels, parts, strict=True))
             return (strength * size * np.asarray(total) / np.linalg.norm(levels)).astype(np.float32)
 
-        shade = vary(1.0, 5) * np.array([0.10, 0.10, 0.06, 0.35, 0.35], np.float32)
-        shade[:, 2] += 0.10
-        taste = np.exp(vary(0.55, classes, levels=(0.3, 1.0, 0.0)))
+        shade = vary(1.0, 5) * np.array([0.05, 0.05, 0.02, 0.3, 0.3], np.float32)
+        shade[:, 2] += 0.05
+        taste = np.exp(vary(0.75, classes, levels=(0.3, 1.0, 0.0)))
         columns = np.arange(groups * wells) % wells
         return cls(
             group=group, donor=donor, clone=clone, plate=group,
@@ -71,8 +72,8 @@ class Wells:
             habit=vary(0.16, len(TRAITS), levels=(0.5, 0.9, 0.1)),
             delay=vary(7.0, levels=(0.5, 0.8, 0.2)),
             taste=taste / taste.sum(1, keepdims=True),
-            focus=7.0 + vary(2.6),
-            gain=np.exp(vary(0.16)),
+            focus=np.maximum(1.5, 4.5 + vary(1.8)),
+            gain=np.exp(vary(0.11)),
             contrast=np.exp(vary(0.14)),
             halo=np.clip(0.92 + vary(0.12), 0.5, 1.2),
             shade=shade,
@@ -107,7 +108,7 @@ class Wells:
         local = np.stack([(tilt_y - 2 * bowl * (v - mid_y)) * share, (tilt_x - 2 * bowl * (u - mid_x)) * share,
                           bowl * share**2, 0 * v, 0 * u], axis=1)  # fmt: skip
         return Setting(
-            focus=self.focus[well] + some(1.3) + 1.5 * tilt_y * v / 0.1 * 0.3,
+            focus=self.focus[well] + some(0.9) + 9.0 * tilt_y * v,
             gain=self.gain[well] * light * np.exp(some(0.015)),
             contrast=self.contrast[well] * np.exp(some(0.06)),
             halo=self.halo[well],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from potency.simulate.texture import strands, window
 from potency.simulate.trace import ARMS, SPOTS, arms, spots
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 FATES = ("stem", "neuron", "astrocyte", "oligodendrocyte")
@@ -23,11 +24,11 @@ TRAITS = {
     "length":     (15.0, 30.0,  17.0,  15.0),
     "width":      (1.7,  0.95,  3.0,   0.95),
     "spread":     (0.40, 0.14,  0.85,  0.25),
-    "thickness":  (1.50, 2.30,  1.05,  1.90),
+    "thickness":  (1.10, 1.70,  0.85,  1.40),
     "nucleus":    (4.3,  3.4,   4.9,   3.6),
     "nucleoli":   (0.55, 0.14,  0.30,  0.14),
     "granules":   (5.0,  4.0,   7.0,   16.0),
-    "fibre":      (0.05, 0.03,  0.42,  0.04),
+    "fibre":      (0.04, 0.03,  0.30,  0.04),
     "ruffle":     (0.40, 0.15,  0.75,  0.25),
     "branching":  (0.15, 0.25,  0.25,  0.95),
     "axon":       (1.20, 2.10,  1.10,  1.05),
@@ -104,57 +105,103 @@ def traits(genes: Genes, fate: Ints, maturity: Floats, habit: Floats) -> dict[st
 
 def reach(shape: dict[str, Floats]) -> Floats:
     """How far each cell extends from its centre, in micrometres, to choose the patch it is drawn in."""
-    return np.maximum(shape["radius"] * np.sqrt(shape["aspect"]) * 2.1, shape["length"] * shape["axon"] * 1.35 + 3)
+    return np.asarray(np.maximum(shape["radius"] * np.sqrt(shape["aspect"]) * 2.1, shape["length"] * shape["axon"] * 1.35 + 3))
 
 
 def _smooth(value: Floats) -> Floats:
     """Smooth step of values from 0 to 1."""
     value = np.clip(value, 0, 1)
-    return value * value * (3 - 2 * value)
+    return np.asarray(value * value * (3 - 2 * value))
 
 
 def draw(genes: Genes, shape: dict[str, Floats], fate: Ints, maturity: Floats, side: int, pixel: float) -> Bodies:
     """Draw cells with `shape` (from `traits`), one to each (side, side) patch of `pixel` micrometres, centred.
 
-    Everything is vectorised over cells; all randomness is in the genes, so a movie redraws the same cell.
+    `side` is even. Everything is vectorised over cells; all randomness is in the genes, so a movie redraws the same
+    cell. A soma fills a small part of its patch, so it is drawn in a window as large as it needs.
     """
-    col = {name: (value / 1.0)[:, None, None].astype(np.float32) for name, value in shape.items()}
-    axis = (np.arange(side, dtype=np.float32) - (side - 1) / 2) * np.float32(pixel)
-    cos, sin = np.cos(genes.turn)[:, None, None], np.sin(genes.turn)[:, None, None]
-    along = axis[None, None, :] * cos + axis[None, :, None] * sin
-    across = axis[None, :, None] * cos - axis[None, None, :] * sin
-    cloud = window("cloud", genes.place, side)
-    grain = window("grain", genes.place, side)
-
-    long_axis = col["radius"] * np.sqrt(col["aspect"])
-    short_axis = col["radius"] / np.sqrt(col["aspect"])
-    bent = across + along * along * (0.12 * genes.bend[:, None, None] / long_axis)
-    soma = (along / long_axis) ** 2 + (bent / short_axis) ** 2
-    soma *= np.clip(1 + 0.35 * np.minimum(col["ruffle"], 1) * cloud, 0.62, 1.6)
-
     thin, broad = arms(genes.arm, genes.turn, shape, side, pixel)
-    body = np.exp(-0.8 * soma) + np.minimum(broad, 1.0) * (0.25 + 0.5 * np.minimum(col["spread"], 1.2))
-    body += 0.10 * col["ruffle"] * grain * (body > 0.05)
-    lamella = _smooth((body - 0.36) * 5.5)
-    dome = np.sqrt(np.maximum(0, 1 - soma * 0.75))
+    blank = np.zeros_like(thin)
+    made = Bodies(0.55 * thin + 0.40 * np.minimum(broad, 1.2), thin > 0.20, blank, thin, blank.copy(), blank.copy(),
+                  np.zeros(thin.shape, np.bool_))  # fmt: skip
+    need = np.sqrt(shape["aspect"]) * shape["radius"] * (3.0 + np.minimum(shape["ruffle"], 1) + shape["width"] * 0.35)
+    need = np.minimum(_even(need / pixel), side)
+    for window_side in sorted({min(side, s) for s in (32, 48, 64, 96, side)}):
+        rows = np.nonzero((need <= window_side) & (need > 0))[0]
+        if len(rows):
+            need[rows] = 0
+            _soma(made, rows, window_side, (genes, shape, fate, maturity, broad), pixel)
+    return made
 
-    inner = 1 + 0.12 * np.tanh(genes.nucleus[:, 2, None, None])
-    n_along = along - (1.2 * np.tanh(genes.nucleus[:, 0]))[:, None, None] * col["radius"] * 0.25
-    n_across = bent - (1.2 * np.tanh(genes.nucleus[:, 1]))[:, None, None] * short_axis * 0.15
-    nucleus_q = (n_along * inner / col["nucleus"]) ** 2 + (n_across / inner / np.minimum(col["nucleus"], short_axis)) ** 2
-    nucleus = _smooth((1.15 - nucleus_q) * 3.0)
+
+def _even(value: Floats) -> Ints:
+    """The next even number."""
+    return 2 * np.ceil(value / 2).astype(np.int64)
+
+
+def _soma(
+    made: Bodies, rows: Ints, side: int, known: tuple[Genes, dict[str, Floats], Ints, Floats, Floats], pixel: float
+) -> None:
+    """Add soma, lamella, nucleus and granules of cells `rows` in the middle (side, side) of their patches."""
+    genes, shape, fate, maturity, broad = known
+    genes, fate, maturity = genes.take(rows), fate[rows], maturity[rows]
+    shape = {name: value[rows].astype(np.float32) for name, value in shape.items()}
+    first = (broad.shape[1] - side) // 2
+    inner = (rows, slice(first, first + side), slice(first, first + side))
+    web, thin = np.minimum(broad[inner], 1.0), made.processes[inner]
+    col = {name: value[:, None, None] for name, value in shape.items()}
+    ruffle = np.minimum(col["ruffle"], 1)
+    cloud, grain = window("cloud", genes.place, side), window("grain", genes.place, side)
+
+    soma, nucleus, dome = _outline(genes, col, side, pixel, cloud)
+    body = np.exp(-0.8 * soma) + web * (0.25 + 0.4 * np.minimum(col["spread"], 1.2))
+    body += 0.06 * ruffle * grain * (body > 0.12)
+    lamella = _smooth((body - 0.36) * 5.5)
     nucleoli, granule = spots(genes.spot, genes.turn, shape, side, pixel)
 
     flat = np.minimum(col["spread"], 1.0)
     fibres = strands(genes.turn, genes.place, side) * lamella * (1 - 0.8 * nucleus)
-    height = flat * lamella * (0.62 + 0.10 * cloud + 0.10 * grain) + (1 - flat) * dome * (0.95 + 0.06 * grain)
-    height += 0.30 * dome * lamella + nucleus * (0.16 + 0.09 * grain)
-    phase = col["thickness"] * height + col["fibre"] * fibres * 0.8 + 0.75 * thin + 0.45 * np.minimum(broad, 1.2)
-    phase += col["nucleoli"] * nucleoli * nucleus * 1.8 + granule * (0.15 + 0.85 * lamella)
+    height = flat * lamella * (0.60 + 0.06 * cloud + 0.07 * grain) + (1 - flat) * dome * (0.95 + 0.05 * grain)
+    height += 0.28 * dome * lamella + nucleus * (0.14 + 0.07 * grain)
+    phase = col["thickness"] * height + 0.28 * col["fibre"] * fibres + col["nucleoli"] * nucleoli * nucleus
+    phase += granule * (0.10 + 0.45 * lamella)
     inside = (lamella > 0.4) | (soma < 1.0)
-    mask = inside | (thin > 0.22)
-    seen = _evidence(fate, maturity, inside, (thin > 0.16) & (soma > 1.35), nucleus > 0.5, np.abs(granule) > 0.16)
-    return Bodies(phase, mask, nucleus, thin * (1 - nucleus), lamella * (1 - 0.55 * nucleus), fibres, seen)
+    arm, dots = (thin > 0.14) & (soma > 1.35), np.abs(granule) > 0.2
+    made.evidence[inner] = _evidence(fate, maturity, inside, arm, nucleus > 0.5, dots)
+    if side < broad.shape[1]:
+        outer = (made.processes[rows] > 0.14) & (_shows(fate, maturity) & ((fate == 1) | (fate == 3)))[:, None, None]
+        outer[(slice(None), *inner[1:])] = made.evidence[inner]
+        made.evidence[rows] = outer
+    made.phase[inner] += phase
+    made.mask[inner] |= inside
+    made.nucleus[inner] = nucleus
+    made.processes[inner] = thin * (1 - nucleus)
+    made.cytoplasm[inner] = lamella * (1 - 0.55 * nucleus)
+    made.fibre[inner] = fibres
+
+
+def _outline(
+    genes: Genes, col: dict[str, Floats], side: int, pixel: float, cloud: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Squared distance from the centre in soma radii, the nucleus 0..1, and the dome of a round cell 0..1."""
+    axis = (np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)) * np.float32(pixel)
+    cos, sin = np.cos(genes.turn)[:, None, None], np.sin(genes.turn)[:, None, None]
+    along, across = axis * cos + axis[:, None] * sin, axis[:, None] * cos - axis * sin
+    long_axis, short_axis = col["radius"] * np.sqrt(col["aspect"]), col["radius"] / np.sqrt(col["aspect"])
+    across += along * along * (0.12 * genes.bend[:, None, None] / long_axis)
+    soma = (along / long_axis) ** 2 + (across / short_axis) ** 2
+    soma *= np.clip(1 + 0.28 * np.minimum(col["ruffle"], 1) * cloud, 0.70, 1.5)
+    offset = np.tanh(genes.nucleus)[:, :, None, None] * np.array([0.30, 0.18, 0.12], np.float32)[:, None, None]
+    stretch = 1 + offset[:, 2]
+    along -= offset[:, 0] * col["radius"]
+    across -= offset[:, 1] * short_axis
+    nucleus = (along * stretch / col["nucleus"]) ** 2 + (across / stretch / np.minimum(col["nucleus"], short_axis)) ** 2
+    return soma, _smooth((1.15 - nucleus) * 3.0), np.sqrt(np.maximum(0, 1 - soma * 0.75))
+
+
+def _shows(fate: Ints, maturity: Floats) -> NDArray[np.bool_]:
+    """Which cells (N,) are mature enough to show their fate; a stem cell always is one."""
+    return np.asarray((maturity >= 0.25) | (fate == 0))
 
 
 def _evidence(
@@ -174,5 +221,4 @@ def _evidence(
     seen = np.zeros_like(inside)
     for number, region in enumerate(kinds):
         seen |= (which == number) & region
-    seen &= ((maturity >= 0.25) | (fate == 0))[:, None, None]
-    return seen
+    return np.asarray(seen & _shows(fate, maturity)[:, None, None])

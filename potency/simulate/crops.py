@@ -15,7 +15,7 @@ from potency.simulate.cells import Genes, draw, traits
 from potency.simulate.optics import expose
 from potency.simulate.world import World
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 CHUNK = 64  # cells drawn at once: their arrays stay in the cache
 MARGIN = 8  # pixels drawn around a crop and cut away, so that no halo wraps around

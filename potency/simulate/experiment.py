@@ -49,7 +49,7 @@ def crops(world: World, folder: Path, progress: Progress) -> list[str]:
         "                x and y of the crop in its field, maturity (0 = still like a stem cell, 1 = fully its fate)",
         *[f"{channel + '/':<16}pictures, 16 bit" for channel in world.channels],
         "masks/          1 where the cell is",
-        "evidence/       255 where the fate of the cell can be seen; empty while the cell is not mature enough to show it",
+        "evidence/       255 where the fate of the cell can be seen; empty while the cell is not yet mature",
     ]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 WAVELENGTH = 0.55  # micrometres
+_FOCUS_STEP = 0.25  # micrometres
 
 
 @dataclass(frozen=True)
@@ -28,49 +31,63 @@ class Setting:
         return len(self.focus)
 
 
-def _frequencies(shape: tuple[int, int], pixel: float) -> Floats:
-    """Squared spatial frequency (H, W // 2 + 1) in cycles per micrometre."""
+def _filter(layer: Floats, setting: Setting, look: str, pixel: float, strength: Floats | None = None) -> Floats:
+    """Apply the transfer function of `look` to each layer (N, H, W) at its own focus, in Fourier space."""
+    steps = np.rint(setting.focus / _FOCUS_STEP).astype(int)
+    shape = (layer.shape[1], layer.shape[2])
+    transfer = np.stack([_transfer(look, shape, pixel, int(step)) for step in steps])
+    if strength is not None:
+        transfer = transfer - strength[:, None, None].astype(np.float32) * _transfer("halo", shape, pixel, 0) * transfer
+    seen = fft.irfft2(fft.rfft2(layer.astype(np.float32, copy=False)) * transfer, s=shape, overwrite_x=True)
+    return np.asarray(seen, np.float32)
+
+
+@lru_cache(maxsize=512)
+def _transfer(look: str, shape: tuple[int, int], pixel: float, step: int) -> NDArray[np.float32]:
+    """Transfer function (H, W // 2 + 1) of a look, `step` focus steps out of focus; kept, as few steps are in use."""
     y, x = fft.fftfreq(shape[0], pixel), fft.rfftfreq(shape[1], pixel)
-    return (y[:, None] ** 2 + x[None, :] ** 2).astype(np.float32)
+    square, focus = y[:, None] ** 2 + x[None, :] ** 2, step * _FOCUS_STEP
+    if look == "brightfield":
+        chi = np.pi * WAVELENGTH * focus * square
+        made = (2.0 * np.sin(chi) - 0.07 * np.cos(chi)) * np.exp(-square * (0.25 + 0.08 * abs(focus)))
+    elif look == "phase":
+        made = np.exp(-square * (0.25 + 0.03 * focus**2))
+    elif look == "halo":
+        made = 0.55 * _gauss(square, 3.2) + 0.45 * _gauss(square, 11.0)
+    else:
+        made = 0.86 * _gauss(square, np.hypot(0.28, 0.09 * focus)) + 0.14 * _gauss(square, 6.0)
+    return np.asarray(made, np.float32)
 
 
-def brightfield(phase: Floats, setting: Setting, pixel: float) -> Floats:
-    """Brightfield of a phase object out of focus, background 1: rims turn from dark to bright through focus.
+def _gauss(square: Floats, sigma: float) -> Floats:
+    """Fourier transform of a Gaussian of `sigma` micrometres at squared frequencies."""
+    return np.asarray(np.exp(-2 * (np.pi * sigma) ** 2 * square))
 
-    Weak-object transfer sin(pi lambda z q^2), damped by partial coherence (Born & Wolf; Teague 1983 for the limit of
-    small z), and a little absorption.
+
+def brightfield(path: Floats, setting: Setting, pixel: float) -> Floats:
+    """Brightfield of a phase object (N, H, W) out of focus, background 1: rims turn from dark to bright through focus.
+
+    Weak-object transfer sin(pi lambda z q^2), damped by partial coherence (its limit at small z is the transport of
+    intensity, Teague 1983), and a little absorption.
     """
-    square = _frequencies((phase.shape[1], phase.shape[2]), pixel)
-    chi = (np.pi * WAVELENGTH) * setting.focus[:, None, None] * square
-    damp = np.exp(-square * (0.30 + 0.10 * np.abs(setting.focus[:, None, None])))
-    transfer = (2.0 * np.sin(chi) - 0.10 * np.cos(chi)) * damp * setting.contrast[:, None, None]
-    seen = fft.irfft2(fft.rfft2(phase) * transfer, s=phase.shape[1:])
-    seen = np.asarray(seen, np.float32)
-    # A soft knee keeps caustics of thick cells in range, as a real condenser does.
-    return np.exp(0.75 * np.tanh(seen / 0.75))
+    seen = _filter(path, setting, "brightfield", pixel) * setting.contrast[:, None, None].astype(np.float32)
+    # A soft knee keeps the caustics of thick cells in range.
+    return np.asarray(1 + seen / (1 + np.abs(seen)))
 
 
-def phase_contrast(phase: Floats, setting: Setting, pixel: float) -> Floats:
-    """Positive phase contrast, background 1: dark cells, bright halo, shade-off inside flat cells, bright round cells.
+def phase_contrast(path: Floats, setting: Setting, pixel: float) -> Floats:
+    """Positive phase contrast (N, H, W), background 1: dark cells, bright halo, shade-off in flat ones.
 
-    The phase ring also shifts the lowest spatial frequencies of the specimen; taking a blurred copy away gives both
-    halo and shade-off. Thick cells go through the quarter wave and turn bright.
+    The phase ring also shifts the lowest spatial frequencies of the specimen (Zernike): taking a blurred copy away
+    gives halo and shade-off. Thick cells go beyond a quarter wave and turn bright.
     """
-    square = _frequencies((phase.shape[1], phase.shape[2]), pixel)
-    low = 0.55 * np.exp(-square * (2 * (np.pi * 3.2) ** 2)) + 0.45 * np.exp(-square * (2 * (np.pi * 11.0) ** 2))
-    sharp = np.exp(-square * (0.35 + 0.06 * setting.focus[:, None, None] ** 2))
-    transfer = sharp * (1 - np.minimum(setting.halo, 1.2)[:, None, None] * low)
-    local = np.asarray(fft.irfft2(fft.rfft2(phase) * transfer, s=phase.shape[1:]), np.float32)
-    local *= 0.9 * setting.contrast[:, None, None]
-    return np.maximum(0.04, 1 - 0.62 * np.sin(local) + 0.55 * (1 - np.cos(local)))
+    local = _filter(path, setting, "phase", pixel, setting.halo) * (0.9 * setting.contrast[:, None, None]).astype("f4")
+    return np.asarray(np.maximum(0.04, 1 - 0.62 * np.sin(local) + 0.55 * (1 - np.cos(local))))
 
 
 def fluorescence(stain: Floats, setting: Setting, pixel: float) -> Floats:
-    """Widefield fluorescence of a stain density (N, H, W): blur that grows out of focus, and a haze of out-of-focus light."""
-    square = _frequencies((stain.shape[1], stain.shape[2]), pixel)
-    width = 0.28**2 + (0.09 * setting.focus[:, None, None]) ** 2
-    transfer = 0.86 * np.exp(-square * width * (2 * np.pi**2)) + 0.14 * np.exp(-square * (2 * (np.pi * 6.0) ** 2))
-    return np.maximum(0, np.asarray(fft.irfft2(fft.rfft2(stain) * transfer, s=stain.shape[1:]), np.float32))
+    """Widefield fluorescence of a stain (N, H, W): blur that grows out of focus, and a haze of light from elsewhere."""
+    return np.maximum(0, _filter(stain, setting, "fluorescence", pixel))
 
 
 def illumination(setting: Setting, shape: tuple[int, int]) -> Floats:
@@ -78,7 +95,7 @@ def illumination(setting: Setting, shape: tuple[int, int]) -> Floats:
     y = np.linspace(-1, 1, shape[0], dtype=np.float32)[None, :, None]
     x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, None, :]
     tilt_y, tilt_x, bowl, mid_y, mid_x = (setting.shade[:, i, None, None] for i in range(5))
-    return 1 + tilt_y * y + tilt_x * x - bowl * ((y - mid_y) ** 2 + (x - mid_x) ** 2 - 0.67)
+    return np.asarray(1 + tilt_y * y + tilt_x * x - bowl * ((y - mid_y) ** 2 + (x - mid_x) ** 2 - 0.67))
 
 
 def expose(light: Floats, setting: Setting, rng: np.random.Generator, level: float = 24000.0) -> NDArray[np.uint16]:
@@ -86,4 +103,4 @@ def expose(light: Floats, setting: Setting, rng: np.random.Generator, level: flo
     noise = rng.standard_normal(light.shape, np.float32)
     variance = np.maximum(light, 0) / setting.photons[:, None, None] + 9e-6
     counts = 400 + level * setting.gain[:, None, None] * (light + noise * np.sqrt(variance))
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(counts), 0, 65535), np.uint16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,9 @@ from potency.simulate import optics
 from potency.simulate.cells import Bodies
 from potency.simulate.optics import Setting
 from potency.simulate.texture import window
-from potency.simulate.trace import blur, splat
+from potency.simulate.trace import Points, stamp
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 STAINS = ("nucleus", "TUBB3", "GFAP", "OLIG2")  # all nuclei; neurons; astrocytes; oligodendrocytes
 LOOKS: dict[str, tuple[str, ...]] = {
@@ -22,7 +23,6 @@ LOOKS: dict[str, tuple[str, ...]] = {
     "fluorescence": STAINS,
     "all": ("brightfield", "phase", *STAINS),
 }
-_SPECKS = 12
 Layers = dict[str, Floats]  # "path" (optical path in radians) and the stains in use, each (N, side, side)
 
 
@@ -31,7 +31,7 @@ def express(rng: np.random.Generator, fate: Ints, maturity: Floats) -> Floats:
     own = fate[:, None] == np.arange(4)[None, :]
     level = 0.10 + 0.95 * maturity[:, None] * own
     level[:, 0] = 1.0
-    return (level * np.exp(0.35 * rng.standard_normal(level.shape))).astype(np.float32)
+    return np.asarray(level * np.exp(0.35 * rng.standard_normal(level.shape)), np.float32)
 
 
 def layers(bodies: Bodies, level: Floats, channels: Sequence[str]) -> Layers:
@@ -56,18 +56,16 @@ def _density(stain: str, bodies: Bodies) -> Floats:
 
 def specks(rng: np.random.Generator, rate: Floats, side: int, pixel: float) -> Floats:
     """Debris (N, side, side) as optical path: `rate` (N,) specks a picture, small and of either sign."""
-    count = np.minimum(rng.poisson(rate), _SPECKS)
-    there = np.arange(_SPECKS)[None, :] < count[:, None]
-    y, x = (rng.uniform(1, side - 2, there.shape).astype(np.float32) for _ in range(2))
-    weight = (there * np.exp(0.6 * rng.standard_normal(there.shape)) * 1.6).astype(np.float32)
-    return blur(splat(y, x, weight, side), 0.8 / pixel) / np.float32(pixel)
+    cell = np.repeat(np.arange(len(rate)), rng.poisson(rate))
+    y, x = (rng.uniform(1, side - 2, len(cell)) for _ in range(2))
+    return stamp(Points(cell, y, x, 0.6 * np.exp(0.7 * rng.standard_normal(len(cell)))), len(rate), side, 0.7 / pixel)
 
 
 def intrude(rng: np.random.Generator, scene: Layers, chance: float, distance: float) -> None:
     """Let neighbours reach into some pictures: the next cell of the same scene, about `distance` pixels away."""
     source = {name: layer.copy() for name, layer in scene.items()}
-    cells, side = scene["path"].shape[:2]
-    for number in np.nonzero(rng.random(cells) < chance)[0]:
+    cells, side = len(scene["path"]), scene["path"].shape[1]
+    for number in np.nonzero(rng.random((cells,)) < chance)[0]:
         angle, far = rng.uniform(0, 2 * np.pi), distance * rng.uniform(0.85, 1.25)
         shift = (round(far * np.sin(angle)), round(far * np.cos(angle)))
         into, out_of = zip(*(_overlap(s, side) for s in shift), strict=True)
@@ -86,8 +84,9 @@ def picture(scene: Layers, channel: str, setting: Setting, pixel: float, place: 
     side = scene["path"].shape[1:]
     lit = optics.illumination(setting, (side[0], side[1]))
     if channel in STAINS:
-        stain = optics.fluorescence(scene[channel], setting, pixel) * setting.stain[:, STAINS.index(channel), None, None]
-        return np.asarray(lit * (0.30 * stain + 0.035), np.float32)
+        bright = 0.30 * setting.stain[:, STAINS.index(channel), None, None]
+        stain = optics.fluorescence(scene[channel], setting, pixel)
+        return np.asarray(lit * (bright * stain + 0.035), np.float32)
     look = optics.brightfield if channel == "brightfield" else optics.phase_contrast
     # Medium and plastic are never quite clean: a faint texture lies under every picture.
     grime = window("sand", place, side[0]) * 0.010 if side[0] == side[1] else 0

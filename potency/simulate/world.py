@@ -28,7 +28,7 @@ class World:
     size: int = 64  # side of a crop; fields, movies and wells are `field` wide
     field: int = 512
     pixel_size: float = 0.65  # micrometres
-    hours: tuple[float, float] = (24.0, 96.0)  # when pictures are taken, since the start of differentiation
+    hours: tuple[float, float] = (48.0, 120.0)  # when pictures are taken, since the start of differentiation
     batch: float = 1.0  # strength of donor, clone, plate and well effects
     density: float = 0.25  # chance that a neighbour reaches into a crop
     frames: int = 24  # of a movie

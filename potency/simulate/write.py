@@ -25,7 +25,7 @@ def new_folder(into: Path) -> Iterator[Path]:
     """
     into = Path(into)
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise ManifestError("the folder to simulate into is not empty", str(into), "name a new folder or empty this one")
+        raise ManifestError("the folder to simulate into is not empty", str(into), "name a new folder or empty it")
     draft = into.parent / f".{into.name}.{os.getpid()}.partial"
     try:
         shutil.rmtree(draft, ignore_errors=True)
@@ -61,6 +61,6 @@ def describe(folder: Path, kind: str, parameters: Mapping[str, object], lines: S
     """Write README.txt and parameters.json, both of which say that everything here is simulated."""
     text = json.dumps({"kind": kind, **parameters}, indent=2)
     (folder / "parameters.json").write_text(text + "\n", encoding="utf-8")
-    head = ["SIMULATED IMAGES. No microscope took them and no cell lived: a program drew them, and their truth is exact.",
+    head = ["SIMULATED IMAGES. No microscope took them and no cell lived: a program drew them; their truth is exact.",
             f"Made by potency.simulate, kind '{kind}'; the parameters are in parameters.json.", ""]  # fmt: skip
     (folder / "README.txt").write_text("\n".join([*head, *lines, ""]), encoding="utf-8")
