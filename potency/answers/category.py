@@ -124,9 +124,17 @@ class Category(Answer):
 
     def compare(self, truth: Self) -> Evidence:
         labels = self.classes or truth.classes or tuple(sorted({self.label, truth.label}))
-        predicted = DataFrame([{"": self.label} | ({} if self.probability is None else self.cells(Path(), ""))])
-        predicted.columns = Index([str(column).removeprefix(".") for column in predicted.columns])
-        return type(self).compare_columns(DataFrame({"": [truth.label]}), predicted, labels)
+        if truth.label not in labels or self.label not in labels:
+            wrong = truth.label if truth.label not in labels else self.label
+            raise AnswerError(
+                f"{wrong!r} is not among the classes of the answer", ", ".join(labels), nearest(wrong, labels)
+            )
+        arrays: dict[str, NDArray[Any]] = {
+            "truth": np.array([labels.index(truth.label)]), "predicted": np.array([labels.index(self.label)])
+        }  # fmt: skip
+        if self.probability is not None:
+            arrays["probability"] = np.asarray(self.probability, np.float64)[None]
+        return Evidence(1, arrays, labels)
 
     @classmethod
     def compare_columns(
@@ -230,15 +238,16 @@ def codes_of(column: Series, labels: Sequence[str], what: str) -> NDArray[np.int
 
 def probabilities(predicted: DataFrame, labels: Sequence[str], given: Sequence[str]) -> NDArray[np.float64]:
     """The probabilities (samples, classes) of the `probability.<class>` columns, checked."""
+    slack = 1e-3  # softmax in half precision may miss 1 by this much
     values = np.zeros((len(predicted), len(labels)))
     for k, label in enumerate(labels):
         if label in given:
             values[:, k] = predicted[PROBABILITY + label].to_numpy(np.float64, na_value=np.nan)
     if len(given) == len(labels) - 1:
         rest = next(k for k, label in enumerate(labels) if label not in given)
-        values[:, rest] = 1 - values.sum(axis=1)
-    # Softmax in half precision may leave the range by a rounding.
-    slack = 1e-3
+        left = 1 - values.sum(axis=1)
+        # Where the others make 1 already, what is left is rounding, and rounding must not rank the rows.
+        values[:, rest] = 0.0 if np.all(np.abs(left) <= slack) else left
     outside: NDArray[np.bool_] = ~np.all((values >= -slack) & (values <= 1 + slack), axis=1)
     sums = values.sum(axis=1)
     wrong = np.flatnonzero(outside | ~(np.abs(sums - 1) <= SUM_TOLERANCE))

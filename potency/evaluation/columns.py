@@ -105,19 +105,18 @@ def _codes(truth: Series, predicted: Sequence[Series]) -> bool:
 def class_order(
     table: DataFrame, answer: type[Answer], truth: str, predictions: Sequence[str], planned: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """The classes in order: as planned, else the ordered column's, else that of the probability columns, else sorted.
+    """The classes in order: those planned, of an ordered column, of the probability columns, then any other met, sorted.
 
-    Classes met in the table only are put behind. An ordinal answer whose order nothing tells is an error.
+    An ordinal answer whose order nothing tells is an error.
     """
-    met = class_names(table[truth], *(table[column] for column in predictions))
     order = [str(label) for label in planned]
-    if not order and isinstance(table[truth].dtype, CategoricalDtype):
-        order = [str(label) for label in as_labels(Series(table[truth].cat.categories))]
+    if isinstance(table[truth].dtype, CategoricalDtype):
+        order += [str(label) for label in as_labels(Series(table[truth].cat.categories))]
     for column in predictions:
-        if not order:
-            prefix = f"{column}.{PROBABILITY}"
-            order = [str(name).removeprefix(prefix) for name in table.columns if str(name).startswith(prefix)]
-    if not order and answer.ordered and not all(_numeric(label) for label in met):
+        prefix = f"{column}.{PROBABILITY}"
+        order += [str(name).removeprefix(prefix) for name in table.columns if str(name).startswith(prefix)]
+    met = class_names(table[truth], *(table[column] for column in predictions))
+    if answer.ordered and not order and not all(_numeric(label) for label in met):
         raise AnswerError(
             "the order of the classes is not known", f"column {truth!r}: {', '.join(met)}",
             "name them in order in the plan's classes, or make the column an ordered categorical",

@@ -63,7 +63,7 @@ def evaluate(
     columns = _columns(table, truth, predictions)
     groups, known = _groups(table, by, manifest)
     answer = kind_of(table, kinds, truth, columns)
-    planned = (facts.get("plan") or {}).get("classes", ())
+    planned = (facts.get("plan") or {}).get("classes", ()) or getattr(manifest, "classes", ())
     labels = class_order(table, answer, truth, columns, planned) if answer.labelled else ()
     pieces, left_out = [], {}
     for column in columns:
@@ -129,7 +129,8 @@ def _groups(table: DataFrame, by: str, manifest: Rows | DataFrame) -> tuple[NDAr
         if by != "group":
             raise AnswerError(f"there is no column {by!r} to group by", "the table", nearest(by, table.columns))
         return np.arange(len(table)), False
-    codes, _ = factorize(table[by])
+    # By name, not by first row: the draws must not depend on the order of the rows.
+    codes, _ = factorize(table[by].astype(object).map(str, na_action="ignore"), sort=True)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
     return np.asarray(codes, np.intp), known and not bool(alone.all())
