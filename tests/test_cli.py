@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from typer.models import ArgumentInfo
 
 from potency.cli import app, frame, run
 from potency.errors import PotencyError
 
 HEAVY = ("torch", "pandas", "numpy", "sklearn", "matplotlib", "scipy", "skimage", "openvino", "zarr", "timm")
+DOCS = Path(__file__).parents[1] / "docs"
 COMMANDS = [command.name for command in app.registered_commands]
 
 
@@ -220,3 +223,21 @@ def test_a_real_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
 def test_json_has_no_nan_and_no_numpy() -> None:
     value = {"a": np.float32(0.5), "b": np.array([1, 2]), "c": float("nan"), 3: (Path("x"), None, True)}
     assert frame.plain(value) == {"a": 0.5, "b": [1, 2], "c": None, "3": ["x", None, True]}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_page_that_names_its_options(name: str) -> None:
+    page = (DOCS / f"{name}.md").read_text("utf-8")
+    command = next(c for c in app.registered_commands if c.name == name)
+    assert page.startswith(f"# potency {name}\n") and f"({name}.md)" in (DOCS / "index.md").read_text("utf-8")
+    assert command.callback is not None
+    for option, hint in command.callback.__annotations__.items():
+        info = hint.__metadata__[0]
+        flag = info.metavar or option.upper() if isinstance(info, ArgumentInfo) else "--" + option.replace("_", "-")
+        assert flag.replace("|", r"\|") in page, f"docs/{name}.md does not name {flag}"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name} links to {link}"

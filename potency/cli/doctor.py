@@ -193,7 +193,7 @@ def gpu() -> Finding:
 
 
 def no_gpu(built: str | None, installed: str, newest: str) -> Finding:
-    """Why torch, built for CUDA `built` (None: CPU only), sees no GPU with driver `installed`, which runs CUDA `newest`.
+    """Why torch, built for CUDA `built` (None: CPU only), sees no GPU though driver `installed` runs CUDA `newest`.
 
     >>> no_gpu(None, "570.10", "12.8").mend
     'pip install --force-reinstall torch torchvision with the wheel for CUDA 12.8 or older'

@@ -136,14 +136,12 @@ def predict(options: Predict, say: Console) -> dict[str, Any]:
 
     manifest = gathered(options.images, options.channels)
     if options.dry_run:
-        manifest = manifest.where(manifest.table.index < options.dry_run)
+        manifest = manifest.where(lambda table: table.index < options.dry_run)
     bundle = Bundle.load(options.bundle)
+    into = None if options.dry_run else options.into
     with ExitStack() as stack:
-        into = options.into
-        if options.dry_run:
-            into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-")))
-        on: Any = stack.enter_context(Pool(options.workers)) if options.workers else map
-        progress = stack.enter_context(Progress())
+        on = stack.enter_context(Pool(options.workers)) if options.workers else map
+        progress = stack.enter_context(Progress()).of("predicting")
         made = apply(manifest, bundle, into=into, on=on, name=options.name, progress=progress)
     return told(made, options, say)
 
@@ -159,12 +157,14 @@ def gathered(images: Sequence[Path], channels: str) -> Manifest:
     missing = [str(path) for path in images if not path.exists()]
     if missing:
         raise ManifestError(f"{len(missing)} of {len(images)} paths do not exist", missing[0], "check the path")
-    if len(images) == 1 and (images[0].is_dir() or not images[0].name.lower().endswith(tuple(SUFFIXES))):
+    others = [path for path in images if not path.name.lower().endswith(SUFFIXES)]
+    if others and len(images) == 1:
         return Manifest.read(images[0], channels=listed(channels))
-    folders = [str(path) for path in images if path.is_dir()]
-    if folders:
+    if others:
         raise ManifestError(
-            "folders and files cannot be mixed", folders[0], "name one folder, one table, or only image files"
+            "a folder or table cannot be mixed with other paths",
+            str(others[0]),
+            "name one folder, one table, or only image files",
         )
     return Manifest.of_rows(pd.DataFrame({"image": [str(path.resolve()) for path in images]}))
 
@@ -183,8 +183,7 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
         say.print(f"[yellow]{errors} rows failed[/yellow]; column {error} says why; the same command tries them again")
     answer: dict[str, Any] = {"rows": len(table), "errors": errors, "table": None}
     if not options.dry_run:
-        answer["table"] = manifest.write(options.into / "predictions.parquet")
-        manifest.write(options.into / "predictions.csv")
+        answer["table"] = options.into / "predictions.parquet"
         say.print(f"written: {answer['table']}", soft_wrap=True)
     if len(table) <= 1000:
         answer["predictions"] = [
