@@ -131,7 +131,7 @@ def models(options: Models, say: Console) -> dict[str, Any]:
     """List the tasks, networks, classical learners, answers, features and image formats there are."""
     from potency.answers import ANSWERS
     from potency.data.readers import READERS
-    from potency.learning.estimator import ESTIMATORS
+    from potency.estimators import ESTIMATORS
     from potency.measurement import FAMILIES
     from potency.networks import BACKBONES
     from potency.tasks import TASKS
