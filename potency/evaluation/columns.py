@@ -105,7 +105,7 @@ def _codes(truth: Series, predicted: Sequence[Series]) -> bool:
 def class_order(
     table: DataFrame, answer: type[Answer], truth: str, predictions: Sequence[str], planned: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """The classes in order: those planned, of an ordered column, of the probability columns, then any other met, sorted.
+    """The classes in order: as planned, of an ordered column, of the probability columns, then any other met, sorted.
 
     An ordinal answer whose order nothing tells is an error.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.answers.answer import Answer, Evidence
-from potency.evaluation.intervals import FEWEST_GROUPS, Draws, interval, values_of
+from potency.evaluation.intervals import Draws, groups_behind, interval, values_of
 from potency.evaluation.results import Contest, Interval
 
 EXACT_BELOW = 25  # discordant rows; the usual rule for the chi-squared approximation
@@ -86,15 +86,12 @@ def contest(
     """Compare two columns on the same rows; `draws` are their figures under the same weights, so paired."""
     first, second = evidence
     values = [values_of(answer, piece) for piece in evidence]
-    bearers = answer.bearers(first)
+    behind = groups_behind(answer, first, groups)
     differences: dict[str, Interval] = {}
     for name in values[0]:
-        if name not in values[1]:
-            continue
-        behind = groups[bearers[name]] if name in bearers else groups
-        enough = len(np.unique(behind)) >= FEWEST_GROUPS and name in draws[0] and name in draws[1]
-        paired = draws[0][name] - draws[1][name] if enough else None
-        differences[name] = interval(values[0][name] - values[1][name], paired)
+        if name in values[1]:
+            paired = draws[0][name] - draws[1][name] if name in draws[0] and name in draws[1] else None
+            differences[name] = interval(values[0][name] - values[1][name], paired, behind(name))
     mcnemar_p = delong_p = None
     if first.labels:
         truth = first.arrays["truth"]

@@ -48,10 +48,10 @@ def evaluate(
 ) -> Report:
     """Compare the prediction columns with the truth: figures, intervals over the groups `by`, contests with the first.
 
-    `manifest` may be a plain DataFrame: another program's or a human reader's columns. Rows without truth or answer are
-    left out and counted. Contests compare on the rows both columns have answered. Intervals are percentiles of `draws`
-    draws of whole groups; under 5 groups there are none. Errors: AnswerError for a missing column, no comparable row,
-    probabilities that are none.
+    `manifest` may be a plain DataFrame: another program's or a human reader's columns. Rows without truth or answer
+    are left out and counted. Contests compare on the rows both columns have answered. Intervals are percentiles over
+    `draws` draws of whole groups (see `intervals.levels`); under 5 groups there are none. Errors: AnswerError for a
+    missing column, no comparable row, probabilities that are none.
 
     >>> table = DataFrame({"truth": list("aabb") * 5, "prediction": list("aaba") * 5, "group": list("vwxyz") * 4})
     >>> report = evaluate(table, draws=200)
