@@ -18,8 +18,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from potency.errors import BundleError, ManifestError, PlanError
-from potency.learning.archive import CARD
-from potency.learning.estimator import ESTIMATORS, Fitted
+from potency.estimators.archive import CARD
+from potency.estimators.estimator import ESTIMATORS, Fitted
 from potency.measurement import FAMILIES
 
 RANDOM = np.random.default_rng(3)
@@ -31,7 +31,7 @@ CLASSES = ("stem", "astro", "absent")
 
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("potency.learning.estimator.TREES", 20)
+    monkeypatch.setattr("potency.estimators.estimator.TREES", 20)
 
 
 def fitted(name: str = "forest", estimates: str = "label") -> Fitted:

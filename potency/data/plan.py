@@ -42,14 +42,13 @@ class Facts:
         agreed = len(known) == len(sizes) and max(known) <= 1.05 * min(known)
         crops = [image.crop(_centre(image.shape[-2:], LARGEST_TILE)) for image in images]
         values = [np.concatenate([crop[c].ravel()[::7] for crop in crops]) for c in range(len(channels))]
-        kind = manifest.kinds.get("truth")
         return cls(
             rows=len(table),
             channels=channels,
             side=int(np.percentile(sides, 99)),
             pixel_size=float(np.median(known)) if agreed else None,
             scaling={name: span(v) for name, v in zip(channels, values, strict=True)},
-            classes=tuple(sorted(map(str, table["truth"].dropna().unique()))) if kind == "category" else (),
+            classes=manifest.classes,
         )
 
 

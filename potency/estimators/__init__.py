@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from potency.errors import PlanError, nearest
-from potency.learning.estimator import ESTIMATORS, Estimator, Fitted
+from potency.estimators.estimator import ESTIMATORS, Estimator, Fitted
 
 
 def find_estimator(name: str) -> Estimator:

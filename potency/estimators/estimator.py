@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from potency.errors import BundleError, ManifestError, PlanError, nearest
-from potency.learning.archive import pack, unpack
+from potency.estimators.archive import pack, unpack
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,234 @@
+"""The one gradient loop: crops, augmentation, the task's losses, a step, a checkpoint; no metric but the loss is known here."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from potency.bundle import NetworkMember
+from potency.data.plan import Plan
+from potency.errors import PlanError
+from potency.learning import checkpoint
+from potency.learning.augment import augment
+from potency.learning.samples import Samples
+from potency.tasks import Sample, Task
+
+Judge = Callable[[NetworkMember], Mapping[str, float]]  # a model on the validation rows; "score" is better when higher
+CHECKPOINT_EVERY = 30.0  # seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What one training learns from: crops, the encoded truth of each, and what balanced sampling balances."""
+
+    samples: Samples
+    where: NDArray[np.intp]  # crops of the training rows
+    targets: list[Sample]  # one for each of them
+    strata: list[str] = field(default_factory=list)
+
+
+@dataclass
+class State:
+    """All that changes while learning; what is here is what a checkpoint holds."""
+
+    nets: nn.ModuleDict
+    average: nn.ModuleDict
+    best: nn.ModuleDict
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    step: int = 0
+    score: float = -math.inf
+    best_step: int = 0
+    without_gain: int = 0
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, path: Path, plan: Plan) -> None:
+        tensors: dict[str, Tensor] = {}
+        for name in ("nets", "average", "best"):
+            tensors |= checkpoint.module_state(name, getattr(self, name))
+        for part, optimiser in self.optimisers.items():
+            tensors |= checkpoint.optimiser_state(f"optimiser.{part}", optimiser)
+        facts = {k: getattr(self, k) for k in ("step", "score", "best_step", "without_gain", "log")}
+        checkpoint.write(path, tensors, {**facts, "plan": plan.json()})
+
+    def read(self, path: Path, plan: Plan) -> None:
+        tensors, facts = checkpoint.read(path)
+        if facts.pop("plan") != plan.json():
+            raise PlanError("the run to go on with had another plan", str(path), "leave out --resume, or use the old plan")
+        for name in ("nets", "average", "best"):
+            checkpoint.restore_module(name, getattr(self, name), tensors)
+        for part, optimiser in self.optimisers.items():
+            checkpoint.restore_optimiser(f"optimiser.{part}", optimiser, tensors)
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+
+def fit(
+    task: Task,
+    plan: Plan,
+    lesson: Lesson,
+    nets: nn.ModuleDict,
+    judge: Judge | None,
+    into: Path,
+    *,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[NetworkMember, State]:
+    """Learn for `plan.steps` steps; the model kept is the best that `judge` saw, or the last without one.
+
+    Everything random is drawn from the seed and the number of the step, so a run that goes on from the checkpoint in
+    `into` gives, bit for bit on one machine, the weights of a run that was never stopped.
+    """
+    path = into / "state.safetensors"
+    nets = nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimisers = {part: _optimiser(net, plan) for part, net in nets.items()}
+    state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers)
+    if path.is_file():
+        state.read(path, plan)
+    every = max(1, plan.steps // plan.validations)
+    order = Order(lesson, plan)
+    saved, losses = time.monotonic(), list[float]()
+    while state.step < plan.steps and not (plan.patience and state.without_gain >= plan.patience):
+        losses.append(_learn(task, plan, lesson, state, order))
+        state.step += 1
+        _follow(state.average, state.nets, min(plan.average, (1 + state.step) / (10 + state.step)))
+        if state.step % every == 0 or state.step == plan.steps:
+            _validate(task, plan, state, judge, float(np.mean(losses)))
+            losses = []
+            state.write(path, plan)
+            saved = time.monotonic()
+        elif not losses[1:] and time.monotonic() - saved > CHECKPOINT_EVERY:
+            state.write(path, plan)
+            saved = time.monotonic()
+        if progress is not None:
+            progress(state.step, plan.steps)
+    return NetworkMember(task, plan, state.best.eval()), state
+
+
+class Order:
+    """Which crops make which batch: epoch by epoch, drawn evenly by stratum as `plan.balance` asks."""
+
+    def __init__(self, lesson: Lesson, plan: Plan) -> None:
+        self.seed, self.batch, self.count = plan.seed, plan.batch, len(lesson.where)
+        strata = np.asarray(lesson.strata or [""] * self.count)
+        _, codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+        share = sizes[codes].astype(float) ** -plan.balance
+        self.edges = np.cumsum(share / share.sum())
+        self.epoch, self.drawn = -1, np.empty(0, np.intp)
+
+    def __call__(self, number: int) -> NDArray[np.intp]:
+        """Positions in the lesson of batch `number`, the same whenever asked."""
+        size = min(self.batch, self.count)
+        epoch, place = divmod(number, max(1, self.count // size))
+        if epoch != self.epoch:
+            rng = np.random.default_rng((self.seed, epoch))
+            even = (np.arange(self.count) + rng.random()) / self.count  # systematic: each crop as often as its share says
+            self.epoch, self.drawn = epoch, rng.permutation(np.searchsorted(self.edges, even).clip(max=self.count - 1))
+        return self.drawn[place * size : (place + 1) * size]
+
+
+def _learn(task: Task, plan: Plan, lesson: Lesson, state: State, order: Order) -> float:
+    """One step of every optimiser; the mean loss of the first part."""
+    total = 0.0
+    for part, net in state.nets.items():
+        _free(net, plan, state.step)
+        for group in state.optimisers[part].param_groups:
+            group["lr"] = rate(plan, state.step)
+    for micro in range(plan.accumulate):
+        number = state.step * plan.accumulate + micro
+        torch.manual_seed(plan.seed * 1_000_003 + number)  # dropout draws from the global generator
+        batch = _laid_out(task.collate(list(_views(task, plan, lesson, order(number), number))))
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
+            for part, loss in task.losses(state.nets, batch, plan):
+                (loss / plan.accumulate).backward()
+                total += float(loss.detach()) / plan.accumulate
+                if micro == plan.accumulate - 1:  # before the next loss is asked for: a critic learns first
+                    nn.utils.clip_grad_norm_(state.nets[part].parameters(), 5.0)
+                    state.optimisers[part].step()
+                    state.optimisers[part].zero_grad(set_to_none=True)
+    return total
+
+
+def _laid_out(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Image batches with the channels last: 1.6x the speed of small convolutions on a CPU."""
+    last = torch.channels_last
+    return {k: v.contiguous(memory_format=last) if v.ndim == 4 else v for k, v in batch.items()}
+
+
+def _free(net: nn.Module, plan: Plan, step: int) -> None:
+    """While frozen, only the head learns, and the body's batch statistics stay as they were loaded."""
+    net.train()
+    if plan.freeze:
+        frozen = step < plan.freeze * plan.steps
+        net.requires_grad_(not frozen)
+        if frozen:
+            net.eval()
+            head = net.head()
+            head.train().requires_grad_(True)
+
+
+def _views(task: Task, plan: Plan, lesson: Lesson, chosen: NDArray[np.intp], number: int) -> Iterator[Mapping[str, Tensor]]:
+    crops = torch.from_numpy(np.asarray(lesson.samples.crops[lesson.where[chosen]], np.float32))
+    ranges = torch.from_numpy(plan.ranges())
+    low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
+    images = (crops - low) / (high - low)
+    rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
+    views = [augment(images, plan.augment, rng) for _ in range(task.views)]
+    targets = [{k: torch.as_tensor(v) for k, v in lesson.targets[i].items()} for i in chosen]
+    for i, target in enumerate(targets):
+        names = ("image", *(f"image.{k}" for k in range(1, task.views)))
+        yield {**{name: view[i] for name, view in zip(names, views, strict=True)}, **target}
+
+
+def rate(plan: Plan, step: int) -> float:
+    """Learning rate: linear warm-up, then cosine to zero.
+
+    >>> plan = Plan(steps=100, rate=1.0, warmup=0.1)
+    >>> [round(rate(plan, s), 3) for s in (0, 9, 10, 55, 99)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm = round(plan.warmup * plan.steps)
+    if step < warm:
+        return plan.rate * (step + 1) / warm
+    return plan.rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, plan.steps - warm)))
+
+
+def _optimiser(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices and kernels only, never on biases and the gains of norms."""
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    plain = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=plan.rate)
+
+
+def _frozen_copy(nets: nn.ModuleDict) -> nn.ModuleDict:
+    return copy.deepcopy(nets).requires_grad_(False).eval()
+
+
+def _follow(average: nn.ModuleDict, nets: nn.ModuleDict, decay: float) -> None:
+    """Move the averaged weights towards the present ones; counters are copied."""
+    with torch.no_grad():
+        for old, new in zip(average.state_dict().values(), nets.state_dict().values(), strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, 1 - decay)
+            else:
+                old.copy_(new)
+
+
+def _validate(task: Task, plan: Plan, state: State, judge: Judge | None, loss: float) -> None:
+    figures = dict(judge(NetworkMember(task, plan, state.average))) if judge is not None else {}
+    score = figures.pop("score", math.inf)
+    state.log.append({"step": state.step, "train_loss": loss, **figures})
+    if score >= state.score:
+        state.score, state.best_step, state.without_gain = score, state.step, 0
+        state.best.load_state_dict(state.average.state_dict())
+    else:
+        state.without_gain += 1

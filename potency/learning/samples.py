@@ -1,0 +1,110 @@
+"""Crops cut once from their images and kept in one memory-mapped array: a network never waits for a decoder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.data.manifest import Manifest
+from potency.data.plan import Plan, span
+from potency.data.tiles import fit
+from potency.errors import ImageError, PotencyError
+from potency.inference.work import windows
+
+SEEN = 200_000  # values a channel from which a scaling is computed
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Crops of the rows of a manifest; an image larger than the tile gives several.
+
+    Attributes:
+        crops: (M, C, tile, tile) in the images' own dtype (float32 where they differ), memory-mapped.
+        rows: (M,) which row of the manifest each crop belongs to, ascending.
+        ids: the id of each of those rows, in the order of the manifest.
+    """
+
+    crops: NDArray[Any]
+    rows: NDArray[np.intp]
+    ids: tuple[str, ...]
+
+    def of(self, ids: Any) -> NDArray[np.intp]:
+        """Indices of the crops of these rows."""
+        wanted = set(map(str, ids))
+        return np.flatnonzero(np.array([name in wanted for name in self.ids], bool)[self.rows])
+
+    def scaling(self, where: NDArray[np.intp], plan: Plan) -> dict[str, tuple[float, float]]:
+        """The intensities mapped to 0 and 1, seen on these crops only (training rows, never test rows)."""
+        look = where[np.linspace(0, len(where) - 1, min(len(where), 512)).astype(int)]
+        crops = np.asarray(self.crops[look])
+        step = max(1, crops[:, 0].size // SEEN)
+        return {name: span(crops[:, c].ravel()[::step]) for c, name in enumerate(plan.channels)}
+
+
+def cut(
+    manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, int], object] | None = None
+) -> Samples:
+    """The crops of all rows, from the cache in `folder` where these very images were cut before.
+
+    Raises:
+        ImageError: an image that cannot be read or has other channels; the row is named.
+        PotencyError: the cache cannot be written.
+    """
+    key = hashlib.sha256(json.dumps([manifest.fingerprint(), plan.tile, plan.pixel_size, plan.channels]).encode())
+    path = folder / f"crops-{key.hexdigest()[:16]}.npy"
+    rows = manifest.table.to_dict("records")
+    ids = tuple(str(row["id"]) for row in rows)
+    index = path.with_suffix(".rows.npy")
+    if path.is_file() and index.is_file():
+        return Samples(np.load(path, mmap_mode="r", allow_pickle=False), np.load(index, allow_pickle=False), ids)
+
+    pieces = list(_pieces(manifest, plan, progress))
+    counts = [len(piece) for piece in pieces]
+    dtypes = {piece.dtype for piece in pieces}
+    dtype = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float32)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part{os.getpid()}")
+        shape = (sum(counts), len(plan.channels), plan.tile, plan.tile)
+        array = np.lib.format.open_memmap(part, "w+", dtype, shape)
+        array[:] = np.concatenate(pieces)
+        array.flush()
+        with index.open("wb") as file:
+            np.save(file, np.repeat(np.arange(len(rows)), counts), allow_pickle=False)
+        os.replace(part, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise PotencyError(f"the crops cannot be cached: {reason}", str(folder), "free some space or change --into") from error
+    return Samples(np.load(path, mmap_mode="r", allow_pickle=False), np.load(index, allow_pickle=False), ids)
+
+
+def _pieces(
+    manifest: Manifest, plan: Plan, progress: Callable[[int, int], object] | None
+) -> Iterator[NDArray[Any]]:
+    rows = manifest.table.to_dict("records")
+
+    def one(row: dict[Any, Any]) -> NDArray[Any]:
+        image = manifest.open(row)
+        image = image if plan.pixel_size is None else image.at(plan.pixel_size)
+        if len(image.channels) != len(plan.channels):
+            raise ImageError(
+                f"the image has {len(image.channels)} channels, the plan has {len(plan.channels)}", str(row["image"]),
+                "mend or leave out the image, or plan again",
+            )  # fmt: skip
+        shape = (image.sizes["Y"], image.sizes["X"])
+        return np.stack([fit(image.crop(tile.window(shape)), plan.tile) for tile in windows(shape, plan)])
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter
+        for done, piece in enumerate(pool.map(one, rows), 1):
+            if progress is not None:
+                progress(done, len(rows))
+            yield piece

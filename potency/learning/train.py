@@ -1,0 +1,236 @@
+"""The verb `train`: training rows are learned from, validation rows choose and calibrate, test rows are never touched."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from potency.answers import Answer
+from potency.bundle import Bundle, Card, EstimatorMember, Member, NetworkMember
+from potency.data.manifest import Manifest
+from potency.data.plan import Facts, Plan
+from potency.errors import ManifestError, PlanError, nearest
+from potency.estimators import find_estimator
+from potency.evaluation.evaluate import evaluate
+from potency.inference.predict import predict
+from potency.learning import gradient
+from potency.learning.augment import AUGMENTATIONS, DEFAULT
+from potency.learning.samples import Samples, cut
+from potency.networks.weights import adopt, load_weights
+from potency.tasks import Task, find_task
+
+Progress = Callable[[int, int], object]
+EXAMPLES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One training on its way: rows, task and plan, where it writes, what it may start from."""
+
+    manifest: Manifest  # rows with `split`
+    task: Task
+    plan: Plan
+    into: Path
+    cache: Path
+    start: Bundle | None = None
+    features: pd.DataFrame | None = None  # measured before, by id; else measured now
+    progress: Progress | None = None
+
+    def truths(self, rows: Manifest) -> list[Answer]:
+        return truths(rows, self.task)
+
+
+def train(
+    manifest: Manifest,
+    task: str | Task,
+    *,
+    into: str | Path,
+    plan: Plan | None = None,
+    start: Bundle | None = None,
+    cache: Path | None = None,
+    features: pd.DataFrame | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Train one model and write its bundle to `into`/bundle; a call that was stopped goes on where it was.
+
+    Rows whose `split` is train are learned from, validation rows choose the checkpoint and the temperature. Without a
+    column `split`, a part of whole groups is set aside for validation. For folds, baselines and a report, see
+    `potency.learning.protocol.run`.
+
+    Args:
+        manifest: rows with `truth`.
+        task: name or task.
+        plan: decisions; computed from the training rows by default.
+        start: a bundle to go on from (fine-tuning).
+        cache: where crops are kept, by default in `into`.
+        features: measured features by row id, for the learner "estimator".
+
+    Raises:
+        ManifestError: nothing to learn from. PlanError: the plan does not fit.
+    """
+    task = find_task(task) if isinstance(task, str) else task
+    into = Path(into)
+    rows = manifest if "split" in manifest.table else set_aside(manifest, 0.15, plan.seed if plan else 0)
+    learned = rows.of("train")
+    if not len(learned):
+        raise ManifestError("no rows to learn from", str(manifest.folder), "mark some rows as train in the column split")
+    plan = plan or Plan.of(Facts.of(learned), task=task.name)
+    if plan.learner not in LEARNERS:
+        raise PlanError(f"there is no learner {plan.learner!r}", "plan.learner", nearest(plan.learner, LEARNERS))
+    plan = task.prepare(plan, truths(learned, task))
+    course = Course(rows, task, plan, into, cache or into / "cache", start, features, progress)
+    member, log = LEARNERS[plan.learner](course)
+    bundle = Bundle(Card(task.name, (member.plan,)), (member,), examples(learned, member.plan))
+    checked = rows.of("validation")
+    if len(checked):
+        bundle = bundle.but(trust=calibrate(bundle, checked, task))
+    bundle = bundle.but(data=described(learned), validation={"log": log})
+    return bundle.save(into / "bundle")
+
+
+def set_aside(manifest: Manifest, share: float, seed: int) -> Manifest:
+    """Mark a part of whole groups as validation rows and the rest as train."""
+    folds = max(2, round(1 / share))
+    divided = manifest.split(folds=folds, seed=seed)
+    chosen = divided.table["fold"].eq(0)
+    return manifest.add({"split": chosen.map({True: "validation", False: "train"}).to_numpy()})
+
+
+def truths(rows: Manifest, task: Task) -> list[Answer]:
+    """The truth of each row as an answer of the task; a missing one is refused."""
+    columns = {c: str(c).removeprefix("truth").removeprefix(".") for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")}
+    if "truth" not in columns:
+        raise ManifestError("the table has no truth", str(rows.folder), "name its column with --truth")
+    if rows.table["truth"].isna().any():
+        row = rows.table.loc[rows.table["truth"].isna(), "id"].iloc[0]
+        raise ManifestError("a row to learn from has no truth", f"row {row!r}", "fill it in or leave the row out")
+    cells = rows.table[list(columns)].rename(columns=columns).to_dict("records")
+    return [task.answer.of_cells({str(k): v for k, v in row.items()}, rows.folder) for row in cells]
+
+
+def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
+    """A few training images (their centres, when large), to be checked whenever the bundle is loaded."""
+    chosen = rows.table.iloc[:: max(1, len(rows) // EXAMPLES)].head(EXAMPLES)
+    found = []
+    for _, row in chosen.iterrows():
+        image = rows.open(row) if plan.pixel_size is None else rows.open(row).at(plan.pixel_size)
+        window = {}
+        for axis in "YX":
+            start = max(0, (image.sizes[axis] - plan.tile) // 2)
+            window[axis] = slice(start, start + min(plan.tile, image.sizes[axis]))
+        found.append({"image": image.crop(window)})
+    return found
+
+
+def described(rows: Manifest) -> dict[str, Any]:
+    """What a card says of the rows a model learned from."""
+    simulated = bool(rows.table.get("simulated", pd.Series([False])).astype(bool).any())
+    return {"fingerprint": rows.fingerprint(), "rows": len(rows), "groups": int(rows.table["group"].nunique()),
+            "group_source": rows.origin.get("group", ""), "simulated": simulated}  # fmt: skip
+
+
+def calibrate(bundle: Bundle, rows: Manifest, task: Task) -> dict[str, float]:
+    """The trust that makes the bundle's answers on these rows mean what they say; the rows taught it nothing."""
+    told = predict(rows, bundle, into=None)
+    return calibration(told, task, bundle.card.plan.classes)
+
+
+def calibration(told: Manifest, task: Task, classes: Sequence[str], name: str = "prediction") -> dict[str, float]:
+    """Fit `Answer.calibration` on a column of predictions beside the truth; rows without an answer are left out."""
+    table = told.table[told.table[name].notna() & told.table["truth"].notna()]
+    if not len(table):
+        return {}
+    prefix = f"{name}."
+    predicted = table[[c for c in table if c == name or str(c).startswith(prefix)]]
+    predicted = predicted.drop(columns=[f"{name}.error"], errors="ignore")
+    predicted = predicted.rename(columns=lambda c: str(c).removeprefix(prefix) if c != name else "")
+    truth = table[["truth"]].rename(columns={"truth": ""})
+    return task.answer.calibration(task.answer.compare_columns(truth, predicted, classes, told.folder))
+
+
+def _gradient(course: Course) -> tuple[Member, list[dict[str, Any]]]:
+    plan, task = course.plan, course.task
+    unknown = [name for name in plan.augment if name not in AUGMENTATIONS]
+    if unknown:
+        raise PlanError(f"there is no augmentation {unknown[0]!r}", "plan.augment", nearest(unknown[0], AUGMENTATIONS))
+    samples = cut(course.manifest, plan, course.cache, course.progress)
+    learned, checked = course.manifest.of("train"), course.manifest.of("validation")
+    where = samples.of(learned.table["id"])
+    plan = plan.but(scaling=samples.scaling(where, plan), augment=dict(plan.augment) or dict(DEFAULT))
+    nets = _started(course, plan)
+    by_id = dict(zip(learned.table["id"].astype(str), course.truths(learned), strict=True))
+    known = [by_id[samples.ids[row]] for row in samples.rows[where]]
+    lesson = gradient.Lesson(samples, where, [task.encode(t, plan) for t in known], [task.stratum(t) for t in known])
+    judge = _judge(checked, task) if len(checked) else None
+    member, state = gradient.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress)
+    log = [{**row, "best": row["step"] == state.best_step} for row in state.log]
+    _write_log(course.into, log)
+    return member, log
+
+
+def _started(course: Course, plan: Plan) -> Any:
+    import torch
+
+    torch.manual_seed(plan.seed)
+    nets = course.task.build(plan)
+    if course.start is not None:
+        before = course.start.members[0]
+        if not isinstance(before, NetworkMember) or before.plan.network != plan.network:
+            raise PlanError("the bundle to start from has another network", "start", f"plan network={before.plan.network!r}")
+        for part, net in nets.items():
+            old = before.nets[part].state_dict()
+            adopt(net, {k.removeprefix("body."): v for k, v in old.items() if k.startswith("body.")}, "start")
+            own = net.state_dict()
+            net.load_state_dict({k: old[k] if k in old and old[k].shape == v.shape else v for k, v in own.items()})
+    elif plan.weights:
+        for net in nets.values():
+            load_weights(net, plan.network, plan.weights)
+    return nets
+
+
+def _judge(checked: Manifest, task: Task) -> gradient.Judge:
+    """The validation rows seen through the same predict and evaluate that a user calls."""
+
+    def judge(member: NetworkMember) -> dict[str, float]:
+        bundle = Bundle(Card(task.name, (member.plan,)), (member,))
+        report = evaluate(predict(checked, bundle, into=None), draws=0)
+        figures = {f"validation_{k}": v.value for k, v in report.numbers["prediction"].items() if "." not in k}
+        value = figures.get(f"validation_{task.answer.headline}", math.nan)
+        return {**figures, "score": task.answer.better * value if math.isfinite(value) else -math.inf}
+
+    return judge
+
+
+def _write_log(into: Path, log: Sequence[Mapping[str, Any]]) -> None:
+    with (into / "log.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in log)
+
+
+def _estimator(course: Course) -> tuple[Member, list[dict[str, Any]]]:
+    plan, task = course.plan, course.task
+    learned = course.manifest.of("train")
+    estimator = find_estimator(plan.network)
+    table = measured(learned, plan) if course.features is None else course.features.loc[learned.table["id"].astype(str)]
+    fitted = estimator.fit(table, learned.table["truth"].to_numpy(), estimates=task.estimates, classes=plan.classes, seed=plan.seed)
+    return EstimatorMember(task, plan, fitted), []
+
+
+def measured(rows: Manifest, plan: Plan, progress: Progress | None = None) -> pd.DataFrame:
+    """The features that the plan's estimator sees, one row an image, indexed by id."""
+    estimator = find_estimator(plan.network)
+    images = []
+    for done, row in enumerate(rows.table.to_dict("records"), 1):
+        image = rows.open(row)
+        images.append((image if plan.pixel_size is None else image.at(plan.pixel_size)).crop())
+        if progress is not None:
+            progress(done, len(rows))
+    return estimator.features(images, plan.channels, plan.pixel_size).set_axis(rows.table["id"].astype(str), axis=0)
+
+
+LEARNERS: Mapping[str, Callable[[Course], tuple[Member, list[dict[str, Any]]]]] = {"gradient": _gradient, "estimator": _estimator}
