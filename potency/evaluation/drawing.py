@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Placeholder colours: matplotlib draws with them, the page's style sheet decides what they look like.
-INK, MUTED, GRID, PAPER, MAIN, OTHER, THIRD, BAD = (f"#0a0b0{i}" for i in range(8))
-VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", PAPER: "paper", MAIN: "main", OTHER: "other", THIRD: "third",
-             BAD: "bad"}
+INK, MUTED, GRID, PAPER, MAIN, OTHER, BAD = (f"#0a0b0{i}" for i in range(7))
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", PAPER: "paper", MAIN: "main", OTHER: "other", BAD: "bad"}
 RULES: dict[str, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "potency", "text.parse_math": False, "font.size": 10,
     "font.family": "DejaVu Sans", "axes.titlesize": 10, "axes.labelsize": 10, "xtick.labelsize": 9,
@@ -56,6 +55,30 @@ class Sheet:
         """Axes row by row."""
         return list(self.figure.subplots(rows, columns, squeeze=False, **how).flat)
 
+    def panels(self, count: int, columns: int, titles: float, labels: tuple[str, str]) -> list[Axes]:
+        """`count` small multiples alike in scale, `titles` pixels above each; only the outer ones are numbered.
+
+        Margins are fixed: solving a layout for many axes takes longer than everything else on the page.
+        """
+        rows = -(-count // columns)
+        width, height = self.figure.get_size_inches() * 72
+        left, bottom, right, gap = (56.0 if labels[1] else 8.0), 46.0, 8.0, 14.0
+        self.figure.set_layout_engine("none")
+        wide = (width - left - right - gap * (columns - 1)) / columns
+        high = (height - bottom) / rows - titles
+        made = []
+        for place in range(count):
+            row, column = divmod(place, columns)
+            x, y = left + column * (wide + gap), height - (row + 1) * (high + titles)
+            axes = self.figure.add_axes((x / width, y / height, wide / width, high / height))
+            lowest = place + columns >= count
+            axes.tick_params(labelbottom=lowest, labelleft=column == 0 and bool(labels[1]))
+            made.append(axes)
+        self.figure.text((left + (width - left) / 2) / width, 8 / height, labels[0], color=MUTED, ha="center")
+        self.figure.text(12 / width, (bottom + height) / 2 / height, labels[1], color=MUTED, rotation=90, va="center",
+                         ha="center", rotation_mode="anchor")  # fmt: skip
+        return made
+
     def tip(self, artist: Any, text: str) -> None:
         """Show `text` while the pointer rests on the artist."""
         artist.set_gid(f"tip-{len(self.tips)}")
@@ -69,7 +92,8 @@ class Sheet:
         with warnings.catch_warnings():
             # Text stays text, so the reader's browser, not this machine's font, must know the letter.
             warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-            FigureCanvasSVG(self.figure).print_svg(written, metadata={"Date": None, "Creator": None})
+            canvas: Any = FigureCanvasSVG(self.figure)
+            canvas.print_svg(written, metadata={"Date": None, "Creator": None})
         return _themed(written.getvalue(), name, label, self.tips)
 
 
@@ -79,7 +103,8 @@ def sheet(width: float, height: float) -> Iterator[Sheet]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(RULES):
+    rules: Any = RULES
+    with rc_context(rules):
         yield Sheet(Figure(figsize=(width / 72, height / 72), layout="constrained"))
 
 
@@ -109,5 +134,6 @@ def _themed(svg: str, name: str, label: str, tips: list[str]) -> str:
     svg = re.sub(r">\s+<", "><", svg)
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     width = size[1] if size else "400"
-    head = f'<svg role="img" aria-label="{escape(label)}" viewBox="{size[0][9:-1] if size else ""}" style="max-width:{width}px">'
+    box = size[0] if size else ""
+    head = f'<svg role="img" aria-label="{escape(label)}" {box} style="max-width:{width}px">'
     return head + svg[svg.index(">") + 1 :]

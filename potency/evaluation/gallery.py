@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from potency.errors import PotencyError
 from potency.evaluation.scores import Scores, scores
-from potency.evaluation.wording import clean, figure, first_column
+from potency.evaluation.wording import clean, figure, first_column, places_of
 
 if TYPE_CHECKING:
     from potency.evaluation.results import Report
 
 SHOWN = 18
+MOST_TYPICAL = 36
 EDGE = 112  # pixels of a thumbnail's longer side
 WIDEST = 4096  # of a huge image only the middle is looked at
 PALE = (0.5, 99.5)  # percentiles that become black and white
@@ -50,53 +51,75 @@ def walls(report: Report) -> list[Wall]:
     found = scores(report, first_column(report))
     if found is None or "image" not in report.rows:
         return []
-    if report.task == "number":
-        worst = np.argsort(-np.abs(found.said - found.truth), kind="stable")[:SHOWN]
-        return _kept([_wall(report, found, "The largest errors", "Look for what these have in common: focus, debris, a border, "
-                            "a plate.", worst)])
-    if report.task != "category":
-        return []
+    pick = _largest_errors if report.task == "number" else _telling
+    return [
+        Wall(title, look, tuple(_card(report, found, int(at)) for at in chosen))
+        for title, look, chosen in pick(found)
+        if len(chosen)
+    ]
+
+
+Choice = tuple[str, str, NDArray[np.int64]]
+
+
+def _largest_errors(found: Scores) -> list[Choice]:
+    look = "Look for what these have in common: focus, debris, a border, a plate."
+    return [("The largest errors", look, np.argsort(-np.abs(found.said - found.truth), kind="stable")[:SHOWN])]
+
+
+def _telling(found: Scores) -> list[Choice]:
     if found.probability is None:
-        wrong = np.flatnonzero(~found.right)[:SHOWN]
-        return _kept([_wall(report, found, "Mistakes", "The first mistakes, in the order of the table.", wrong)])
-    sure = found.probability.max(axis=1)
+        return [("Mistakes", "The first mistakes, in the order of the table.", np.flatnonzero(~found.right)[:SHOWN])]
     ranked = np.sort(found.probability, axis=1)
-    close = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else ranked[:, -1]
-    by_sure = np.argsort(-sure, kind="stable")
+    lead = ranked[:, -1] - (ranked[:, -2] if ranked.shape[1] > 1 else 0)
+    surest = np.argsort(-ranked[:, -1], kind="stable")
     each = max(1, min(4, SHOWN // max(1, len(found.labels))))
-    typical = [i for k in range(len(found.labels)) for i in by_sure[found.right[by_sure] & (found.truth[by_sure] == k)][:each]]
-    return _kept([
-        _wall(report, found, "What the classes look like to it", "The surest right answers of each class: do they look as the "
-              "class should, or do they share something that has nothing to do with it?", np.array(typical, dtype=np.int64)),
-        _wall(report, found, "Sure and wrong", "The most confident mistakes: wrong labels, odd images and shortcuts gather here.",
-              by_sure[~found.right[by_sure]][:SHOWN]),
-        _wall(report, found, "The hardest to decide", "The smallest lead of the first class over the second: would you have "
-              "known?", np.argsort(close, kind="stable")[:SHOWN]),
-    ])
-
-
-def _kept(found: list[Wall]) -> list[Wall]:
-    return [wall for wall in found if wall.cards]
-
-
-def _wall(report: Report, found: Scores, title: str, look: str, chosen: NDArray[np.int64]) -> Wall:
-    return Wall(title, look, tuple(_card(report, found, int(i)) for i in chosen))
+    right = found.right[surest]
+    typical = [surest[right & (found.truth[surest] == k)][:each] for k in range(len(found.labels))]
+    return [
+        (
+            "What it takes the classes to look like",
+            "The surest right answers of each class: do they look as the class should, or do they share something that "
+            "has nothing to do with it?",
+            np.concatenate([np.empty(0, np.int64), *typical])[:MOST_TYPICAL],
+        ),
+        (
+            "Sure and wrong",
+            "The most confident mistakes: wrong labels, odd images and shortcuts gather here.",
+            surest[~right][:SHOWN],
+        ),
+        (
+            "The hardest to decide",
+            "The smallest lead of the first class over the second: would you have known?",
+            np.argsort(lead, kind="stable")[:SHOWN],
+        ),
+    ]
 
 
 def _card(report: Report, found: Scores, at: int) -> Card:
     row = report.rows.iloc[int(found.rows[at])]
-    hint = f"{row.get('id', row.name)} · {clean(row['image'])} · group {found.groups[at]}"
-    picture = thumbnail(row, Path(str(report.facts.get("folder", "."))))
+    hint = f"{row.get('id', row.name)} · {clean(row['image'])} · group {clean(found.groups[at])}"
+    picture = thumbnail(row, Path(str(report.facts.get("folder") or ".")))
+    group = clean(found.groups[at], 15)
     if report.task == "number":
         truth, said = float(found.truth[at]), float(found.said[at])
-        digits = int(min(4, max(0, 2 - np.floor(np.log10(max(abs(truth), abs(said), 1e-9))))))
-        lines = (f"truth {figure(truth, digits)}", clean(found.groups[at], 20))
-        return Card(picture, f"said {figure(said, digits)}", lines, hint, wrong=True)
+        digits = places_of(max(abs(truth), abs(said)))
+        return Card(picture, f"said {figure(said, digits)}", (f"truth {figure(truth, digits)}", group), hint, wrong=True)
     true, said_code = int(found.truth[at]), int(found.said[at])
-    wrong = true != said_code
-    stated = "" if found.probability is None else f" {100 * found.probability[at, said_code]:.0f} %"
-    truly = f"truly {clean(found.labels[true], 20)}" if wrong else "right"
-    return Card(picture, f"{clean(found.labels[said_code], 20)}{stated}", (truly, clean(found.groups[at], 20)), hint, wrong)
+    verdict = f"truly {clean(found.labels[true], 18)}" if true != said_code else "right"
+    lines = (verdict, group)
+    if found.probability is not None:
+        lines = (verdict, _sure(float(found.probability[at, said_code])), group)
+    return Card(picture, clean(found.labels[said_code], 18), lines, hint, true != said_code)
+
+
+def _sure(probability: float) -> str:
+    """How sure, never rounded up to certainty.
+
+    >>> _sure(0.9996), _sure(0.314)
+    ('over 99 % sure', '31 % sure')
+    """
+    return "over 99 % sure" if 0.99 < probability < 1 else f"{100 * probability:.0f} % sure"
 
 
 def thumbnail(row: Any, folder: Path) -> str:

@@ -41,13 +41,15 @@ def predicted_against_true(report: Report) -> Plot | None:
         axes.plot([low, high], [low, high], color=MUTED, linewidth=1, dashes=(4, 3))
         axes.plot(found.truth[dots], found.said[dots], "o", color=MAIN, markersize=3.6, markeredgewidth=0, alpha=0.45)
         ruled(axes, "truth", "answer")
-        look = ("Dots on the dashed line are exact: a cloud flatter than the line means that the answers shrink towards the "
-                "mean, a bend means that one end of the range is not understood.")
+        look = (
+            "Dots on the dashed line are exact: a cloud flatter than the line means that the answers shrink towards the "
+            "mean, a bend means that one end of the range is not understood."
+        )
         numbers = report.numbers[first]
         told = "; ".join(f"{name} {spoken(numbers[key], key)}" for key, name in
                          (("r2", "R²"), ("pearson", "correlation"), ("concordance", "concordance")) if key in numbers)
-        return Plot("scatter", "Answer against truth", look, page.svg("scatter", look),
-                    (told + "." if told else "") + _told(len(found.truth)))
+        told = (told + "." if told else "") + _told(len(found.truth))
+        return Plot("scatter", "Answer against truth", look, page.svg("scatter", look), told.strip())
 
 
 def bland_altman(report: Report) -> Plot | None:
@@ -65,12 +67,15 @@ def bland_altman(report: Report) -> Plot | None:
         digits = 1 if spread == 0 else int(min(6, max(0, 1 - np.floor(np.log10(spread)))))
         for level, name in ((mean, "mean"), (mean - spread, "lower limit"), (mean + spread, "upper limit")):
             axes.axhline(level, color=OTHER, linewidth=1.3, dashes=(None, None) if name == "mean" else (5, 3))
-            axes.annotate(f"{name} {figure(level, digits, signed=True)}", (1, level), (-2, 3), textcoords="offset points",
-                          xycoords=("axes fraction", "data"), ha="right", fontsize=9, color=INK)
+            axes.annotate(f"{name} {figure(level, digits, signed=True)}", (1, level), (-2, 3), fontsize=9, color=INK,
+                          textcoords="offset points", xycoords=("axes fraction", "data"), ha="right")  # fmt: skip
         ruled(axes, "mean of answer and truth", "answer minus truth")
-        look = ("95 % of the differences lie between the dashed limits: ask whether an error that large would matter, and "
-                "look for a slope or a funnel, which means that the error depends on the value.")
-        return Plot("bland_altman", "Agreement (Bland-Altman)", look, page.svg("bland_altman", look), _told(len(apart)).strip())
+        look = (
+            "95 % of the differences lie between the dashed limits: ask whether an error that large would matter, and "
+            "look for a slope or a funnel, which means that the error depends on the value."
+        )
+        told = _told(len(apart)).strip()
+        return Plot("bland_altman", "Agreement (Bland-Altman)", look, page.svg("bland_altman", look), told)
 
 
 def residuals(report: Report) -> Plot | None:
@@ -97,5 +102,8 @@ def residuals(report: Report) -> Plot | None:
         ruled(axes, "answer minus truth", "share of samples", grid="x")
         if len(drawn) > 1:
             axes.legend()
-        look = "The pile should be narrow and stand on zero: a shifted pile is a bias, a long tail is a few very wrong answers."
+        look = (
+            "The pile should be narrow and stand on zero: a shifted pile is a bias, a long tail is a few very wrong answers; "
+            "the outermost bars hold everything beyond."
+        )
         return Plot("residuals", "How wrong, how often", look, page.svg("residuals", look))

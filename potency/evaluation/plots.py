@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from potency.evaluation import category_plots, number_plots
-from potency.evaluation.drawing import BAD, GRID, INK, MAIN, MUTED, OTHER, PAPER, THIRD, Plot, ruled, sheet
+from potency.evaluation import category_plots, curves, number_plots
+from potency.evaluation.drawing import BAD, GRID, INK, MAIN, MUTED, OTHER, PAPER, Plot, ruled, sheet
 from potency.evaluation.scores import scores, wilson
 from potency.evaluation.tables import random_figures
 from potency.evaluation.wording import (
-    MINUS,
     clean,
     figure,
     first_column,
@@ -20,7 +19,7 @@ from potency.evaluation.wording import (
     headline_metric,
     is_random,
     known,
-    noun,
+    places_of,
     source,
     spoken,
 )
@@ -34,41 +33,45 @@ MOST_GROUPS = 400
 def glance(report: Report) -> Plot | None:
     """The headline metric of every column, under both splits, on one line each."""
     metric, first = headline_metric(report), first_column(report)
-    inside = [(c, m[metric]) for c, m in report.numbers.items() if metric in m and not is_random(c)]
+    inside = {c: m[metric] for c, m in report.numbers.items() if metric in m and not is_random(c)}
     outside = {grouped(c): m[metric] for c, m in random_figures(report).items() if metric in m}
-    if not metric or (len(inside) < 2 and not outside):
+    lines = list(dict.fromkeys([*inside, *outside]))
+    if not metric or len(inside) + len(outside) < 2:
         return None
-    lines = inside + [(c, i) for c, i in outside.items() if c not in dict(inside)]
     name = known(metric)[0]
-    with sheet(640, 70 + 46 * len(lines)) as page:
+    with sheet(860, 64 + 58 * len(lines)) as page:
         (axes,) = page.axes()
-        for place, (column, interval) in enumerate(reversed(lines)):
-            colour = MAIN if column == first else OTHER
-            if column in dict(inside):
-                _whisker(axes, interval, place + (0.14 if column in outside else 0), colour, colour)
-                axes.annotate(spoken(interval, metric), (interval.value, place + (0.14 if column in outside else 0)),
-                              (0, 7), textcoords="offset points", ha="center", fontsize=9, color=INK)
+        for place, column in enumerate(reversed(lines)):
+            colour, shift = (MAIN if column == first else OTHER), (0.2 if column in outside and column in inside else 0)
+            if column in inside:
+                _whisker(axes, inside[column], place + shift, (colour, colour), spoken(inside[column], metric))
             if column in outside:
-                _whisker(axes, outside[column], place - 0.2, colour, PAPER)
-        axes.set_yticks(range(len(lines)), [clean(source(c, report.facts), 24) for c, _ in reversed(lines)], color=INK)
-        axes.set_ylim(-0.6, len(lines) - 0.25)
+                told = f"{spoken(outside[column], metric)} under a random split"
+                _whisker(axes, outside[column], place - shift, (colour, PAPER), told)
+        axes.set_yticks(range(len(lines)), [clean(source(c, report.facts), 24) for c in reversed(lines)], color=INK,
+                        fontsize=11)  # fmt: skip
+        axes.set_ylim(-0.5, len(lines) - 0.3)
+        axes.margins(x=0.08)
         ruled(axes, x=name, grid="x")
         axes.spines["left"].set_visible(False)
         if metric == "balanced_accuracy" and report.labels:
             axes.axvline(1 / len(report.labels), color=MUTED, dashes=(3, 3), linewidth=1)
             axes.annotate("guessing", (1 / len(report.labels), 1), (4, -9), xycoords=("data", "axes fraction"),
-                          textcoords="offset points", color=MUTED, fontsize=9)
-        look = ("Filled dots are the honest figures, on groups never seen in training; the line through a dot is its "
-                "95 % interval.")
+                          textcoords="offset points", color=MUTED, fontsize=9)  # fmt: skip
+        honest = report.facts.get("split_kind") not in (None, "", "random")
+        look = "Filled dots are the figures " + ("on groups never seen in training" if honest else "of this report")
+        look += "; the line through a dot is its 95 % interval." if report.groups >= 5 else "."
         if outside:
             look += " Hollow dots let images of one group stand on both sides: the distance is the flattery."
         return Plot("glance", f"{name} at a glance", look, page.svg("glance", look), wide=True)
 
 
-def _whisker(axes: Any, interval: Interval, at: float, colour: str, face: str) -> None:
+def _whisker(axes: Any, interval: Interval, at: float, colours: tuple[str, str], told: str) -> None:
+    colour, face = colours
     if interval.low is not None and interval.high is not None:
-        axes.plot([interval.low, interval.high], [at, at], color=colour, linewidth=2, solid_capstyle="round")
-    axes.plot([interval.value], [at], "o", color=colour, markerfacecolor=face, markersize=8, markeredgewidth=1.8)
+        axes.plot([interval.low, interval.high], [at, at], color=colour, linewidth=2.2, solid_capstyle="round")
+    axes.plot([interval.value], [at], "o", color=colour, markerfacecolor=face, markersize=8.5, markeredgewidth=1.8)
+    axes.annotate(told, (interval.value, at), (0, 8), textcoords="offset points", ha="center", fontsize=10, color=INK)
 
 
 def groups(report: Report) -> Plot | None:
@@ -82,29 +85,34 @@ def groups(report: Report) -> Plot | None:
     size = np.bincount(code).astype(float)
     mean = np.bincount(code, miss) / size
     order = np.lexsort((names, -mean if number else mean))[:MOST_GROUPS]
-    middle = float(np.average(mean, weights=size))
-    with sheet(640, 300) as page:
+    worst = order[: min(5, max(1, len(order) // 4))]
+    with sheet(860, 320) as page:
         (axes,) = page.axes()
-        axes.axhline(middle, color=MUTED, linewidth=1, dashes=(4, 3))
+        axes.axhline(float(np.average(mean, weights=size)), color=MUTED, linewidth=1, dashes=(4, 3))
         if not number:
             low, high = wilson(mean * size, size)
-            axes.vlines(np.arange(len(order)), low[order], high[order], color=GRID, linewidth=1.4)
-        scale = 90 / max(1.0, float(np.sqrt(size.max())) ** 1)
+            axes.vlines(np.arange(len(order)), low[order], high[order], color=GRID, linewidth=1.6)
+            axes.set_ylim(-0.03, 1.03)
+        largest = min(11.0, max(5.0, 700 / len(order)))
         for place, group in enumerate(order):
-            (dot,) = axes.plot([place], [mean[group]], "o", color=BAD if place < min(5, len(order) // 4) else MAIN,
-                               alpha=0.8, markeredgewidth=0, markersize=max(3.0, scale * np.sqrt(size[group]) / 8))
-            shown = figure(float(mean[group]), 3 if number else 2, unit=not number)
-            page.tip(dot, f"{names[group]}: {shown} over {int(size[group])}")
+            across, colour = max(3.0, largest * float(np.sqrt(size[group] / size.max()))), BAD if group in worst else MAIN
+            (dot,) = axes.plot([place], [mean[group]], "o", color=colour, alpha=0.85, markeredgewidth=0, markersize=across)
+            page.tip(dot, f"{names[group]}: {_share(mean[group], size[group], number)}")
         axes.set_xticks([])
-        if not number:
-            axes.set_ylim(min(0.0, float(mean.min())) - 0.03, 1.03)
+        axes.margins(x=0.01)
         ruled(axes, "groups, worst first", "mean absolute error" if number else "share found right", grid="y")
-        worst = "; ".join(f"{clean(names[g], 28)} ({figure(float(mean[g]), 2, unit=not number)} of {int(size[g])})"
-                          for g in order[: min(5, max(1, len(order) // 4))])
-        look = ("A dot is a group, larger with more images, and its line the range chance alone would allow it: look for "
-                "groups whose line stays clear of the dashed mean, and ask what was different that day." if not number
-                else "A dot is a group, larger with more images: look for groups far above the dashed mean.")
-        return Plot("groups", "Group by group", look, page.svg("groups", look), f"Worst: {worst}.", wide=True)
+        told = "; ".join(f"{clean(names[g], 28)} ({_share(mean[g], size[g], number)})" for g in worst)
+        look = "A dot is a group, larger with more images: look for groups far above the dashed mean."
+        if not number:
+            look = (
+                "A dot is a group, larger with more images, and its line how far off so few images can be: a line that "
+                "stays clear of the dashed mean is a group where something was different."
+            )
+        return Plot("groups", "Group by group", look, page.svg("groups", look), f"Worst: {told}.", wide=True)
+
+
+def _share(mean: float, size: float, number: bool) -> str:
+    return f"{figure(mean, places_of(mean))} over {size:.0f}" if number else f"{100 * mean:.0f} % of {size:.0f}"
 
 
 def learning(report: Report) -> Plot | None:
@@ -116,7 +124,7 @@ def learning(report: Report) -> Plot | None:
     metric = any(_number(row, "validation_metric") is not None for row in steps)
     if not any(_number(row, name) is not None for row in steps for name, _, _ in left):
         return None
-    with sheet(640, 270) as page:
+    with sheet(860, 290) as page:
         panels = page.axes(1, 2 if metric else 1)
         for number, fold in enumerate(folds):
             rows = sorted((row for row in steps if str(row.get("fold", 0)) == fold), key=lambda row: float(row["step"]))
@@ -131,12 +139,16 @@ def learning(report: Report) -> Plot | None:
         panels[0].legend()
         if metric:
             ruled(panels[1], "step", "", "Validation metric")
-        look = ("A line is a fold: validation should fall with training and then level off; validation that rises while "
-                "training falls means that images are being learned by heart.")
+        look = (
+            "A line is a fold: validation should fall with training and then level off; validation that rises while "
+            "training falls means that images are being learned by heart."
+        )
         return Plot("learning", "How it learned", look, page.svg("learning", look), wide=True)
 
 
-def _curve(axes: Any, rows: list[Mapping[str, Any]], name: str, colour: str, label: str | None) -> tuple[float, float] | None:
+def _curve(
+    axes: Any, rows: list[Mapping[str, Any]], name: str, colour: str, label: str | None
+) -> tuple[float, float] | None:
     points = [(float(row["step"]), value) for row in rows if (value := _number(row, name)) is not None]
     if not points:
         return None
@@ -155,10 +167,10 @@ PLOTS: dict[str, tuple[Draw, ...]] = {
     "category": (
         glance,
         category_plots.confusion,
-        category_plots.classes,
-        category_plots.roc,
-        category_plots.precision_recall,
         category_plots.reliability,
+        category_plots.classes,
+        curves.roc,
+        curves.precision_recall,
         category_plots.score_distributions,
         groups,
         learning,

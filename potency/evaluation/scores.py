@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def scores(report: Report, column: str) -> Scores | None:
     if column not in table or report.truth not in table:
         return None
     number = report.task == "number"
-    truth, said = (_numbers(table[name]) if number else _codes(table[name], report.labels) for name in (report.truth, column))
+    read = _numbers if number else partial(_codes, labels=report.labels)
+    truth, said = read(table[report.truth]), read(table[column])
     keep = np.flatnonzero(np.isfinite(truth) & np.isfinite(said) if number else (truth >= 0) & (said >= 0))
     if not len(keep):
         return None
@@ -73,7 +75,8 @@ def _codes(column: Any, labels: tuple[str, ...]) -> NDArray[np.int64]:
 
 def band(lines: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The middle 95 % of many curves (draws, points), point by point."""
-    low, high = np.nanpercentile(lines, [2.5, 97.5], axis=0)
+    whole = lines[~np.isnan(lines).any(axis=1)]  # a draw without the class has no curve
+    low, high = np.percentile(whole, [2.5, 97.5], axis=0)
     return low, high
 
 

@@ -11,21 +11,24 @@ import numpy as np
 from potency.evaluation.scores import scores
 from potency.evaluation.wording import (
     UNIT,
+    chance,
     clean,
     difference,
     figure,
     first_column,
     grouped,
+    headline_metric,
     is_random,
     known,
     places,
+    places_of,
     source,
     spoken,
     verdict,
 )
 
 if TYPE_CHECKING:
-    from potency.evaluation.results import Interval, Report
+    from potency.evaluation.results import Contest, Interval, Report
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,21 @@ def metrics(report: Report) -> Table | None:
     if not names:
         return None
     me = source(first, report.facts)
-    head = ("metric", *(source(c, report.facts) for c in columns),
-            *(f"{me} − {source(other, report.facts)}" for other, _ in contests))
-    rows = [(known(m)[0], *(spoken(report.numbers[c].get(m), m) for c in columns),
-             *(spoken(difference(c, m, first), m, signed=True) for _, c in contests)) for m in names]
-    notes = [f"{me} against {source(other, report.facts)}: {verdict(c)}" for other, c in contests]
-    return Table(head, tuple(rows), "; ".join(notes) + "." if notes else "")
+    apart = (f"{me} − {source(other, report.facts)}" for other, _ in contests)
+    head = ("metric", *(source(c, report.facts) for c in columns), *apart)
+    rows = []
+    for metric in names:
+        cells = [spoken(report.numbers[c].get(metric), metric) for c in columns]
+        cells += [spoken(difference(c, metric, first), metric, signed=True) for _, c in contests]
+        rows.append((known(metric)[0], *cells))
+    told = "; ".join(f"{me} against {source(other, report.facts)}: {_told(c, first)}" for other, c in contests)
+    return Table(head, tuple(rows), f"On {known(headline_metric(report))[0].lower()}, {told}." if told else "")
+
+
+def _told(contest: Contest, first: str) -> str:
+    tests = (("McNemar", contest.mcnemar_p), ("DeLong", contest.delong_p))
+    shown = [f"{name} {chance(p)}" for name, p in tests if p is not None and chance(p)]
+    return verdict(contest, first) + (f" ({', '.join(shown)})" if shown else "")
 
 
 def random_split(report: Report) -> Table | None:
@@ -105,8 +117,10 @@ def random_split(report: Report) -> Table | None:
             gap = _gap(report, column, metric, there, here)
             row += [spoken(there, metric), spoken(here, metric), gap]
         rows.append(tuple(row))
-    note = ("The gap is what a random split would have flattered: images of one group resemble one another, and a model that "
-            "has seen a group's other images recognises the group.")
+    note = (
+        "The gap is what a random split would have flattered: images of one group resemble one another, and a model that "
+        "has seen others of the group recognises it."
+    )
     return Table(tuple(head), tuple(rows), note)
 
 
@@ -149,16 +163,18 @@ def groups(report: Report, most: int = 12) -> Table | None:
     for name in names:
         inside = found.groups == name
         truth, said = found.truth[inside], found.said[inside]
+        start = (clean(name, 60), f"{inside.sum():,}")
         if number:
             miss, bias = float(np.abs(said - truth).mean()), float((said - truth).mean())
             digits = places_of(miss)
-            lines.append((-miss, (clean(name, 60), f"{inside.sum():,}", figure(miss, digits), figure(bias, digits, signed=True))))
-            continue
-        share = float((truth == said).mean())
-        lines.append((share, (clean(name, 60), f"{inside.sum():,}", f"{100 * share:.0f} %", _mistake(found.labels, truth, said))))
+            lines.append((-miss, (*start, figure(miss, digits), figure(bias, digits, signed=True))))
+        else:
+            share = float((truth == said).mean())
+            lines.append((share, (*start, f"{100 * share:.0f} %", _mistake(found.labels, truth, said))))
     lines.sort(key=lambda line: (line[0], line[1]))
     head = ("group", "samples", *(("mean absolute error", "bias") if number else ("found right", "most common mistake")))
-    return Table(head, tuple(row for _, row in lines[:most]), f"The worst {min(most, len(lines))} of {len(lines):,} groups.")
+    note = f"The worst {min(most, len(lines))} of {len(lines):,} groups." if len(lines) > most else ""
+    return Table(head, tuple(row for _, row in lines[:most]), note)
 
 
 def _mistake(labels: tuple[str, ...], truth: Any, said: Any) -> str:
@@ -186,17 +202,9 @@ def folds(report: Report) -> Table | None:
         else:
             told = figure(float(np.mean([(said[truth == k] == k).mean() for k in np.unique(truth)])), 2, unit=True)
         kinds = "" if number else f"{len(np.unique(truth))} of {len(found.labels)}"
-        rows.append(("external" if name == -1 else f"{name}", f"{inside.sum():,}", f"{len(np.unique(found.groups[inside])):,}",
-                     *([] if number else [kinds]), told))
+        groups = len(np.unique(found.groups[inside]))
+        start = ("external" if name == -1 else f"{name}", f"{inside.sum():,}", f"{groups:,}")
+        rows.append((*start, told) if number else (*start, kinds, told))
     head = ("fold", "samples", "groups", *([] if number else ["classes present"]),
             "mean absolute error" if number else "balanced accuracy")
     return Table(head, tuple(rows))
-
-
-def places_of(size: float) -> int:
-    """Decimals that show three digits of a size.
-
-    >>> places_of(0.0123), places_of(45.6)
-    (4, 1)
-    """
-    return 2 if size == 0 or not np.isfinite(size) else int(min(6, max(0, 2 - np.floor(np.log10(abs(size))))))

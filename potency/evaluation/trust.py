@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,17 +23,26 @@ from potency.evaluation.wording import (
     noun,
     source,
     spoken,
+    turned,
 )
 
 if TYPE_CHECKING:
     from potency.evaluation.results import Report
 
-FEW = 20  # groups under which a bootstrap over groups is known to be too narrow
+FEW = 20  # groups under which a percentile bootstrap is known to give intervals that are too narrow
+MARKS = {"good": "✓", "caution": "!", "bad": "✗", "unknown": "?"}
+SPLITS = {  # kind of split: its name, and how it answers whether the test was fair
+    "stratified": ("group k-fold split", "no group stands on both sides of a fold"),
+    "leave-one-out": ("leave-one-group-out split", "each group is answered by a model that has seen the others only"),
+    "time": ("time-ordered split", "what came later is answered by a model that has seen what came before"),
+    "external": ("external test set", "the test rows come from elsewhere and were touched once"),
+    "random": ("random split", ""),
+}
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A question, its answer, and whether the answer is "good", a "caution", "bad" or plain "unknown"."""
+    """A question, its answer, and whether the answer is "good", a "caution", "bad" or "unknown"."""
 
     question: str
     answer: str
@@ -42,16 +51,21 @@ class Doubt:
 
 def banners(report: Report) -> list[str]:
     """The lines that stand above everything else."""
-    given = report.facts.get("banner", ())
-    lines = [str(line) for line in given] if isinstance(given, Sequence) and not isinstance(given, str) else [str(given)]
-    said = " ".join([*lines, *report.notes]).casefold()
+    given = report.facts.get("banner") or ()
+    lines = [given] if isinstance(given, str) else [str(line) for line in given]
+    said = " ".join(lines).casefold()
+    if report.facts.get("split_kind") == "random" and "random split" not in said:
+        lines.insert(0, "random split declared: images of one group may stand on both sides, so the figures flatter")
     if report.facts.get("simulated") and "simulated" not in said:
-        lines.insert(0, "SIMULATED images: nothing here was seen under a microscope.")
-    if report.facts.get("split_kind") == "random" and "random" not in said:
-        lines.insert(0, "Random split declared: images of one group stand on both sides, so these figures flatter.")
-    if report.groups < 5 and "under 5" not in said and "fewer than 5" not in said:
-        lines.append(f"Only {count(report.groups, 'group')}: fewer than 5, so no intervals are given.")
-    return list(dict.fromkeys(line for line in [*lines, *report.notes] if line))
+        lines.insert(0, "SIMULATED images: nothing here was seen under a microscope")
+    if report.groups < 5:
+        lines.append(f"only {count(report.groups, 'group')}: fewer than 5, so no intervals are given")
+    return [line[:1].upper() + line[1:] for line in dict.fromkeys(lines) if line]
+
+
+def notes(report: Report) -> list[str]:
+    """What must be known beside the figures, less what a banner says already."""
+    return [note[:1].upper() + note[1:] for note in report.notes if "no interval is given under" not in note]
 
 
 def doubts(report: Report) -> list[Doubt]:
@@ -60,109 +74,110 @@ def doubts(report: Report) -> list[Doubt]:
     return [doubt for ask in asked for doubt in ask(report)]
 
 
-def _split(report: Report) -> list[Doubt]:
-    kind = str(report.facts.get("split_kind", ""))
-    question = "Was it tested on groups it had never seen?"
+def _split(report: Report) -> Iterator[Doubt]:
+    kind, question = str(report.facts.get("split_kind") or ""), "Was it tested on groups it had never seen?"
     if not kind:
-        return [Doubt(question, "The report was made from finished predictions; how they were split is not known here.", "unknown")]
-    if kind == "random":
-        return [Doubt(question, "No: the split was declared random, so related images stand on both sides.", "bad")]
-    if "unknown" in " ".join(banners(report)).casefold():
-        return [Doubt(question, "Perhaps: the groups are not known, so related images may stand on both sides.", "caution")]
-    return [Doubt(question, f"Yes: {kind} split, no group stands on both sides of a fold.", "good")]
+        yield Doubt(question, "Not known here: the report was made from finished predictions.", "unknown")
+    elif kind == "random":
+        yield Doubt(question, "No: the split was declared random, so related images stand on both sides.", "bad")
+    elif "groups unknown" in " ".join(banners(report)).casefold():
+        told = "Perhaps not: the groups are unknown, so related images may stand on both sides."
+        yield Doubt(question, told, "caution")
+    else:
+        name, fair = SPLITS.get(kind, (f"{kind} split", ""))
+        yield Doubt(question, f"Yes, a {name}" + (f": {fair}." if fair else "."), "good")
 
 
-def _groups(report: Report) -> list[Doubt]:
+def _groups(report: Report) -> Iterator[Doubt]:
     question, told = "Are there enough independent groups?", count(report.groups, "group")
     if report.groups < 5:
-        return [Doubt(question, f"No: with {told} no interval would be honest, so none is given.", "bad")]
-    if report.groups < FEW:
-        return [Doubt(question, f"Only just: with {told} the intervals are likely somewhat too narrow.", "caution")]
-    return [Doubt(question, f"Yes: {told}; each interval redraws whole groups {report.draws:,} times.", "good")]
+        yield Doubt(question, f"No: with {told} no interval would be honest, so none is given.", "bad")
+    elif report.groups < FEW:
+        yield Doubt(question, f"Only just: with {told} the intervals are likely somewhat too narrow.", "caution")
+    else:
+        yield Doubt(question, f"Yes, {told}: each interval draws whole groups again {report.draws:,} times.", "good")
 
 
-def _chance(report: Report) -> list[Doubt]:
+def _chance(report: Report) -> Iterator[Doubt]:
     p = report.permutation.get(first_column(report))
     if p is None or not np.isfinite(p):
-        return []
-    better = f"When the truth is shuffled, figures this good come up with {chance(p)}."
-    return [Doubt("Is it better than guessing?", ("Yes. " if p < 0.05 else "Not shown. ") + better, "good" if p < 0.05 else "bad")]
+        return
+    scheme = report.facts.get("permutation")
+    how = f" ({clean(scheme, 120)})" if isinstance(scheme, str) and scheme else ""
+    told = f"{'Yes' if p < 0.05 else 'Not shown'}: shuffled truths{how} do as well with {chance(p)}."
+    yield Doubt("Is it better than guessing?", told, "good" if p < 0.05 else "bad")
 
 
-def _rivals(report: Report) -> list[Doubt]:
+def _rivals(report: Report) -> Iterator[Doubt]:
     first, metric = first_column(report), headline_metric(report)
-    found = []
     for contest in report.contests:
         other = contest.second if contest.first == first else contest.first
-        interval = difference(contest, metric, first)
-        if interval is None or is_random(other):
+        apart = difference(contest, metric, first)
+        if apart is None or is_random(other):
             continue
-        name, mine = source(other, report.facts), contest.verdict if contest.first == first else _turned(contest.verdict)
-        answer = {"better": "Yes", "worse": "No, it is worse"}.get(mine, "Inconclusive: the interval includes zero")
-        told = f"{answer}. {known(metric)[0]} {spoken(interval, metric, signed=True)} against it, on the same rows."
-        if other.endswith("@trivial") and mine != "better":
+        name, outcome = source(other, report.facts), turned(contest, first)
+        answer = {"better": "Yes", "worse": "No, it is worse"}.get(outcome, "Inconclusive, the interval includes zero")
+        told = f"{answer}: {known(metric)[0].lower()} {spoken(apart, metric, signed=True)} apart on the same rows."
+        if name == "trivial" and outcome != "better":
             told += " Size and brightness alone may explain what was learned."
-        found.append(Doubt(f"Is it better than {'a trivial baseline' if name == 'trivial' else 'the ' + name}?", told,
-                           {"better": "good", "worse": "bad"}.get(mine, "caution")))
-    return found
+        rival = "a trivial baseline (size, intensity, variance)" if name == "trivial" else f"the {clean(name, 40)}"
+        yield Doubt(f"Is it better than {rival}?", told, {"better": "good", "worse": "bad"}.get(outcome, "caution"))
 
 
-def _turned(verdict: str) -> str:
-    return {"better": "worse", "worse": "better"}.get(verdict, verdict)
-
-
-def _flattery(report: Report) -> list[Doubt]:
-    metric, found = headline_metric(report), []
+def _flattery(report: Report) -> Iterator[Doubt]:
+    metric = headline_metric(report)
     for column, figures in random_figures(report).items():
         there, here = figures.get(metric), report.numbers.get(column, {}).get(metric)
         if there is None or here is None:
             continue
-        gap = (there.value - here.value) * (-1 if known(metric)[2] == "down" else 1)
-        size = gap / max(abs(here.value), 1e-9)
-        told = (f"The {source(column, report.facts)} reaches {spoken(there, metric)} under a random split against "
-                f"{spoken(here, metric)} by group.")
-        ends = " The groups are recognisable: trust only the figure by group." if size > 0.05 else " Groups matter little here."
-        found.append(Doubt("How much would a random split flatter?", told + ends, "caution" if size > 0.05 else "good"))
-        break
-    return found
+        gain = (there.value - here.value) * (-1 if known(metric)[2] == "down" else 1)
+        large = gain > 0.05 * max(abs(here.value), 1e-9)
+        told = f"The {source(column, report.facts)} reaches {spoken(there, metric)} under a random split, "
+        told += f"{spoken(here, metric)} by group. "
+        told += "The groups are recognisable: only the figure by group counts." if large else "Groups matter little here."
+        yield Doubt("How much would a random split flatter?", told, "caution" if large else "good")
+        return
 
 
-def _calibration(report: Report) -> list[Doubt]:
+def _calibration(report: Report) -> Iterator[Doubt]:
     ece = report.numbers.get(first_column(report), {}).get("ece")
     if ece is None:
-        return []
-    off = f"On average its stated certainty is off by {100 * ece.value:.0f} points."
-    told = ("Yes. " if ece.value < 0.05 else "Roughly. " if ece.value < 0.1 else "No. ") + off
+        return
+    mark, answer = ("good", "Yes") if ece.value < 0.05 else ("caution", "Roughly") if ece.value < 0.1 else ("bad", "No")
+    told = f"{answer}: its stated certainty is off by {100 * ece.value:.0f} points on average."
     given = report.facts.get("calibration")
     if isinstance(given, Mapping) and isinstance(given.get("after"), int | float):
-        told += f" After calibration {100 * float(given['after']):.0f}."
-    return [Doubt("Can its probabilities be taken at their word?", told,
-                  "good" if ece.value < 0.05 else "caution" if ece.value < 0.1 else "bad")]
+        told += f" The bundle's calibration brings that to {100 * float(given['after']):.0f}."
+    yield Doubt("Can its probabilities be taken at their word?", told, mark)
 
 
-def _weakest(report: Report) -> list[Doubt]:
+def _weakest(report: Report) -> Iterator[Doubt]:
     found = scores(report, first_column(report))
-    if found is None or report.task != "category":
-        return []
-    present = [k for k in range(len(found.labels)) if (found.truth == k).any()]
-    recall = {k: float(found.right[found.truth == k].mean()) for k in present}
-    worst = min(present, key=lambda k: recall[k])
-    inside = found.truth == worst
-    seen = len(np.unique(found.groups[inside]))
-    told = (f"{clean(found.labels[worst], 40)}: {figure(100 * recall[worst], 0)} % of {count(int(inside.sum()), noun(report))} "
-            f"from {count(seen, 'group')} found.")
-    missing = [clean(found.labels[k], 40) for k in range(len(found.labels)) if k not in present]
-    if missing:
-        told += f" Never present in the truth: {', '.join(missing)}."
-    return [Doubt("Which class is weakest?", told, "good" if recall[worst] >= 0.7 else "caution" if recall[worst] >= 0.4 else "bad")]
+    if found is None or len(found.labels) < 2:
+        return
+    numbers = report.numbers[first_column(report)]
+    scored = {k: numbers[name].value for k, label in enumerate(found.labels) if (name := f"f1.{label}") in numbers}
+    scored = {k: value for k, value in scored.items() if np.isfinite(value)}
+    if not scored:
+        return
+    worst = min(scored, key=lambda k: scored[k])
+    inside, said = found.truth == worst, found.said == worst
+    images = count(int(inside.sum()), noun(report))
+    told = f"{clean(found.labels[worst], 40)}, F1 {spoken(numbers[f'f1.{found.labels[worst]}'], 'f1')}"
+    if inside.any():
+        groups = count(len(np.unique(found.groups[inside])), "group")
+        told += f": {figure(100 * found.right[inside].mean(), 0)} % of its {images} from {groups} are found"
+    if said.any():
+        told += f", {figure(100 * found.right[said].mean(), 0)} % of those so called are right"
+    mark = "good" if scored[worst] >= 0.7 else "caution" if scored[worst] >= 0.4 else "bad"
+    yield Doubt("Which class is weakest?", told + ".", mark)
 
 
-def _findings(report: Report) -> list[Doubt]:
+def _findings(report: Report) -> Iterator[Doubt]:
     given = report.facts.get("findings")
     if not isinstance(given, Mapping):
-        return []
+        return
     faults, warnings = (len(given.get(kind) or ()) for kind in ("faults", "warnings"))
-    if not faults and not warnings:
-        return [Doubt("Is anything wrong with the data?", "Nothing was found.", "good")]
     told = " and ".join(count(n, kind) for n, kind in ((faults, "fault"), (warnings, "warning")) if n)
-    return [Doubt("Is anything wrong with the data?", f"{told}, listed below.", "bad" if faults else "caution")]
+    mark = "bad" if faults else "caution" if warnings else "good"
+    yield Doubt("Is anything wrong with the data?", f"{told}, listed below." if told else "Nothing was found.", mark)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MINUS = "−"
 HEADLINE = {"category": "balanced_accuracy", "number": "mae"}
 
-# metric: (name, what it says in plain words, "up" = more is better, "down" = less is better, "zero" = nearer to zero is better)
+# metric: (name, what it says in plain words, which way is better: "up", "down", or "zero" = nearer to zero)
 METRICS: dict[str, tuple[str, str, str]] = {
     "balanced_accuracy": ("Balanced accuracy", "the share found right, averaged over the classes so that a rare class "
                           "counts as much as a common one; guessing gives 1 / number of classes", "up"),
@@ -29,9 +29,10 @@ METRICS: dict[str, tuple[str, str, str]] = {
     "weighted_kappa": ("Weighted kappa", "Cohen's kappa where a near miss on the ordered scale costs less", "up"),
     "mcc": ("Matthews correlation", "correlation between truth and answer over all cells of the confusion matrix; "
             "0 is guessing", "up"),
-    "log_loss": ("Log loss", "how surprised the stated probabilities were by the truth; sure and wrong costs most", "down"),
+    "log_loss": ("Log loss", "how surprised the stated probabilities were by the truth; sure and wrong costs most",
+                 "down"),
     "brier": ("Brier score", "mean squared distance between the stated probabilities and the truth", "down"),
-    "ece": ("Calibration error (ECE)", "how far, on average, 'I am 80 % sure' is from being right 80 % of the time", "down"),
+    "ece": ("Calibration error (ECE)", "how far, on average, '80 % sure' is from being right 80 % of the time", "down"),
     "precision": ("Precision", "of the images called this class, the share that truly is", "up"),
     "recall": ("Recall", "of the images truly of this class, the share found", "up"),
     "f1": ("F1", "the balance (harmonic mean) of precision and recall", "up"),
@@ -96,15 +97,24 @@ def source(column: str, facts: Mapping[str, object]) -> str:
 
 
 def places(interval: Interval, metric: str) -> int:
-    """Decimals worth printing: two digits of the half width, never more than the interval supports."""
+    """Decimals worth printing: no finer than the interval can support."""
     unit = metric.partition(".")[0] in UNIT
     if interval.low is None or interval.high is None or not math.isfinite(interval.high - interval.low):
         size = abs(interval.value) if math.isfinite(interval.value) else 0.0
         return 2 if unit or size == 0 else min(6, max(0, 2 - math.floor(math.log10(size))))
     half = abs(interval.high - interval.low) / 2
     if unit:
-        return 2 if half >= 0.005 else 3
-    return 2 if half == 0 else min(6, max(0, 1 - math.floor(math.log10(half))))
+        return 2 if half >= 0.005 or half == 0 else 3
+    return 2 if half == 0 else min(6, max(0, math.ceil(-math.log10(half / 2.5))))
+
+
+def places_of(size: float) -> int:
+    """Decimals that show three digits of a size.
+
+    >>> places_of(0.0123), places_of(45.6)
+    (4, 1)
+    """
+    return 2 if size == 0 or not math.isfinite(size) else min(6, max(0, 2 - math.floor(math.log10(abs(size)))))
 
 
 def figure(value: float | None, decimals: int, unit: bool = False, signed: bool = False) -> str:
@@ -169,9 +179,17 @@ def difference(contest: Contest, metric: str, first: str) -> Interval | None:
     return type(interval)(-interval.value, None if high is None else -high, None if low is None else -low)
 
 
-def verdict(contest: Contest) -> str:
-    """The verdict of a contest; an undecided one says in words why."""
-    return f"{contest.verdict} (the interval includes zero)" if contest.verdict == "inconclusive" else contest.verdict
+def turned(contest: Contest, first: str) -> str:
+    """The verdict as seen from `first`, whichever way round the contest was held."""
+    if contest.first == first:
+        return contest.verdict
+    return {"better": "worse", "worse": "better"}.get(contest.verdict, contest.verdict)
+
+
+def verdict(contest: Contest, first: str) -> str:
+    """The verdict in words; an undecided one says why."""
+    told = turned(contest, first)
+    return f"{told} (the interval includes zero)" if told == "inconclusive" else told
 
 
 def headline(report: Report) -> str:
@@ -187,7 +205,7 @@ def headline(report: Report) -> str:
             continue
         apart = spoken(difference(contest, metric, column), metric, signed=True)
         parts.append(f"{source(other, report.facts)} {spoken(report.numbers[other][metric], metric)}, "
-                     f"difference {apart}: {verdict(contest)}")
+                     f"difference {apart}: {verdict(contest, column)}")
     return "; ".join(parts) + "."
 
 
