@@ -39,17 +39,17 @@ clean:
 # A stamp a set of extras: rerun only when pyproject.toml is newer, and not trusted when an install was cut short.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "installing potency (the first time brings torch: several minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@echo "installing potency with the tools to test it (the first time brings torch: several minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable ".[dev]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
 	@echo "installing potency with what the benchmarks compare it to ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable ".[bench]"
 	@touch $@ $(VENV)/.installed
 
 # PYTHON=... picks an interpreter by hand; else the first of these that is 3.11 or newer.
