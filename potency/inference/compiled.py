@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}  # left to itself OpenVINO takes bfloat16 wherever the processor has it
 
-# Tracing takes seconds, so a network is compiled once a process; the digest of its weights says when it went stale.
-_COMPILED: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], tuple[Run, str]]] = WeakKeyDictionary()
+# Tracing takes seconds, so the last few compiled networks are kept, by a digest of their weights.
+KEPT = 4
+_COMPILED: OrderedDict[tuple[object, ...], tuple[Run, str]] = OrderedDict()
 
 
 class _Flat(nn.Module):
@@ -38,17 +39,17 @@ class _Flat(nn.Module):
 def compile_network(
     network: nn.Module, names: Sequence[str], sample: NDArray[np.float32], precision: str, digest: str
 ) -> tuple[Run, str]:
-    """Trace and compile `network` for any batch, height and width; kept while network and weights stay the same.
+    """Trace and compile `network` for any batch, height and width; kept for the next time.
 
     Returns the function and the precision it really works in: a processor without bfloat16 keeps to float32.
     """
     key = (digest, tuple(names), sample.shape[1], precision, torch.get_num_threads())
-    kept = _COMPILED.get(network)
-    if kept is not None and kept[0] == key:
-        return kept[1]
-    made = _compile(_Flat(network, names), sample, precision)
-    _COMPILED[network] = (key, made)
-    return made
+    if key not in _COMPILED:
+        _COMPILED[key] = _compile(_Flat(network, names), sample, precision)
+    _COMPILED.move_to_end(key)
+    while len(_COMPILED) > KEPT:
+        _COMPILED.popitem(last=False)
+    return _COMPILED[key]
 
 
 def _compile(flat: _Flat, sample: NDArray[np.float32], precision: str) -> tuple[Run, str]:

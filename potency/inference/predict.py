@@ -1,0 +1,214 @@
+"""The verb `predict`: a manifest and a bundle in, the manifest with a prediction column and its parts out."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from potency.data.manifest import Manifest
+from potency.data.tiles import Tile
+from potency.errors import AnswerError, PotencyError
+from potency.inference.pool import Lost, Mapper
+from potency.inference.store import WHOLE, Cells, Store, fingerprint
+from potency.inference.work import Batch, Outcome, Work, describe, records
+
+if TYPE_CHECKING:
+    from potency.bundle import Bundle
+
+logger = logging.getLogger(__name__)
+
+VALUES = 2**22  # pixels times channels in one call of the network: enough to keep a processor busy, not its memory
+MOST = 256  # samples in a batch: what a kill may cost
+
+Progress = Callable[[int, int], object]
+Piece = tuple[int, Tile | None]
+
+
+def predict(
+    manifest: Manifest,
+    bundle: Bundle,
+    *,
+    into: str | Path | None,
+    on: Mapper = map,
+    name: str = "prediction",
+    batch: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Manifest:
+    """Predict every row; a row that fails keeps its error in `<name>.error`, the rest goes on.
+
+    Finished batches lie in `into` at once, so that after a kill, a full disk or an error mended, the same call does
+    only what is missing; a row counts as the same while bundle, path, size and time of its files are.
+
+    Args:
+        manifest: the rows; images of any size, in one batch too.
+        bundle: what predicts.
+        into: folder for `predictions.parquet`, `predictions.csv` and the parts; None writes nothing.
+        on: where the work is done, see `Mapper`: map (here, the default), a `Pool`, a line around Dask.
+        name: prediction column; another source follows an @ ("prediction@old").
+        batch: samples in one call of the network; by default what fits the size of the tiles.
+        device: "auto" (a GPU, else the processor through OpenVINO), "cpu", "cuda", "cuda:1", "mps".
+        progress: called with (pieces done, pieces in all); a row that must be cut into tiles is that many pieces.
+
+    Returns:
+        The manifest with the columns `name`, its parts (`<name>.probability.<class>` ...) and `<name>.error`.
+
+    Raises:
+        PotencyError: `into` cannot be written, or the bundle cannot be loaded where the work is done.
+    """
+    if batch is not None and batch < 1:
+        raise PotencyError(f"a batch of {batch} samples is impossible", "batch=", "give 1 or more, or leave it out")
+    folder = Path(into) if into is not None else None
+    size = batch or _batch_size(bundle, len(manifest))
+    return _Prediction(manifest, bundle, folder, name, size, progress).run(on, device)
+
+
+class _Prediction:
+    """One call of `predict`: what is done, what is left, what failed."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        bundle: Bundle,
+        into: Path | None,
+        name: str,
+        size: int,
+        progress: Progress | None,
+    ) -> None:
+        self.manifest, self.bundle, self.into, self.name = manifest, bundle, into, name
+        self.size, self.progress = size, progress
+        self.store = Store(into / "parts" if into is not None else None)
+        self.keys = self._keys()
+        self.errors: dict[str, str] = {}
+        self.large: dict[int, Outcome] = {}
+        self.numbers: dict[int, dict[Tile | None, int]] = {}
+        self.left = list({key: place for place, key in enumerate(self.keys) if key not in self.store.done}.values())
+        self.total = len(self.keys)
+        self.count = self.total - len(self.left)
+
+    def _keys(self) -> list[str]:
+        identity = f"{self.bundle.fingerprint} {self.name}"
+        windows = [str(n) for n in self.manifest.table.columns if str(n).startswith("tile.")]
+        return [
+            fingerprint(identity, self.manifest.paths(row), [row[name] for name in windows])
+            for row in records(self.manifest)
+        ]
+
+    def run(self, on: Mapper, device: str) -> Manifest:
+        self._report(0)
+        work = self._work(device)
+        batches = self._batches([(place, None) for place in self.left])
+        while batches:
+            batches = self._round(work, on, batches)
+        self._stitch()
+        return self._finish()
+
+    def _work(self, device: str) -> Work:
+        bundle = self.bundle
+        if self.left:
+            from potency.inference.engine import accelerate
+
+            bundle = accelerate(bundle, device)
+        return Work(bundle, bundle.folder, self.bundle.fingerprint, self.into, self.name, self.size, device)
+
+    def _batches(self, pieces: Sequence[Piece]) -> list[Batch]:
+        return [Batch.of(self.manifest, pieces[i : i + self.size]) for i in range(0, len(pieces), self.size)]
+
+    def _round(self, work: Work, on: Mapper, batches: list[Batch]) -> list[Batch]:
+        """Work on all batches; gives the batches that are to be worked on next: lost ones, and tiles of large rows."""
+        sent: deque[Batch] = deque()
+
+        def sending() -> Iterator[Batch]:
+            for batch in batches:
+                sent.append(batch)
+                yield batch
+
+        again: list[Batch] = []
+        tiles: list[Piece] = []
+        outcomes: Iterable[list[Outcome] | Lost] = on(work, sending())
+        for found in outcomes:
+            batch = sent.popleft()
+            if isinstance(found, Lost) and len(batch.places) > 1:
+                again += batch.singly()  # one of them is to blame, the others are not
+                continue
+            found = [Outcome(error=found.reason)] if isinstance(found, Lost) else found
+            self._keep(batch, found)
+            for place, outcome in zip(batch.places, found, strict=True):
+                if outcome.tiles:
+                    tiles += self._expand(place, outcome)
+        return again + self._batches(tiles)
+
+    def _keep(self, batch: Batch, found: Sequence[Outcome]) -> None:
+        records: list[tuple[str, int, Cells]] = []
+        for place, tile, outcome in zip(batch.places, batch.tiles, found, strict=True):
+            if outcome.error:
+                self.errors[self.keys[place]] = outcome.error
+            elif outcome.cells is not None:
+                number = WHOLE if tile is None else self.numbers[place][tile]
+                records.append((self.keys[place], number, outcome.cells))
+        self.store.add(records)
+        self._report(sum(not outcome.tiles for outcome in found))
+
+    def _expand(self, place: int, outcome: Outcome) -> list[Piece]:
+        self.large[place] = outcome
+        self.numbers[place] = {tile: number for number, tile in enumerate(outcome.tiles)}
+        there = self.store.tiles(self.keys[place])
+        self.total += len(outcome.tiles) - 1
+        self._report(len(there))
+        return [(place, tile) for number, tile in enumerate(outcome.tiles) if number not in there]
+
+    def _stitch(self) -> None:
+        kind = self.bundle.task.answer
+        for place, outcome in self.large.items():
+            key = self.keys[place]
+            if key in self.errors:
+                continue
+            there = self.store.tiles(key)
+            answers = (kind.of_cells(_unnamed(there[n], self.name), self._folder) for n in range(len(outcome.tiles)))
+            try:
+                answer = kind.stitch(zip(outcome.tiles, answers, strict=True), outcome.shape)
+                self.store.add([(key, WHOLE, answer.cells(self._folder, self.name))])
+                self.store.forget_tiles(key)
+            except AnswerError as fault:
+                self.errors[key] = describe(fault)
+
+    @property
+    def _folder(self) -> Path:
+        return self.into or Path()
+
+    def _report(self, done: int) -> None:
+        self.count += done
+        if self.progress is not None:
+            self.progress(self.count, self.total)
+
+    def _finish(self) -> Manifest:
+        found = self.store.frame(self.keys)
+        if self.name not in found.columns:
+            found.insert(0, self.name, None)
+        errors = [self.errors.get(key) for key in self.keys]
+        found[f"{self.name}.error"] = pd.array(errors, dtype="str")
+        if self.errors:
+            failed = sum(error is not None for error in errors)
+            logger.warning("%d of %d rows failed; their errors stand in %s.error", failed, len(errors), self.name)
+        predicted = self.manifest.add(found, {self.name: self.bundle.task.answer.kind})
+        if self.into is not None:
+            self.store.compact()
+            predicted.write(self.into / "predictions.parquet")
+            predicted.write(self.into / "predictions.csv")
+        return predicted
+
+
+def _unnamed(cells: Cells, name: str) -> dict[str, object]:
+    """Cells by part: the prefix of their column taken off."""
+    return {column.removeprefix(name).removeprefix("."): value for column, value in cells.items()}
+
+
+def _batch_size(bundle: Bundle, rows: int) -> int:
+    fits = min(VALUES // (plan.tile**2 * max(1, len(plan.channels))) for plan in bundle.card.plans)
+    return int(np.clip(min(fits, rows // 8), 8, MOST))

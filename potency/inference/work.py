@@ -1,0 +1,235 @@
+"""What is done to one batch of rows or tiles, wherever that is: read, run, answer, each fault kept in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from potency.data.manifest import Manifest
+from potency.data.tiles import Tile, cover
+from potency.errors import PotencyError
+
+if TYPE_CHECKING:
+    from potency.answers import Answer
+    from potency.bundle import Bundle
+    from potency.data.image import Image
+    from potency.data.plan import Plan
+
+Sample = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The unit of work: some rows of a manifest, each whole (None) or one tile of it, and their places in the table."""
+
+    rows: Manifest
+    places: tuple[int, ...]
+    tiles: tuple[Tile | None, ...]
+
+    @classmethod
+    def of(cls, manifest: Manifest, pieces: Sequence[tuple[int, Tile | None]]) -> Batch:
+        """Only the columns that say where the pixels are travel with a batch."""
+        names = [str(name) for name in manifest.table.columns]
+        needed = [n for n in names if n in ("id", "image", "group") or n.startswith(("image.", "tile."))]
+        places = [place for place, _ in pieces]
+        rows = replace(manifest, table=manifest.table[needed].iloc[places].reset_index(drop=True), kinds={})
+        return cls(rows, tuple(places), tuple(tile for _, tile in pieces))
+
+    def singly(self) -> list[Batch]:
+        """One batch for each piece."""
+        table = self.rows.table
+        return [
+            Batch(replace(self.rows, table=table.iloc[[i]].reset_index(drop=True)), (self.places[i],), (self.tiles[i],))
+            for i in range(len(self.places))
+        ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one piece: its cells, or an error, or the tiles it must be cut into because it is too large."""
+
+    cells: Mapping[str, Any] | None = None
+    error: str = ""
+    tiles: tuple[Tile, ...] = ()
+    shape: tuple[int, int] = (0, 0)
+
+
+@dataclass
+class Work:
+    """The function that a mapper calls on every `Batch`; pickled it carries the bundle's folder, not its weights.
+
+    Args:
+        bundle: the live bundle, used as it is in this process.
+        folder: where other processes load it from, once each.
+        identity: the fingerprint that must be found there.
+        into: folder for answers kept in files.
+        name: prediction column.
+        size: samples in one call of the bundle.
+        device: where the engine runs.
+    """
+
+    bundle: Bundle | None = field(repr=False)
+    folder: Path | None
+    identity: str
+    into: Path | None
+    name: str
+    size: int
+    device: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.folder is None and self.bundle is not None:
+            if self.into is None:
+                raise PotencyError(
+                    "the bundle lives in the memory of this process only",
+                    "predict(on=...)",
+                    "save it first, bundle = bundle.save(folder), or give predict a folder with into=",
+                )
+            self.folder = self.bundle.save(self.into / "bundle").folder
+        return {**self.__dict__, "bundle": None}
+
+    def __call__(self, batch: Batch) -> list[Outcome]:
+        bundle = self.bundle
+        if bundle is None:
+            assert self.folder is not None
+            bundle = _load(self.folder, self.identity, self.device)
+        return _Run(self, bundle, batch).outcomes()
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, identity: str, device: str) -> Bundle:
+    from potency.bundle import Bundle
+    from potency.inference.engine import accelerate
+
+    bundle = Bundle.load(folder)
+    if bundle.fingerprint != identity:
+        raise PotencyError("the bundle was changed while it was in use", str(folder), "start the prediction again")
+    return accelerate(bundle, device)
+
+
+class _Run:
+    """One batch on its way through the bundle."""
+
+    def __init__(self, work: Work, bundle: Bundle, batch: Batch) -> None:
+        self.work, self.bundle, self.batch = work, bundle, batch
+        self.plan = max(bundle.card.plans, key=lambda plan: plan.tile)  # each member cuts its own crop out of it
+        self.found: list[Outcome] = [Outcome() for _ in batch.places]
+        self.parts: list[list[tuple[Tile, Answer]]] = [[] for _ in batch.places]
+        self.shapes: dict[int, tuple[int, int]] = {}
+        self.opened: tuple[int, Any] = (-1, None)
+        self.waiting: list[tuple[int, Tile, Sample]] = []
+
+    def outcomes(self) -> list[Outcome]:
+        for i, (row, tile) in enumerate(zip(records(self.batch.rows), self.batch.tiles, strict=True)):
+            try:
+                for part, sample in self._samples(i, row, tile):
+                    self.waiting.append((i, part, sample))
+                    if len(self.waiting) >= self.work.size:
+                        self._flush()
+            except Exception as fault:  # readers and decoders raise whatever they like: it is this row's fault alone
+                self._fail(i, fault)
+        self._flush()
+        for i, parts in enumerate(self.parts):
+            if parts and not self.found[i].error:
+                self._finish(i, parts)
+        return self.found
+
+    def _samples(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> Iterator[tuple[Tile, Sample]]:
+        if self.batch.places[i] != self.opened[0]:  # the tiles of a large image follow each other
+            self.opened = (self.batch.places[i], _region(self.batch.rows.open(row), row, self.plan.pixel_size))
+        image, (top, left, height, width) = self.opened[1]
+        self.shapes[i] = (height, width)
+        tiles = [tile] if tile is not None else windows((height, width), self.plan)
+        if len(tiles) > self.work.size:
+            self.found[i] = Outcome(tiles=tuple(tiles), shape=(height, width))
+            return
+        for part in tiles:
+            inner = part.window((height, width))
+            window = {
+                "Y": slice(top + inner["Y"].start, top + inner["Y"].stop),
+                "X": slice(left + inner["X"].start, left + inner["X"].stop),
+            }
+            yield part, {"image": image.crop(window)}
+
+    def _flush(self) -> None:
+        waiting, self.waiting = [entry for entry in self.waiting if not self.found[entry[0]].error], []
+        if not waiting:
+            return
+        try:
+            answers = self.bundle([sample for _, _, sample in waiting])
+        except Exception as fault:
+            if len(waiting) == 1:
+                self._fail(waiting[0][0], fault)
+                return
+            for entry in waiting:  # one bad sample must not cost the others their answer
+                self.waiting = [entry]
+                self._flush()
+            return
+        for (i, tile, _), answer in zip(waiting, answers, strict=True):
+            self.parts[i].append((tile, answer))
+
+    def _finish(self, i: int, parts: list[tuple[Tile, Answer]]) -> None:
+        try:
+            answer = parts[0][1] if len(parts) == 1 else type(parts[0][1]).stitch(iter(parts), self.shapes[i])
+            self.found[i] = Outcome(cells=answer.cells(self.work.into or Path(), self.work.name), shape=self.shapes[i])
+        except Exception as fault:
+            self._fail(i, fault)
+
+    def _fail(self, i: int, fault: Exception) -> None:
+        self.found[i] = Outcome(error=describe(fault))
+
+
+def records(manifest: Manifest) -> list[dict[str, Any]]:
+    """The rows of a manifest as mappings."""
+    return [{str(name): cell for name, cell in row.items()} for row in manifest.table.to_dict("records")]
+
+
+def describe(fault: BaseException) -> str:
+    """An error as the cell of a table: one line.
+
+    >>> describe(PotencyError("the file is empty", "a.tif", "copy it again"))
+    'the file is empty; where: a.tif; mend: copy it again'
+    """
+    text = "; ".join(str(fault).strip().splitlines()) or "no message"
+    return text if isinstance(fault, PotencyError) else f"{type(fault).__name__}: {text}"
+
+
+def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
+    """The tiles of an image of `shape` (Y, X): with a halo an exact cover, without one an even grid of whole views.
+
+    A network that sees everything gets views of the full size, as many as fit best: no sliver at an edge may weigh
+    as much as a view of a whole cell, and an image little larger than the tile is one view (its centre).
+
+    >>> from potency.data.plan import Plan
+    >>> [(t.y, t.x, t.height, t.width) for t in windows((70, 130), Plan(tile=64))]
+    [(3, 0, 64, 64), (3, 66, 64, 64)]
+    """
+    if plan.halo is not None:
+        return cover(shape, plan.tile, plan.halo)
+
+    def starts(length: int) -> list[int]:
+        count = max(1, round(length / plan.tile))
+        last = max(0, length - plan.tile)
+        return [last // 2] if count == 1 else [round(s) for s in np.linspace(0, last, count)]
+
+    high, wide = min(plan.tile, shape[0]), min(plan.tile, shape[1])
+    return [Tile(y, x, high, wide) for y in starts(shape[0]) for x in starts(shape[1])]
+
+
+def _region(whole: Image, row: Mapping[str, Any], um: float | None) -> tuple[Image, tuple[int, int, int, int]]:
+    """The image at the plan's pixel size, and the part of it (y, x, height, width) that the row is about."""
+    image = whole if um is None else whole.at(um)
+    height, width = image.sizes["Y"], image.sizes["X"]
+    if pd.isna(row.get("tile.y")):
+        return image, (0, 0, height, width)
+    # Tiles of an exploded manifest are in pixels of the file.
+    tall, broad = height / whole.sizes["Y"], width / whole.sizes["X"]
+    top, bottom = round(row["tile.y"] * tall), round((row["tile.y"] + row["tile.height"]) * tall)
+    left, right = round(row["tile.x"] * broad), round((row["tile.x"] + row["tile.width"]) * broad)
+    return image, (top, left, max(1, bottom - top), max(1, right - left))

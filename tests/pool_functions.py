@@ -1,0 +1,40 @@
+"""What the tests let worker processes do, in a file of its own so that they start without importing a test suite."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from potency.errors import PotencyError
+
+
+def double(item: int) -> int:
+    return 2 * item
+
+
+def environment(item: int) -> tuple[str, ...]:
+    return os.environ.get("OMP_NUM_THREADS", ""), os.environ.get("OMP_WAIT_POLICY", ""), str(os.getpid())
+
+
+def fail_at_three(item: int) -> int:
+    if item == 3:
+        raise PotencyError("three is no number", "item 3", "leave it out")
+    return item
+
+
+@dataclass
+class Die:
+    """Kills its own process the first time it meets one item, and each time it meets another; files remember."""
+
+    marks: str
+    once: int = -1
+    always: int = -1
+
+    def __call__(self, item: int) -> int:
+        mark = Path(self.marks) / str(item)
+        if item == self.always or (item == self.once and not mark.exists()):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 2 * item
