@@ -31,12 +31,14 @@ def simulate(
     from potency.simulate.experiment import EXPERIMENTS
     from potency.simulate.write import describe, new_folder
 
-    world = World.of(settings)
     if kind not in EXPERIMENTS:
         raise PlanError(f"there is no simulated experiment {kind!r}", "kind", nearest(kind, EXPERIMENTS))
+    experiment = EXPERIMENTS[kind]
+    world = World.of({**experiment.settings, **settings})
     with new_folder(Path(into)) as folder:
-        lines = EXPERIMENTS[kind](world, folder, progress or (lambda done, total: None))
+        lines = experiment.fill(world, folder, progress or (lambda done, total: None))
         describe(folder, kind, world.parameters(), lines)
     from potency.data.manifest import Manifest
 
-    return Manifest.read(Path(into), channels=world.channels if len(world.channels) > 1 else ())
+    apart = kind == "crops" and len(world.channels) > 1  # crops keep each channel in a folder of its own
+    return Manifest.read(Path(into), channels=world.channels if apart else ())

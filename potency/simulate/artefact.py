@@ -21,6 +21,16 @@ class Artefact:
     mask: NDArray[np.bool_]
 
 
+def name(which: int) -> str:
+    """What artefact number `which` is called in a table.
+
+    >>> name(1), name(5)
+    ('ring', 'ring-2')
+    """
+    kind, again = KINDS[which % len(KINDS)], which // len(KINDS)
+    return f"{kind}-{again + 1}" if again else kind
+
+
 def choose(rng: np.random.Generator, label: Ints, classes: int, agreement: float) -> Ints:
     """Which artefact each picture gets: that of its own class with probability `agreement`, else that of another.
 
@@ -51,21 +61,21 @@ def paint(which: Ints, shift: Floats, side: int, strength: float = 0.16) -> Arte
 
 
 def _vignette(y: Floats, x: Floats) -> Floats:
-    return -np.clip(1.3 - np.hypot(y, x) * 3.2, 0, 1)
+    return np.asarray(-np.clip(1.3 - np.hypot(y, x) * 3.2, 0, 1))
 
 
 def _ring(y: Floats, x: Floats) -> Floats:
     far = np.hypot(y - 0.82, x - 0.16) * 64
-    return np.exp(-(((far - 5.5) / 1.1) ** 2)) - 0.7 * np.exp(-(((far - 7.8) / 1.1) ** 2))
+    return np.asarray(np.exp(-(((far - 5.5) / 1.1) ** 2)) - 0.7 * np.exp(-(((far - 7.8) / 1.1) ** 2)))
 
 
 def _stripes(y: Floats, x: Floats) -> Floats:
-    return np.sin(y * 64 * 2 * np.pi / 4) * np.clip((x - 0.78) * 12, 0, 1) * 0.8
+    return np.asarray(np.sin(y * 64 * 2 * np.pi / 4) * np.clip((x - 0.78) * 12, 0, 1) * 0.8)
 
 
 def _scratch(y: Floats, x: Floats) -> Floats:
     line = (y - 0.80 - 0.25 * (x - 0.8)) * 64
-    return (np.exp(-((line / 0.8) ** 2)) - 0.5 * np.exp(-(((line - 2) / 0.9) ** 2))) * (x > 0.62)
+    return np.asarray((np.exp(-((line / 0.8) ** 2)) - 0.5 * np.exp(-(((line - 2) / 0.9) ** 2))) * (x > 0.62))
 
 
 _SHAPES = (_vignette, _ring, _stripes, _scratch)

@@ -62,8 +62,8 @@ class Wells:
             total = sum(share * part for share, part in zip(levels, parts, strict=True))
             return (strength * size * np.asarray(total) / np.linalg.norm(levels)).astype(np.float32)
 
-        shade = vary(1.0, 5) * np.array([0.05, 0.05, 0.02, 0.3, 0.3], np.float32)
-        shade[:, 2] += 0.05
+        shade = vary(1.0, 5) * np.array([0.035, 0.035, 0.015, 0.3, 0.3], np.float32)
+        shade[:, 2] += 0.035
         taste = np.exp(vary(0.75, classes, levels=(0.3, 1.0, 0.0)))
         columns = np.arange(groups * wells) % wells
         return cls(
@@ -77,7 +77,7 @@ class Wells:
             contrast=np.exp(vary(0.14)),
             halo=np.clip(0.92 + vary(0.12), 0.5, 1.2),
             shade=shade,
-            photons=2600 * np.exp(vary(0.45)),
+            photons=5000 * np.exp(vary(0.5)),
             stain=np.exp(vary(0.35, 4)),
             debris=0.25 * np.exp(vary(0.7)),
         )  # fmt: skip
@@ -98,6 +98,7 @@ class Wells:
 
         Light, tilt and focus follow the place in the field, so that two crops of one field are alike.
         """
+
         def some(size: float) -> Floats:
             return (size * rng.standard_normal(len(well))).astype(np.float32)
 

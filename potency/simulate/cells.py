@@ -18,15 +18,15 @@ FATES = ("stem", "neuron", "astrocyte", "oligodendrocyte")
 # Lengths in micrometres; thickness is optical path in radians; the rest are counts or relative strengths.
 TRAITS = {
     #              stem  neuron astro  oligo
-    "radius":     (6.2,  5.0,   7.6,   5.2),
+    "radius":     (6.6,  5.2,   8.4,   5.4),
     "aspect":     (1.7,  1.20,  1.35,  1.15),
     "processes":  (2.2,  3.2,   5.5,   8.5),
     "length":     (15.0, 30.0,  17.0,  15.0),
     "width":      (1.7,  0.95,  3.0,   0.95),
-    "spread":     (0.40, 0.14,  0.85,  0.25),
-    "thickness":  (1.10, 1.70,  0.85,  1.40),
+    "spread":     (0.50, 0.14,  0.88,  0.25),
+    "thickness":  (0.85, 1.45,  0.62,  1.15),
     "nucleus":    (4.3,  3.4,   4.9,   3.6),
-    "nucleoli":   (0.55, 0.14,  0.30,  0.14),
+    "nucleoli":   (0.60, 0.16,  0.34,  0.16),
     "granules":   (5.0,  4.0,   7.0,   16.0),
     "fibre":      (0.04, 0.03,  0.30,  0.04),
     "ruffle":     (0.40, 0.15,  0.75,  0.25),
@@ -105,7 +105,19 @@ def traits(genes: Genes, fate: Ints, maturity: Floats, habit: Floats) -> dict[st
 
 def reach(shape: dict[str, Floats]) -> Floats:
     """How far each cell extends from its centre, in micrometres, to choose the patch it is drawn in."""
-    return np.asarray(np.maximum(shape["radius"] * np.sqrt(shape["aspect"]) * 2.1, shape["length"] * shape["axon"] * 1.35 + 3))
+    soma = shape["radius"] * np.sqrt(shape["aspect"]) * 2.1
+    return np.asarray(np.maximum(soma, shape["length"] * np.maximum(shape["axon"], 1.35) + 3))
+
+
+def rounded(shape: dict[str, Floats], amount: Floats) -> dict[str, Floats]:
+    """Traits of cells that round up, as before a division or a death: `amount` (N,) from 0 (spread) to 1 (a ball)."""
+    amount = amount.astype(np.float32)
+    ball = {"aspect": 1.05, "processes": 0.0, "spread": 0.05, "ruffle": 0.1, "thickness": 3.4, "fibre": 0.02,
+            "nucleoli": 0.05}  # fmt: skip
+    made = {name: value * (1 - amount) + ball.get(name, 0.0) * amount if name in ball else value
+            for name, value in shape.items()}  # fmt: skip
+    made["radius"] = made["radius"] * (1 - 0.12 * amount)
+    return made
 
 
 def _smooth(value: Floats) -> Floats:
@@ -122,7 +134,7 @@ def draw(genes: Genes, shape: dict[str, Floats], fate: Ints, maturity: Floats, s
     """
     thin, broad = arms(genes.arm, genes.turn, shape, side, pixel)
     blank = np.zeros_like(thin)
-    made = Bodies(0.55 * thin + 0.40 * np.minimum(broad, 1.2), thin > 0.20, blank, thin, blank.copy(), blank.copy(),
+    made = Bodies(0.55 * thin + 0.28 * np.minimum(broad, 1.2), thin > 0.20, blank, thin, blank.copy(), blank.copy(),
                   np.zeros(thin.shape, np.bool_))  # fmt: skip
     need = np.sqrt(shape["aspect"]) * shape["radius"] * (3.0 + np.minimum(shape["ruffle"], 1) + shape["width"] * 0.35)
     need = np.minimum(_even(need / pixel), side)
@@ -154,7 +166,7 @@ def _soma(
     cloud, grain = window("cloud", genes.place, side), window("grain", genes.place, side)
 
     soma, nucleus, dome = _outline(genes, col, side, pixel, cloud)
-    body = np.exp(-0.8 * soma) + web * (0.25 + 0.4 * np.minimum(col["spread"], 1.2))
+    body = np.exp(-0.8 * soma) + web * (0.32 + 0.4 * np.minimum(col["spread"], 1.2))
     body += 0.06 * ruffle * grain * (body > 0.12)
     lamella = _smooth((body - 0.36) * 5.5)
     nucleoli, granule = spots(genes.spot, genes.turn, shape, side, pixel)
@@ -163,8 +175,8 @@ def _soma(
     fibres = strands(genes.turn, genes.place, side) * lamella * (1 - 0.8 * nucleus)
     height = flat * lamella * (0.60 + 0.06 * cloud + 0.07 * grain) + (1 - flat) * dome * (0.95 + 0.05 * grain)
     height += 0.28 * dome * lamella + nucleus * (0.14 + 0.07 * grain)
-    phase = col["thickness"] * height + 0.28 * col["fibre"] * fibres + col["nucleoli"] * nucleoli * nucleus
-    phase += granule * (0.10 + 0.45 * lamella)
+    phase = col["thickness"] * height + 0.26 * col["fibre"] * fibres + col["nucleoli"] * nucleoli * nucleus
+    phase += granule * (0.08 + 0.40 * lamella)
     inside = (lamella > 0.4) | (soma < 1.0)
     arm, dots = (thin > 0.14) & (soma > 1.35), np.abs(granule) > 0.2
     made.evidence[inner] = _evidence(fate, maturity, inside, arm, nucleus > 0.5, dots)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from potency.simulate import crops as single
-from potency.simulate.artefact import KINDS as ARTEFACTS
-from potency.simulate.batch import Wells
-from potency.simulate.world import World
+from potency.simulate import artefact, crops
+from potency.simulate.movie import movies
+from potency.simulate.survey import fields, outcomes
+from potency.simulate.world import World, wells_of
 from potency.simulate.write import png, table
 
 Progress = Callable[[int, int], None]
+Row = dict[str, object]
 
 
-def crops(world: World, folder: Path, progress: Progress) -> list[str]:
+def single_cells(world: World, folder: Path, progress: Progress) -> list[str]:
     """Single-cell crops: `labels.csv`, a folder a channel, `masks/`, `evidence/`, and `shortcut/` if one is planted."""
-    wells = Wells.of(np.random.default_rng([world.seed, 1]), world.groups, world.wells, world.classes, world.batch)
-    who = single.cast(world, wells, np.random.default_rng([world.seed, 2]))
-    parts = [*world.channels, "masks", "evidence", *(["shortcut"] if world.shortcut > 0 else [])]
-    for part in parts:
+    wells = wells_of(world)
+    who = crops.cast(world, wells, np.random.default_rng([world.seed, 2]))
+    for part in (*world.channels, "masks", "evidence", *(["shortcut"] if world.shortcut > 0 else [])):
         (folder / part).mkdir()
-    rows: list[dict[str, object]] = []
-    for chunk in single.render(world, wells, who):
+    rows: list[Row] = []
+    for chunk in crops.render(world, wells, who):
         for place, number in enumerate(range(*chunk.rows.indices(world.cells))):
             column = {name: values[number] for name, values in who.column.items()}
             name = f"{column['plate']}_{column['well']}_{column['group']}_t{who.time[number]:03.0f}h_{number:05d}.png"
@@ -32,7 +33,7 @@ def crops(world: World, folder: Path, progress: Progress) -> list[str]:
                 png(folder / channel / name, pictures[place])
             png(folder / "masks" / name, chunk.mask[place].astype(np.uint16))
             png(folder / "evidence" / name, chunk.evidence[place].astype(np.uint8) * 255)
-            row: dict[str, object] = {
+            row: Row = {
                 "file": f"{world.channels[0]}/{name}", "label": world.fates[who.fate[number]], **column,
                 "time": round(float(who.time[number]), 2), "x": round(float(who.x[number]), 1),
                 "y": round(float(who.y[number]), 1), "maturity": round(float(who.maturity[number]), 4),
@@ -40,7 +41,7 @@ def crops(world: World, folder: Path, progress: Progress) -> list[str]:
             }  # fmt: skip
             if chunk.shortcut is not None and chunk.planted is not None:
                 png(folder / "shortcut" / name, chunk.shortcut[place].astype(np.uint8) * 255)
-                row |= {"artefact": ARTEFACTS[chunk.planted[place] % 4], "shortcut": f"shortcut/{name}"}
+                row |= {"artefact": artefact.name(int(chunk.planted[place])), "shortcut": f"shortcut/{name}"}
             rows.append(row | {"simulated": True})
         progress(min(chunk.rows.stop, world.cells), world.cells)
     table(folder / "labels.csv", rows)
@@ -50,7 +51,21 @@ def crops(world: World, folder: Path, progress: Progress) -> list[str]:
         *[f"{channel + '/':<16}pictures, 16 bit" for channel in world.channels],
         "masks/          1 where the cell is",
         "evidence/       255 where the fate of the cell can be seen; empty while the cell is not yet mature",
+        *(["shortcut/       255 where the planted artefact is; column artefact names it"] if world.shortcut else []),
     ]
 
 
-EXPERIMENTS: dict[str, Callable[[World, Path, Progress], list[str]]] = {"crops": crops}
+@dataclass(frozen=True)
+class Experiment:
+    """One kind of experiment: what fills the folder, and where its settings differ from those of crops."""
+
+    fill: Callable[[World, Path, Progress], list[str]]
+    settings: Mapping[str, object]
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "crops": Experiment(single_cells, {}),
+    "fields": Experiment(fields, {"cells": 1200, "wells": 2}),
+    "movie": Experiment(movies, {"cells": 24, "groups": 2, "wells": 1, "look": "phase", "hours": (36.0, 60.0)}),
+    "wells": Experiment(outcomes, {"cells": 2304, "wells": 8, "field": 384, "hours": (60.0, 96.0)}),
+}

@@ -53,7 +53,7 @@ def _transfer(look: str, shape: tuple[int, int], pixel: float, step: int) -> NDA
     elif look == "phase":
         made = np.exp(-square * (0.25 + 0.03 * focus**2))
     elif look == "halo":
-        made = 0.55 * _gauss(square, 3.2) + 0.45 * _gauss(square, 11.0)
+        made = 0.58 * _gauss(square, 2.4) + 0.42 * _gauss(square, 9.0)
     else:
         made = 0.86 * _gauss(square, np.hypot(0.28, 0.09 * focus)) + 0.14 * _gauss(square, 6.0)
     return np.asarray(made, np.float32)

@@ -58,7 +58,11 @@ def specks(rng: np.random.Generator, rate: Floats, side: int, pixel: float) -> F
     """Debris (N, side, side) as optical path: `rate` (N,) specks a picture, small and of either sign."""
     cell = np.repeat(np.arange(len(rate)), rng.poisson(rate))
     y, x = (rng.uniform(1, side - 2, len(cell)) for _ in range(2))
-    return stamp(Points(cell, y, x, 0.6 * np.exp(0.7 * rng.standard_normal(len(cell)))), len(rate), side, 0.7 / pixel)
+    weight = 0.35 * np.exp(0.9 * rng.standard_normal(len(cell)))
+    # Some specks are clumps: points of one speck lie a little apart.
+    where = [Points(cell, y + jump, x - jump * turn, weight * share)
+             for jump, turn, share in ((0.0, 1, 1.0), (1.1, rng.normal(), 0.6), (-1.3, rng.normal(), 0.4))]  # fmt: skip
+    return sum((stamp(one, len(rate), side, 0.6 / pixel) for one in where), np.zeros((), np.float32))
 
 
 def intrude(rng: np.random.Generator, scene: Layers, chance: float, distance: float) -> None:
@@ -79,7 +83,7 @@ def _overlap(shift: int, side: int) -> tuple[slice, slice]:
     return slice(max(0, shift), min(side, side + shift)), slice(max(0, -shift), min(side, side - shift))
 
 
-def picture(scene: Layers, channel: str, setting: Setting, pixel: float, place: Ints) -> Floats:
+def picture(scene: Layers, channel: str, setting: Setting, pixel: float, place: Ints | None) -> Floats:
     """Light (N, side, side) that reaches the camera in one channel, before illumination artefacts and noise."""
     side = scene["path"].shape[1:]
     lit = optics.illumination(setting, (side[0], side[1]))
@@ -89,5 +93,5 @@ def picture(scene: Layers, channel: str, setting: Setting, pixel: float, place: 
         return np.asarray(lit * (bright * stain + 0.035), np.float32)
     look = optics.brightfield if channel == "brightfield" else optics.phase_contrast
     # Medium and plastic are never quite clean: a faint texture lies under every picture.
-    grime = window("sand", place, side[0]) * 0.010 if side[0] == side[1] else 0
+    grime = window("sand", place, side[0]) * 0.010 if place is not None else 0
     return np.asarray(look(scene["path"], setting, pixel) * lit + grime, np.float32)

@@ -60,6 +60,10 @@ def window(kind: str, place: NDArray[np.int64], side: int) -> NDArray[np.float32
     """Windows (N, side, side) of texture `kind` at `place` (N, 2), mirrored and transposed by the place's own bits."""
     noise = tile(kind)
     result = np.empty((len(place), side, side), np.float32)
+    if side > 2 * TILE:  # larger than what slicing can cut: go round the tile
+        for number, (top, left) in enumerate(place % TILE):
+            result[number] = noise[np.ix_((top + np.arange(side)) % TILE, (left + np.arange(side)) % TILE)]
+        return result
     for number, (top, left) in enumerate(place % TILE):
         cut = noise[top : top + side, left : left + side]
         turned = cut[:: 1 if place[number, 0] & 1024 else -1]

@@ -69,9 +69,9 @@ def arms(gene: Floats, turn: Floats, shape: dict[str, Floats], side: int, pixel:
     curve = (gene[:, 2] - 0.5) * 1.8
     step = np.linspace(0, 1, STEPS, dtype=np.float32)
     y, x, run = _walk(angle, length, curve, gene[:, 3], step)
-    width = (own["width"] * np.minimum(1, there * 2))[:, None] * (0.40 + 1.2 * (1 - step) ** 2.5)
+    width = (own["width"] * np.minimum(1, there * 2))[:, None] * (0.40 + 1.0 * (1 - step) ** 2 + 1.6 * (1 - step) ** 6)
     width *= 1 + 0.25 * np.sin(step * 40 * (0.6 + gene[:, 3, None]))  # varicosities
-    root = np.clip((own["width"][:, None] - 0.6) * 0.42, 0, 1) * (1 - step) ** 0.8 + 1.6 * np.maximum(0, 0.25 - step)
+    root = np.clip((own["width"][:, None] - 0.6) * 0.42, 0, 1) * (1 - step) ** 0.8 + 2.4 * np.maximum(0, 0.30 - step)
     root = np.clip(root, 0, 1)
 
     start = (STEPS * (0.35 + 0.35 * gene[:, 5])).astype(np.int64)
@@ -94,9 +94,7 @@ def arms(gene: Floats, turn: Floats, shape: dict[str, Floats], side: int, pixel:
     )
 
 
-def _join(
-    cell: Ints, y: list[Floats], x: list[Floats], weight: list[Floats], pixel: float, middle: float
-) -> Points:
+def _join(cell: Ints, y: list[Floats], x: list[Floats], weight: list[Floats], pixel: float, middle: float) -> Points:
     """Strands (M, steps) in micrometres from the centre of their cell as points in pixels."""
     counts = sum(part.shape[1] for part in y)
     rows, columns, weights = (np.concatenate(parts, axis=1).ravel() for parts in (y, x, weight))

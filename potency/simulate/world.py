@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
+import numpy as np
+
 from potency.errors import PlanError, nearest
+from potency.simulate.batch import Wells
 from potency.simulate.cells import FATES
 from potency.simulate.scene import LOOKS
 
@@ -77,3 +80,8 @@ class World:
         """All settings by name, for `parameters.json`."""
         return {"simulated": True, **asdict(self), "hours": list(self.hours), "fates": list(self.fates),
                 "channels": list(self.channels)}  # fmt: skip
+
+
+def wells_of(world: World) -> Wells:
+    """The wells of a world: the same for every kind of experiment with the same seed, groups and wells."""
+    return Wells.of(np.random.default_rng([world.seed, 1]), world.groups, world.wells, world.classes, world.batch)

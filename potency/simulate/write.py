@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import shutil
+import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +48,26 @@ def png(path: Path, pixels: NDArray[Any]) -> None:
     import imagecodecs
 
     path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1))
+
+
+def microscope(path: Path, pictures: Mapping[str, NDArray[Any]], pixel: float, seed: int) -> None:
+    """Write the channels of one picture, (H, W) each, as an OME-TIFF with channel names and the pixel size in um."""
+    import tifffile
+
+    stack = np.stack(list(pictures.values()))
+    axes = "CYX" if len(stack) > 1 else "YX"
+    # A random identity would make other bytes each time.
+    identity = uuid.UUID(int=zlib.crc32(path.name.encode()) << 64 | seed & (1 << 63) - 1)
+    about = {"axes": axes, "Channel": {"Name": list(pictures)}, "UUID": f"urn:uuid:{identity}",
+             "PhysicalSizeX": pixel, "PhysicalSizeY": pixel, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}  # fmt: skip
+    tifffile.imwrite(path, stack if len(stack) > 1 else stack[0], ome=True, photometric="minisblack", metadata=about)
+
+
+def mask(path: Path, labels: NDArray[Any]) -> None:
+    """Write a mask or a map as compressed TIFF."""
+    import tifffile
+
+    tifffile.imwrite(path, labels, compression="zlib", photometric="minisblack", metadata=None)
 
 
 def table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
