@@ -143,6 +143,16 @@ class Answer(ABC):
         """For metrics that rest on some rows only: {metric: mask of those rows}."""
         return {}
 
+    @classmethod
+    def right(cls, evidence: Evidence) -> NDArray[np.bool_] | None:
+        """Which samples are answered rightly, for McNemar's test; None where right and wrong is not the question."""
+        return None
+
+    @classmethod
+    def ranked(cls, evidence: Evidence) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
+        """Which samples are positive and their scores, for DeLong's test; None where there are not two classes."""
+        return None
+
     @abstractmethod
     def draw(self, image: Any) -> NDArray[np.uint8]:
         """The answer drawn on its image: (height, width, 3), the same for report and web."""

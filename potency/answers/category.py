@@ -13,15 +13,11 @@ from pandas import DataFrame, Index, Series, isna
 from pandas.api.types import is_float_dtype
 
 from potency.answers.answer import Answer, Evidence, group_sums
-from potency.answers.confusion import Figures, confusion_figures, mean_over_classes, ordinal_figures
+from potency.answers.confusion import Figures, confusion_figures, ordinal_figures
 from potency.answers.drawing import COLOURS, as_rgb, captioned
-from potency.answers.ranking import ranking
+from potency.answers.probability import PROBABILITY, probabilities, probability_figures
 from potency.answers.temperature import apply_temperature, fit_temperature
 from potency.errors import AnswerError, nearest
-
-PROBABILITY = "probability."
-SUM_TOLERANCE = 0.02  # tables written by hand round to two decimals
-ECE_BINS = 15  # Guo et al. 2017
 
 
 def as_label(value: Any) -> str:
@@ -175,10 +171,9 @@ class Category(Answer):
     @classmethod
     def reordered(cls, evidence: Evidence, orders: NDArray[Any]) -> NDArray[np.float64]:
         size = len(evidence.labels)
-        cells = evidence.arrays["truth"][orders] * size + evidence.arrays["predicted"]
-        cells += np.arange(len(orders))[:, None] * size * size
-        tables = np.bincount(cells.ravel(), minlength=len(orders) * size * size)
-        shaped = tables.reshape(len(orders), size, size).astype(np.float64)
+        rows, said = evidence.arrays["truth"] * size, evidence.arrays["predicted"]
+        tables = [np.bincount(rows[order] + said, minlength=size * size) for order in orders]
+        shaped = np.stack(tables).reshape(len(orders), size, size).astype(np.float64)
         return confusion_figures(shaped, evidence.labels)[cls.headline]
 
     @classmethod
@@ -186,6 +181,16 @@ class Category(Answer):
         metrics = ("precision", "recall", "f1", "auc", "average_precision")
         masks = {label: evidence.arrays["truth"] == k for k, label in enumerate(evidence.labels)}
         return {f"{metric}.{label}": mask for label, mask in masks.items() for metric in metrics}
+
+    @classmethod
+    def right(cls, evidence: Evidence) -> NDArray[np.bool_] | None:
+        return np.asarray(evidence.arrays["truth"] == evidence.arrays["predicted"])
+
+    @classmethod
+    def ranked(cls, evidence: Evidence) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
+        if len(evidence.labels) != 2 or "probability" not in evidence.arrays:
+            return None
+        return evidence.arrays["truth"] == 1, evidence.arrays["probability"][:, 1]
 
     def draw(self, image: Any) -> NDArray[np.uint8]:
         bars: list[tuple[float, tuple[int, int, int]]] = []
@@ -234,63 +239,3 @@ def codes_of(column: Series, labels: Sequence[str], what: str) -> NDArray[np.int
         mend = "leave the row out, or fill the cell" if name is None else nearest(str(name), labels)
         raise AnswerError(f"a {what} {said}", f"row {row} ({len(wrong)} such rows)", mend)
     return codes
-
-
-def probabilities(predicted: DataFrame, labels: Sequence[str], given: Sequence[str]) -> NDArray[np.float64]:
-    """The probabilities (samples, classes) of the `probability.<class>` columns, checked."""
-    slack = 1e-3  # softmax in half precision may miss 1 by this much
-    values = np.zeros((len(predicted), len(labels)))
-    for k, label in enumerate(labels):
-        if label in given:
-            values[:, k] = predicted[PROBABILITY + label].to_numpy(np.float64, na_value=np.nan)
-    if len(given) == len(labels) - 1:
-        rest = next(k for k, label in enumerate(labels) if label not in given)
-        left = 1 - values.sum(axis=1)
-        # Where the others make 1 already, what is left is rounding, and rounding must not rank the rows.
-        values[:, rest] = 0.0 if np.all(np.abs(left) <= slack) else left
-    outside: NDArray[np.bool_] = ~np.all((values >= -slack) & (values <= 1 + slack), axis=1)
-    sums = values.sum(axis=1)
-    wrong = np.flatnonzero(outside | ~(np.abs(sums - 1) <= SUM_TOLERANCE))
-    if len(wrong):
-        first = wrong[0]
-        shown = [float(np.round(value, 4)) for value in values[first][:8]]
-        what = "lie outside 0 to 1" if outside[first] else f"sum to {sums[first]:.4g}, not to 1"
-        raise AnswerError(
-            f"the probabilities of a row {what}: {shown}",
-            f"row {predicted.index[first]} ({len(wrong)} such rows), columns {PROBABILITY}<class>",
-            "write softmax outputs, one column a class; without these columns the labels alone are compared",
-        )
-    return np.clip(values, 0.0, 1.0)
-
-
-def probability_figures(evidence: Evidence, columns: NDArray[Any]) -> Figures:
-    """Areas, log loss, Brier score and expected calibration error of weights (samples, draws).
-
-    Areas are one class against the rest; means are over the classes that a draw holds. Brier is the sum over classes
-    (Brier 1950), halved for two classes as is usual there. ECE bins the probability of the answer given, 15 equal bins.
-    """
-    truth, said, values = (evidence.arrays[name] for name in ("truth", "predicted", "probability"))
-    rows, size = np.arange(evidence.samples), len(evidence.labels)
-    hot = np.zeros_like(values)
-    hot[rows, truth] = 1.0
-    brier = ((values - hot) ** 2).sum(axis=1) / (2 if size == 2 else 1)
-    surprise = -np.log(np.clip(values[rows, truth], np.finfo(np.float64).eps, 1.0))
-    confidence = values[rows, said]
-    bins = np.minimum((confidence * ECE_BINS).astype(np.intp), ECE_BINS - 1)
-    gaps = np.zeros((evidence.samples, ECE_BINS + 3))
-    gaps[rows, bins] = confidence - (truth == said)
-    gaps[:, ECE_BINS:] = np.stack([surprise, brier, np.ones(evidence.samples)], axis=1)
-    sums = columns.T.astype(np.float64) @ gaps
-    total = np.where(sums[:, -1] > 0, sums[:, -1], np.nan)  # a draw that holds no sample has no figures
-    pairs = [ranking(truth == k, values[:, k], columns) for k in range(size)]
-    areas, precisions = (np.stack(each, axis=1) for each in zip(*pairs, strict=True))
-    figures = {
-        "auc": mean_over_classes(areas, np.isfinite(areas)),
-        "average_precision": mean_over_classes(precisions, np.isfinite(precisions)),
-        "log_loss": sums[:, ECE_BINS] / total,
-        "brier": sums[:, ECE_BINS + 1] / total,
-        "ece": np.abs(sums[:, :ECE_BINS]).sum(axis=1) / total,
-    }
-    for name, each in (("auc", areas), ("average_precision", precisions)):
-        figures |= {f"{name}.{label}": each[:, k] for k, label in enumerate(evidence.labels)}
-    return figures

@@ -10,7 +10,8 @@ from pandas import CategoricalDtype, DataFrame, Series, to_numeric
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype
 
 from potency.answers import ANSWERS, Answer
-from potency.answers.category import PROBABILITY, as_labels, class_names
+from potency.answers.category import as_labels, class_names
+from potency.answers.probability import PROBABILITY
 from potency.errors import AnswerError, nearest
 
 MOST_CODES = 20  # whole numbers with more values than this are taken as numbers, not as class codes

@@ -93,13 +93,13 @@ def contest(
             paired = draws[0][name] - draws[1][name] if name in draws[0] and name in draws[1] else None
             differences[name] = interval(values[0][name] - values[1][name], paired, behind(name))
     mcnemar_p = delong_p = None
-    if first.labels:
-        truth = first.arrays["truth"]
-        mcnemar_p = mcnemar(first.arrays["predicted"] == truth, second.arrays["predicted"] == truth)
-        scores = [piece.arrays.get("probability") for piece in evidence]
-        if len(first.labels) == 2 and scores[0] is not None and scores[1] is not None:
-            p = delong(truth == 1, scores[0][:, 1], scores[1][:, 1])[1]
-            delong_p = None if np.isnan(p) else p
+    right, also_right = (answer.right(piece) for piece in evidence)
+    if right is not None and also_right is not None:
+        mcnemar_p = mcnemar(right, also_right)
+    ranked, also_ranked = (answer.ranked(piece) for piece in evidence)
+    if ranked is not None and also_ranked is not None:
+        p = delong(*ranked, also_ranked[1])[1]
+        delong_p = None if np.isnan(p) else p
     said = verdict(differences.get(answer.headline), answer.better)
     return Contest(*columns, differences, mcnemar_p, delong_p, said, answer.headline, first.samples)
 

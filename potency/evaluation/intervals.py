@@ -171,15 +171,17 @@ def permutation(
     return float((1 + np.count_nonzero(good)) / (1 + draws))
 
 
-def _between(groups: NDArray[np.intp], seed: int, draws: Sequence[int]) -> NDArray[np.intp]:
-    first = np.unique(groups, return_index=True)[1]
-    shuffled = [np.random.default_rng([seed, 1, draw]).permutation(first) for draw in draws]
-    return np.asarray(np.stack(shuffled)[:, groups])
+def _between(groups: NDArray[np.intp], seed: int, draws: Sequence[int]) -> NDArray[np.int32]:
+    first = np.unique(groups, return_index=True)[1].astype(np.int32)  # half the traffic of intp
+    found = np.empty((len(draws), len(groups)), np.int32)
+    for row, draw in enumerate(draws):
+        found[row] = np.random.default_rng([seed, 1, draw]).permutation(first)[groups]
+    return found
 
 
-def _within(groups: NDArray[np.intp], seed: int, draws: Sequence[int]) -> NDArray[np.intp]:
-    ordered = np.argsort(groups, kind="stable")
-    found = np.empty((len(draws), len(groups)), np.intp)
+def _within(groups: NDArray[np.intp], seed: int, draws: Sequence[int]) -> NDArray[np.int32]:
+    ordered = np.argsort(groups, kind="stable").astype(np.int32)
+    found = np.empty((len(draws), len(groups)), np.int32)
     for row, draw in enumerate(draws):
         keys = groups[ordered] + np.random.default_rng([seed, 1, draw]).random(len(groups))
         found[row, ordered] = ordered[np.argsort(keys)]

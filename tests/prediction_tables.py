@@ -1,0 +1,69 @@
+"""Small worlds of truths and predictions that the tests of answers and of evaluation share."""
+
+from __future__ import annotations
+
+import numpy as np
+from pandas import DataFrame
+
+from potency.answers import Answer, Category, Vector
+
+CLASSES = ("astro", "neuron", "oligo", "stem")
+FATES = ("astro", "neuron", "stem")
+SAMPLES = 200
+
+
+def world(seed=0, classes=CLASSES, tied=True):
+    """Truth, predicted class and probabilities; tied probabilities are tenths, so that many scores are equal."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, len(classes), SAMPLES)
+    lean = np.full((SAMPLES, len(classes)), 1.0)
+    lean[np.arange(SAMPLES), truth] += 1.5
+    share = lean / lean.sum(axis=1, keepdims=True)
+    probability = np.stack([rng.multinomial(10, row) / 10 if tied else rng.dirichlet(20 * row) for row in share])
+    return truth, probability.argmax(axis=1), probability
+
+
+def frames(truth, said, probability, classes=CLASSES):
+    names = np.asarray(classes, dtype=object)
+    columns = {"": names[said]}
+    if probability is not None:
+        columns |= {f"probability.{name}": probability[:, k] for k, name in enumerate(classes)}
+    return DataFrame({"": names[truth]}), DataFrame(columns)
+
+
+def evidence_of(answer=Category, seed=0, classes=CLASSES, tied=True):
+    truth, said, probability = world(seed, classes, tied)
+    return answer.compare_columns(*frames(truth, said, probability, classes), classes)
+
+
+def weightings(draws=6, seed=1):
+    weights = np.random.default_rng(seed).integers(0, 4, (draws, SAMPLES)).astype(np.float32)
+    weights[0] = 1
+    return weights
+
+
+def pairs_of(answer: type[Answer]):
+    """Truth and predicted frames and their evidence, of any answer in the list."""
+    if answer.labelled:
+        truth, predicted = frames(*world())
+    else:
+        rng = np.random.default_rng(0)
+        shape = (SAMPLES, 3) if answer is Vector else (SAMPLES,)
+        truth, predicted = (DataFrame({"": list(rng.normal(size=shape))}) for _ in range(2))
+    return truth, predicted, answer.compare_columns(truth, predicted, CLASSES if answer.labelled else ())
+
+
+def table_of(samples=240, groups=12, seed=0, sources=(("prediction", 2.0),), classes=FATES):
+    """A table of predictions: a source with a larger sharpness is more often right."""
+    rng = np.random.default_rng(seed)
+    names = np.asarray(classes, dtype=object)
+    truth = rng.integers(0, len(classes), samples)
+    columns = {"id": [f"cell {k}" for k in range(samples)], "image": "a.png", "truth": names[truth]}
+    columns["group"] = [f"well {k}" for k in rng.permutation(np.arange(samples) % groups)]
+    for name, sharp in sources:
+        score = rng.normal(size=(samples, len(classes)))
+        score[np.arange(samples), truth] += sharp
+        probability = np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)
+        columns[name] = names[probability.argmax(axis=1)]
+        columns |= {f"{name}.probability.{label}": probability[:, k] for k, label in enumerate(classes)}
+    return DataFrame(columns)
