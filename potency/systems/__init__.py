@@ -1,0 +1,77 @@
+"""Published systems by id: the visible list, what runs of each, and the verb `reproduce`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from potency.errors import PlanError, nearest
+from potency.systems import fate, nsc_fate, phenotype, segmentation, synthesis, tissue, tracking
+from potency.systems.recipe import AREAS, Fact, Figure, Learn, Order, Recipe
+
+# In the order of the areas; a system that comes to run gets a file of its own and takes its planned row's place.
+SYSTEMS: Mapping[str, Recipe] = {
+    recipe.id: replace(recipe, area=area)
+    for area, recipes in {
+        "A": (nsc_fate.RECIPE, *fate.PLANNED),
+        "B": phenotype.PLANNED,
+        "C": segmentation.PLANNED,
+        "D": tissue.PLANNED,
+        "E": synthesis.PLANNED,
+        "F": tracking.PLANNED,
+    }.items()
+    for recipe in recipes
+}
+
+
+def list_systems() -> list[dict[str, Any]]:
+    """Every system with id, title, status (built, partial, planned), what is missing, area and published figures.
+
+    >>> list_systems()[0]["id"], list_systems()[0]["status"]
+    ('nsc-fate', 'partial')
+    """
+    return [recipe.json() for recipe in SYSTEMS.values()]
+
+
+def reproduce(
+    id: str,
+    *,
+    into: str | Path,
+    data: str | Path | None = None,
+    budget: str = "quick",
+    learn: Learn | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Run what there is of a published system and write its page; the path of `report.html`.
+
+    Args:
+        id: one of SYSTEMS.
+        into: folder of the page and of all that leads to it.
+        data: folder of real images; without it only simulated ones are used, and the page says so.
+        budget: "quick" (minutes: does it run to its report?) or "full".
+        learn: how a network is trained and tested; by default the protocol of `potency.learning`.
+        say: called with a line at every step.
+
+    Raises:
+        PlanError: no such system or budget, or one that is only planned.
+    """
+    if id not in SYSTEMS:
+        raise PlanError(f"there is no system {id!r}", "reproduce", nearest(id, SYSTEMS))
+    recipe = SYSTEMS[id]
+    if recipe.run is None:
+        runs = ", ".join(name for name, other in SYSTEMS.items() if other.run)
+        missing = "; ".join(recipe.missing)
+        raise PlanError(f"{id} is planned and does not run yet", f"missing: {missing}", f"systems that run: {runs}")
+    budgets = {each.name: each for each in recipe.budgets}
+    if budget not in budgets:
+        raise PlanError(f"{id} has no budget {budget!r}", "budget", nearest(budget, budgets))
+    if learn is None:
+        from potency.systems.learn import learn as chosen
+    else:
+        chosen = learn
+    return recipe.run(Order(Path(into), Path(data) if data else None, budgets[budget], chosen, say))
+
+
+__all__ = ["AREAS", "SYSTEMS", "Fact", "Figure", "Recipe", "list_systems", "reproduce"]

@@ -1,0 +1,37 @@
+"""How recipes learn: through the protocol a user gets, so that a recipe's figures are figures of the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from potency.systems.recipe import Asked, Learned
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+
+
+def learn(manifest: Manifest, asked: Asked, into: Path) -> Learned:
+    """Train and test as asked; a call that was stopped goes on where it was."""
+    from potency.data.plan import Facts, Plan
+    from potency.learning import protocol
+    from potency.tasks import task_for
+
+    task = task_for(manifest.kinds.get("truth", ""))
+    outcome = protocol.run(
+        manifest,
+        task,
+        into=into,
+        plan=Plan.of(Facts.of(manifest), **{"task": task.name, "network": asked.network, **asked.changes}),
+        choices=protocol.Choices(
+            folds=asked.folds,
+            holdout=asked.holdout,
+            random_split=asked.random,
+            baselines=asked.baselines,
+            resume=True,
+            title=asked.title,
+        ),
+    )
+    table = outcome.manifest.table
+    columns = [name for name in table if str(name).startswith("prediction")]
+    return Learned(table[["id", *columns]], outcome.report.facts)

@@ -1,0 +1,72 @@
+"""Area B, planned: cell state and phenotype classification."""
+
+from __future__ import annotations
+
+from potency.systems.recipe import row
+
+PLANNED = (
+    row(
+        "cell-death", "CellDeathPred (Schorpp 2023)",
+        "4-channel cell painting, EfficientNet-B0 + embedder + classifier, contrastive + cross-entropy, 512 px crops",
+        (("finding", "DMSO, apoptosis and ferroptosis told apart near-perfectly", ""),),
+        "same architecture and losses", "forest, logistic regression and AdaBoost on classical features",
+        "retrieval page (10 nearest neighbours)", "plate heat map", "dose-response fit",
+    ),
+    row(
+        "live-dead", "Live/dead JIMT-1 from brightfield (Pattarone 2021)",
+        "ResNet, SqueezeNet, Inception-v3 on patches; labels from the fluorescence channel; empty patches removed",
+        (
+            ("balanced accuracy, no treatment", ".866 [.851, .881], AUC .941", "Inception-v3; r with mean PI -.705"),
+            ("balanced accuracy, doxorubicin/paclitaxel", ".923 [.916, .930], AUC .978", "Inception-v3; r -.281"),
+        ),
+        "labels derived from a fluorescence channel", "empty-patch removal", "balanced accuracy with 95 % interval",
+        "correlation of score with fluorescence",
+    ),
+    row(
+        "ffocm-viability", "Viability from intracellular dynamics (D-FFOCM, HeLa)",
+        "mean and magnitude of temporal fluctuation per cell; logistic regression, forest, SVM, Gaussian naive Bayes",
+        (("balanced accuracy", "93.92 +- 0.86 %", ""), ("viability", "95.6 % to 16.3 % over 6 h", "")),
+        "dynamic features from an image series", "four classifiers", "confusion matrices", "viability over time",
+    ),
+    row(
+        "cell-line", "Label-free cancer line identity (Gardner)", "EfficientNetV2 v. ResNet-50, three binary sets",
+        (("accuracy", "up to 99 %", ""), ("gain of EfficientNetV2", "+3.5 % on average", "")),
+        "paired comparison of the two backbones with a significance test",
+    ),
+    row(
+        "actin", "Actin cytoskeleton of MCF-10A, MCF-7, MDA-MB-231", "CNN, transfer learning, enhancement ablation",
+        (("accuracy", "97.6 %", "experts 78.6 %"),),
+        "transfer v. scratch", "enhanced v. raw", "blinded human-reader page",
+    ),
+    row(
+        "lineage-panel", "Eight lineages in digital contrast, and quantity", "simple CNN; lineage first, then count",
+        (
+            ("accuracy", "93 %", "overall"),
+            ("weakest classes", "SH-SY5Y 78 %, HUH7_mayv 85 %, A549 88 %", "of eight"),
+        ),
+        "per-class table", "worst-class report", "count regression",
+    ),
+    row(
+        "uptake", "Nanoparticle uptake in TNBC confocal images",
+        "2 own CNNs + VGG16, ResNet50, Inception-v3; cross-validation; random patches averaged, threshold .5",
+        (("image score", ".742 = high uptake", "mean of 10 random patches of one unseen image"),),
+        "k-fold comparison of five models", "patch-averaged image score", "agreement with measured intensity",
+    ),
+    row(
+        "cecile", "CeCILE: living, dividing, round, dead in phase-contrast video (CHO-K1, HeLa)",
+        "Faster R-CNN with ResNet-101 + classification",
+        (("F1", ".93", ""), ("mAP", ".91", "below 100 cells a frame")),
+        "detector with 4 states", "mAP against cell density", "proliferation and state curves over time",
+        "dense frames", "single-cell lineages",
+    ),
+    row(
+        "mitosis", "Spatio-temporal mitosis detection (Su 2017)", "CNN-LSTM over candidate patches in phase", (),
+        "candidate to sequence classifier", "F1 with the usual tolerance in space and time",
+    ),
+    row(
+        "localization", "Protein localisation and image-activated sorting",
+        "classifier over localisation classes; decision in milliseconds", (),
+        "multi-label localisation classifier", "decision latency per crop (p50, p99) with the compiled engine",
+        "sorting gate with its purity/yield curve",
+    ),
+)  # fmt: skip

@@ -1,0 +1,60 @@
+"""Area C, planned: segmentation, detection, counting."""
+
+from __future__ import annotations
+
+from potency.systems.recipe import row
+
+FAMILIES = "one comparison table: accuracy (AP, PQ, AJI), seconds, memory, parameters"
+DECODER = "decoder behind the shared head interface, same network, same table"
+
+PLANNED = (
+    row(
+        "deepcell", "Conv-net segmentation of nuclei, cytoplasm, bacteria (Van Valen 2016)",
+        "pixel classes interior/boundary/background; type at the same time; growth by linear-assignment lineages",
+        (
+            ("Jaccard", ".95 bacteria, .89 nuclei, .77/.84 cytoplasm", ""),
+            ("type accuracy", "86 % / 100 %", "3T3 / MCF10A"),
+        ),
+        "instance segmentation of nuclei, cytoplasm and bacteria", "type head",
+        "growth curves, growth-rate histogram and spatial map from a movie",
+    ),
+    row(
+        "unet", "U-Net semantic segmentation", "binary labels; about 1 h on an 8 GB card",
+        (("finding", "fastest; cannot split touching nuclei", ""),), FAMILIES,
+    ),
+    row(
+        "keypoint-graph", "Key points to boxes to masks", "ResNet34, 5 points a cell grouped by a graph; 100 epochs",
+        (("training time", "about 4 h", "on an 8 GB card"),), FAMILIES,
+    ),
+    row(
+        "mask-rcnn", "Region proposals to masks", "grey 256x256",
+        (("training time", "2 h 30", "on a 24 GB card; slowest, most memory"),), FAMILIES,
+    ),
+    row("watershed", "Distance transform and watershed", "learned distance transform, then watershed", (), DECODER),
+    row("flows", "Gradient flows", "our addition", (), DECODER),
+    row("embedding", "Embedding vectors", "a vector a pixel, clustered into objects", (), DECODER),
+    row("stardist", "Star-convex shapes", "our addition", (), DECODER),
+    row(
+        "ric-unet", "RIC-UNet", "residual + inception + channel attention U-Net, H&E nuclei",
+        (
+            ("Dice", ".8008", "U-Net .7844"),
+            ("F1", ".8278", "U-Net .8155"),
+            ("AJI", ".5635", "U-Net .5462"),
+        ),
+        "RIC-UNet and U-Net trained alike", "three metrics", "paired difference",
+    ),
+    row(
+        "cellvit", "CellViT (PanNuke)", "ViT encoder (pathology or SAM), HoVer-style decoder, type head",
+        (("mPQ", ".50", ""), ("detection F1", ".83", "")),
+        "ViT encoder, HV maps, types", "mPQ, bPQ and F1 by the PanNuke protocol", "pre-trained weights loadable",
+    ),
+    row(
+        "xresnet-count", "Cell counting by regression (Lavitt 2021)",
+        "xResNet, transfer learning; U2OS, HL-60; baselines feature extractors + regressors",
+        (
+            ("error", "12 +- 15 cells, milliseconds an image", "transfer"),
+            ("error", "32 +- 33 scratch, 41 +- 37 forest on HOG", "original paper"),
+        ),
+        "count regression, density map and detection-based counts in one table", "MAE, MAPE, ms an image",
+    ),
+)  # fmt: skip

@@ -1,0 +1,198 @@
+"""Systems: every id is listed, nothing is called built that does not run, and a recipe tells published from ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from potency import systems
+from potency.errors import ManifestError, PlanError
+from potency.estimators import ESTIMATORS
+from potency.measurement import features
+from potency.systems import SYSTEMS, list_systems, nsc_fate, reproduce
+from potency.systems.recipe import AREAS, Asked, Budget, Fact, Learned, Recipe
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+
+IDS = [
+    "nsc-fate", "nsc-web", "beta-efficiency", "ipsc-colony", "ipsc-ec", "early-onset", "lineage-choice",
+    "diff-state-map", "multimodal-id", "culture-qc", "vlm-reader", "arch-search", "deep-map", "mixed-culture",
+    "cardio-efficiency", "cell-death", "live-dead", "ffocm-viability", "cell-line", "actin", "lineage-panel",
+    "uptake", "cecile", "mitosis", "localization", "deepcell", "unet", "keypoint-graph", "mask-rcnn", "watershed",
+    "flows", "embedding", "stardist", "ric-unet", "cellvit", "xresnet-count", "tma-if", "mihc", "pdl1", "icos",
+    "her2", "rfgan", "denoise", "in-silico-label", "cgan", "multi-stylegan", "track", "deepact", "embryoid",
+    "nano-radiomics",
+]  # fmt: skip
+SMALL = Budget("quick", ("resnet18", "mobilenetv3"), rows=150, cells=150, steps={"resnet18": 5})
+
+
+class Learner:
+    """Stands for the protocol: a linear model on size and intensity in place of each network, under both splits."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Asked]] = []
+
+    def __call__(self, manifest: Manifest, asked: Asked, into: Path) -> Learned:
+        self.asked.append((into.parent.name, asked))
+        table = features([manifest.open(row).crop() for _, row in manifest.table.iterrows()], ("trivial",))
+        rows = manifest.table[["id"]]
+        for column, kind in (("prediction", "stratified"), ("prediction@random", "random")):
+            rows = rows.merge(self.answers(manifest, table, column, kind, asked.folds), on="id", how="left")
+        for name in asked.baselines:
+            rows[f"prediction@{name}"] = rows["prediction"].where(rows["prediction"].isna(), manifest.classes[0])
+        plan = {
+            "tile": 64,
+            "rate": 0.003,
+            "batch": 64,
+            "classes": list(manifest.classes),
+            "seed": asked.changes["seed"],
+        }
+        return Learned(rows, {"split_kind": "stratified", "split": "a split", "plan": plan, "fingerprint": "f" * 64})
+
+    def answers(self, manifest: Manifest, table: pd.DataFrame, column: str, kind: str, folds: int) -> pd.DataFrame:
+        rows = manifest.split(folds=folds, kind=kind).fold(0).table
+        known = (rows["split"] != "test").to_numpy()
+        fitted = ESTIMATORS["logistic"].fit(table[known], rows["truth"][known], classes=manifest.classes)
+        scores = pd.DataFrame(fitted.predict(table[~known])["probability"], columns=list(manifest.classes))
+        answers = pd.DataFrame({"id": rows["id"][~known].to_numpy(), column: scores.idxmax(axis=1)})
+        return answers.join(scores.add_prefix(f"{column}.probability."))
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Learner]:
+    learner = Learner()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(systems.SYSTEMS, "nsc-fate", replace(SYSTEMS["nsc-fate"], budgets=(SMALL,)))
+        page = reproduce("nsc-fate", into=tmp_path_factory.mktemp("nsc") / "out", learn=learner)
+    return page, learner
+
+
+def test_every_system_is_listed_once_in_order() -> None:
+    assert list(SYSTEMS) == IDS
+    assert len(IDS) == len(set(IDS)) == 50
+    for key, recipe in SYSTEMS.items():
+        assert key == recipe.id
+        assert recipe.area in AREAS
+        assert recipe.title
+
+
+def test_the_list_is_what_machines_expect() -> None:
+    listed = list_systems()
+    assert json.loads(json.dumps(listed)) == listed
+    for entry in listed:
+        assert {"id", "status", "missing", "area", "published"} <= set(entry)
+        assert entry["published"]
+        # A system that is not whole says what it lacks; one that is has nothing left to say.
+        assert (entry["status"] == "built") == (not entry["missing"])
+    by_id = {entry["id"]: entry for entry in listed}
+    assert by_id["nsc-fate"]["status"] == "partial"
+    assert "feature visualisation" in by_id["nsc-fate"]["missing"]
+    assert "99.7 %" in by_id["nsc-fate"]["published"]
+    assert by_id["cell-death"]["status"] == "planned"
+
+
+def test_status_follows_from_what_runs() -> None:
+    bare = Recipe("x", "a system", "A")
+    runs = replace(bare, run=lambda order: order.into)
+    assert [bare.status, runs.status, replace(runs, missing=("a part",)).status] == ["planned", "built", "partial"]
+
+
+def test_a_value_is_published_only_if_it_is_the_published_one() -> None:
+    assert Fact("split", "80/20", "80/20").mark == "published"
+    assert Fact("split", "80/20", "five folds").mark == "our choice"
+    assert Fact("batch", "", "").mark == "our choice"
+
+
+def test_wrong_calls_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="no system 'nsc-fat'(.|\n)*did you mean 'nsc-fate'"):
+        reproduce("nsc-fat", into=tmp_path)
+    with pytest.raises(PlanError, match="cell-death is planned(.|\n)*plate heat map(.|\n)*systems that run: nsc-fate"):
+        reproduce("cell-death", into=tmp_path)
+    with pytest.raises(PlanError, match="nsc-fate has no budget 'fast'(.|\n)*known: full, quick"):
+        reproduce("nsc-fate", into=tmp_path, budget="fast")
+    with pytest.raises(ManifestError, match="no such folder(.|\n)*nowhere"):
+        reproduce("nsc-fate", into=tmp_path, data=tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nsc_fate_asks_for_every_network_under_both_splits(simulated: tuple[Path, Learner]) -> None:
+    asked = [(scene, a.network, a.random, a.baselines, a.changes.get("steps")) for scene, a in simulated[1].asked]
+    assert asked == [
+        (scene, network, True, ("forest", "trivial") if network == "resnet18" else (), steps)
+        for scene in ("simulated-binary", "simulated-multiclass")
+        for network, steps in (("resnet18", 5), ("mobilenetv3", None))
+    ]
+
+
+def test_nsc_fate_prints_published_beside_measured(simulated: tuple[Path, Learner]) -> None:
+    page, _ = simulated
+    text = page.read_text("utf-8")
+    assert "99.7 %" in text
+    assert "93.3 %" in text
+    assert "No real images were used: everything below is simulated" in text
+    assert text.count("SIMULATED: a program drew these images") == 2
+    for part in SYSTEMS["nsc-fate"].missing:
+        assert part in text
+    assert "our choice" in text
+    assert not re.findall(r'(?:src|href)="(?!#|data:|simulated-|real-)', text)  # nothing is fetched from elsewhere
+    for scene in ("simulated-binary", "simulated-multiclass"):
+        inner = (page.parent / scene / "report.html").read_text("utf-8")
+        assert "simulated" in inner.lower()
+
+
+def test_nsc_fate_report_json_keeps_scenes_apart(simulated: tuple[Path, Learner]) -> None:
+    page, _ = simulated
+    found = json.loads((page.parent / "report.json").read_text("utf-8"))
+    keys = {"task", "rows", "groups", "split", "metrics", "baselines", "random_split", "data_fingerprint", "command"}
+    assert keys | {"versions", "system", "status", "missing", "published", "scenes", "protocol"} <= set(found)
+    assert (found["system"], found["status"]) == ("nsc-fate", "partial")
+    assert {scene["simulated"] for scene in found["scenes"].values()} == {True}
+    four = found["scenes"]["simulated-multiclass"]
+    assert four["published"]["auc.astrocyte"]["value"] == ".99"
+    assert four["metrics"]["accuracy"]["low"] is not None  # forty clones: a fifth of them carry an interval
+    assert set(four["baselines"]) == {"mobilenetv3", "forest", "trivial"}
+    assert set(four["random_split"]) == {"prediction", "mobilenetv3"}
+    assert four["metrics"]["accuracy"] != four["random_split"]["prediction"]["accuracy"]
+    marks = {fact["what"]: fact["mark"] for fact in found["protocol"]}
+    assert marks["split"] == "published"
+    assert {marks["batch"], marks["initial weights"], marks["split beside it"]} == {"our choice"}
+
+
+def test_a_second_call_simulates_nothing_anew(simulated: tuple[Path, Learner], monkeypatch: pytest.MonkeyPatch) -> None:
+    page, _ = simulated
+    before = json.loads((page.parent / "report.json").read_text("utf-8"))
+    monkeypatch.setitem(systems.SYSTEMS, "nsc-fate", replace(SYSTEMS["nsc-fate"], budgets=(SMALL,)))
+    monkeypatch.setattr("potency.simulate.simulate", None)
+    assert reproduce("nsc-fate", into=page.parent, learn=Learner()) == page
+    assert json.loads((page.parent / "report.json").read_text("utf-8"))["metrics"] == before["metrics"]
+
+
+def test_nsc_fate_takes_the_real_relative_where_it_is(
+    real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(systems.SYSTEMS, "nsc-fate", replace(SYSTEMS["nsc-fate"], budgets=(SMALL,)))
+    page = reproduce("nsc-fate", into=tmp_path, data=real_images, learn=Learner())
+    found = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert [(name, scene["simulated"]) for name, scene in found["scenes"].items()] == [
+        ("real-binary", False), ("real-multiclass", False), ("simulated-binary", True), ("simulated-multiclass", True)
+    ]  # fmt: skip
+    assert found["scenes"]["real-binary"]["labels"] == ["G1", "G2"]
+    assert not found["simulated"]  # the figures at the top are those of the real images
+    text = page.read_text("utf-8")
+    assert "Jurkat cells by imaging flow cytometry" in text
+    assert "everything below is simulated" not in text
+
+
+def test_budgets_name_networks_that_there_are() -> None:
+    from potency.networks import BACKBONES
+
+    for budget in (nsc_fate.QUICK, nsc_fate.FULL):
+        assert {"resnet18", "mobilenetv3", "tiny"} <= set(budget.networks) <= set(BACKBONES)
+        assert set(budget.steps) <= set(budget.networks)
