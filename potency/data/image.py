@@ -90,8 +90,8 @@ class Image:
             )
         try:
             array = pixels.read(full)
-        except ImageError:
-            raise
+        except ImageError as error:
+            raise error if error.where else ImageError(error.what, self.name, error.mend) from error
         except Exception as error:  # decoders raise whatever they like; the user gets one kind of answer
             raise undecodable(error, self.name) from error
         if array.shape != shape:

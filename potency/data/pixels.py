@@ -12,6 +12,8 @@ from potency.errors import ImageError
 
 AXES = "TCZYX"
 
+PIECE_LIMIT = 2**30  # bytes one compressed strip, tile or chunk may unpack to: more is a mistake or a bomb
+
 Window = Mapping[str, slice]
 
 
@@ -72,11 +74,11 @@ def named(names: Sequence[str] | None, count: int, where: str = "") -> tuple[str
     return tuple(f"channel{i + 1}" for i in range(count))
 
 
-def undecodable(error: Exception, where: str) -> ImageError:
-    """Say that a decoder gave up, with the first line of its own reason."""
+def undecodable(error: Exception, where: str, part: str = "pixels") -> ImageError:
+    """Say that a decoder gave up on the pixels or the header, with the first line of its own reason."""
     reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
     return ImageError(
-        f"the pixels cannot be decoded: {reason}",
+        f"the {part} cannot be decoded: {reason}",
         where,
-        "the file is damaged, or written with a codec not known here; copy or export it again",
+        "the file is damaged, or written in a way not known here; copy or export it again",
     )

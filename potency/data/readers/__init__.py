@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import errno
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,6 +15,8 @@ from potency.data.readers import npy, photo, tiff, zarr
 from potency.data.readers.channels import Channels
 from potency.errors import ImageError
 
+# Non-blocking, or a named pipe among the images would wait for ever.
+READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 HEAD = 16 * 1024  # bytes read to recognise a file; a smaller file is then already in memory
 
 
@@ -22,10 +25,10 @@ class Reader(Protocol):
 
     suffixes: tuple[str, ...]
 
-    def recognises(self, path: Path, head: bytes) -> bool:
+    def recognises(self, path: str, head: bytes) -> bool:
         """Say by the first bytes (none for a folder) whether this reader reads the file."""
 
-    def open(self, path: Path, head: bytes, size: int, pages: str | None = None) -> Pixels:
+    def open(self, path: str, head: bytes, size: int, pages: str | None = None) -> Pixels:
         """Read the header of a file of `size` bytes that begins with `head`."""
 
 
@@ -33,9 +36,10 @@ READERS = cast(tuple[Reader, ...], (tiff, photo, zarr, npy))
 SUFFIXES: tuple[str, ...] = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
 FOREIGN = {
-    b"GIF8": "a GIF", b"RIFF": "a WebP or AVI", b"%PDF": "a PDF", b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "gzip",
-    b"ZISRAWFILE": "a Zeiss CZI", b"\xda\xce\xbe\x0a": "a Nikon ND2", b"\x89HDF": "an HDF5", b"<": "HTML or XML",
-    b"\x00\x00\x00\x0cjP": "a JPEG 2000", b"\x80\x04": "a Python pickle", b"\x80\x05": "a Python pickle",
+    b"GIF8": "a GIF file", b"RIFF": "a WebP or AVI file", b"%PDF": "a PDF file", b"PK\x03\x04": "a zip archive",
+    b"ZISRAWFILE": "a Zeiss CZI file", b"\xda\xce\xbe\x0a": "a Nikon ND2 file", b"\x89HDF": "an HDF5 file",
+    b"\x00\x00\x00\x0cjP": "a JPEG 2000 file", b"\x1f\x8b": "gzip data", b"<": "HTML or XML",
+    b"\x80\x04": "a Python pickle", b"\x80\x05": "a Python pickle",
 }  # fmt: skip
 
 
@@ -56,46 +60,51 @@ def open_image(where: str | Path | Mapping[str, str | Path], *, pages: str | Non
         raise ImageError(f"pages cannot be {pages!r}", str(where), "say T, C or Z")
     if isinstance(where, Mapping):
         return Channels.join({name: open_image(path, pages=pages) for name, path in where.items()})
-    path = Path(where)
-    name = str(path)
-    head, size = first_bytes(path)
+    name = os.fspath(where)
+    head, size = first_bytes(name)
     for reader in READERS:
-        if reader.recognises(path, head):
+        if reader.recognises(name, head):
             try:
-                return Image(reader.open(path, head, size, pages), name)
+                return Image(reader.open(name, head, size, pages), name)
             except ImageError as error:
                 raise error if error.where else ImageError(error.what, name, error.mend) from error
             except Exception as error:  # a damaged header can break a parser in any way; the user gets one answer
-                raise undecodable(error, name) from error
-    raise unknown(path, head)
+                raise undecodable(error, name, "header") from error
+    raise unknown(name, head)
 
 
-def first_bytes(path: Path) -> tuple[bytes, int]:
+def first_bytes(name: str) -> tuple[bytes, int]:
     """Give the first bytes and the length of a file; a folder gives none. All that can be wrong is said here."""
-    name = str(path)
+    if "://" in name:
+        raise ImageError("addresses are not read", name, "download the image and name the file")
     try:
-        with builtins.open(path, "rb", buffering=0) as file:
-            head = file.read(HEAD) or b""
-            size = len(head) if len(head) < HEAD else path.stat().st_size
-    except (IsADirectoryError, PermissionError) as error:
-        if path.is_dir():
-            return b"", 0
-        raise ImageError("the file may not be read", name, "allow this user to read it") from error
+        # Straight to the system: for crops of a few kilobytes a file object costs as much as reading.
+        file = os.open(name, READ_FLAGS)
+        try:
+            facts = os.fstat(file)
+            head = os.read(file, HEAD) if stat.S_ISREG(facts.st_mode) else b""
+        finally:
+            os.close(file)
     except FileNotFoundError as error:
         raise ImageError("there is no such file", name, "check the path, and that its drive is connected") from error
     except (OSError, ValueError) as error:
-        if getattr(error, "errno", None) == errno.ELOOP:
+        if os.path.isdir(name):  # Windows opens no folder, it says "permission denied"
+            return b"", 0
+        code = getattr(error, "errno", None)
+        if code == errno.ELOOP:
             raise ImageError("the path is a circle of links", name, "replace the link by the file") from error
+        if code in (errno.EACCES, errno.EPERM):
+            raise ImageError("the file may not be read", name, "allow this user to read it") from error
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"the file cannot be opened: {reason}", name, "check the path and its drive") from error
-    if not head:
-        raise ImageError("the file is empty (0 bytes)", name, "copy it again from where it was made")
-    return head, size
+    if not head and not stat.S_ISDIR(facts.st_mode):
+        what = "the file is empty (0 bytes)" if stat.S_ISREG(facts.st_mode) else "this is a device, not a file"
+        raise ImageError(what, name, "copy the image again from where it was made")
+    return head, facts.st_size
 
 
-def unknown(path: Path, head: bytes) -> ImageError:
+def unknown(name: str, head: bytes) -> ImageError:
     """Say what a file seems to be instead of an image."""
-    name = str(path)
     if not head:
         return ImageError(
             "this is a folder, not an image", name, "name a file in it; of folders only OME-Zarr images are read"
@@ -103,7 +112,7 @@ def unknown(path: Path, head: bytes) -> ImageError:
     known = "readable are " + " ".join(SUFFIXES)
     foreign = next((words for magic, words in FOREIGN.items() if head.lstrip().startswith(magic)), None)
     if foreign:
-        return ImageError(f"the content is {foreign} file, not an image that can be read", name, known)
+        return ImageError(f"the content is {foreign}, not an image that can be read", name, known)
     if not set(head[:1024]) & set(range(9)):
         return ImageError("the content is text, not an image", name, known)
     return ImageError("the content is no image that can be read", name, f"the file may be damaged; {known}")

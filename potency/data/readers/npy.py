@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,44 +17,44 @@ from potency.errors import ImageError
 suffixes = (".npy",)
 
 
-def recognises(path: Path, head: bytes) -> bool:
+def recognises(path: str, head: bytes) -> bool:
     """Say whether the first bytes are those of a NumPy array."""
     return head.startswith(npformat.MAGIC_PREFIX)
 
 
-def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Npy:
+def open(path: str, head: bytes, size: int, pages: str | None = None) -> Npy:
     """Open an array; it names no axes, so they follow from its shape (`layout.unnamed`) and `pages`."""
     with builtins.open(path, "rb") as file:
         version = npformat.read_magic(file)
         if version not in ((1, 0), (2, 0), (3, 0)):
-            raise ImageError(f"NumPy format {version} is not known", str(path), "save it again with np.save")
+            raise ImageError(f"NumPy format {version} is not known", path, "save it again with np.save")
         read = npformat.read_array_header_1_0 if version == (1, 0) else npformat.read_array_header_2_0
         shape, fortran, dtype = read(file)
         offset = file.tell()
     if dtype.hasobject:
         raise ImageError(
             "the array holds Python objects (a pickle), which could run code when loaded",
-            str(path),
+            path,
             "save plain numbers: np.save(path, np.asarray(image, dtype='float32'))",
         )
-    native(dtype, str(path))
+    native(dtype, path)
     if offset + math.prod(shape) * dtype.itemsize > size:
         raise ImageError(
             f"the file is cut short: {shape} {dtype} should fill {math.prod(shape) * dtype.itemsize} bytes",
-            str(path),
+            path,
             "copy it again from where it was made",
         )
-    return Npy(path, dtype, Layout.of(unnamed(shape, str(path)), shape, pages, str(path)), offset, fortran)
+    return Npy(path, dtype, Layout.of(unnamed(shape, path), shape, pages, path), offset, fortran)
 
 
 class Npy:
     """The pixels of one array file."""
 
-    def __init__(self, path: Path, stored: np.dtype, layout: Layout, offset: int, fortran: bool) -> None:
+    def __init__(self, path: str, stored: np.dtype, layout: Layout, offset: int, fortran: bool) -> None:
         self.path, self.stored, self.layout, self.offset, self.fortran = path, stored, layout, offset, fortran
         self.axes, self.shape = layout.axes, layout.shape
         self.levels = (self.shape,)
-        self.dtype = native(stored, str(path))
+        self.dtype = native(stored, path)
         self.pixel_size = None
         count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
         rgb = "S" in self.layout.names and count == 3

@@ -5,15 +5,13 @@ from __future__ import annotations
 import builtins
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.data.pixels import Window, named
+from potency.data.pixels import Window
 from potency.data.readers.resolution import from_resolution
 from potency.errors import ImageError
 
@@ -22,40 +20,35 @@ suffixes = (".png", ".jpg", ".jpeg", ".bmp")
 DECODED_LIMIT = 2 * 2**30  # bytes: these formats can only be decoded whole, so the header is asked first
 DEFLATE = 1100  # deflate packs at most 1032 to 1: a header that promises more has no pixels behind it
 
+PLAIN, DEEP = np.dtype("uint8"), np.dtype("uint16")
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # colour type -> channels given out (palette expanded, alpha dropped)
 PNG_NOTES = {3: ("palette expanded to RGB",), 4: ("alpha dropped",), 6: ("alpha dropped",)}
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What the first bytes of a file promise."""
 
     height: int
     width: int
     channels: int
-    dtype: str
+    dtype: np.dtype
     pixel_size: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
 
 
-@dataclass(eq=False)
 class Photo:
     """The pixels of one PNG, JPEG or BMP file."""
 
-    path: Path
-    header: Header
-    decode: Callable[[bytes], NDArray[Any]]
-    data: bytes | None = field(default=None, repr=False)  # a small file is kept: it was read with its header
-    whole: NDArray[Any] | None = field(default=None, repr=False)  # kept once somebody asks for parts of it
-
-    def __post_init__(self) -> None:
-        header = self.header
-        self.dtype = np.dtype(header.dtype)
+    def __init__(self, path: str, header: Header, decode: Callable[[bytes], NDArray[Any]], data: bytes | None) -> None:
+        self.path, self.decode = path, decode
+        self.data = data  # of a small file, which was read with its header
+        self.whole: NDArray[Any] | None = None  # kept once somebody asks for parts of it
+        self.dtype = header.dtype
         self.pixel_size, self.notes = header.pixel_size, header.notes
-        one = header.channels == 1
-        self.axes = "YX" if one else "CYX"
-        self.shape = (header.height, header.width) if one else (header.channels, header.height, header.width)
-        self.channels = named(None if one else ("red", "green", "blue"), header.channels)
+        self.count = header.channels
+        self.axes = "YX" if self.count == 1 else "CYX"
+        self.shape = (header.height, header.width) if self.count == 1 else (self.count, header.height, header.width)
+        self.channels = ("grey",) if self.count == 1 else ("red", "green", "blue")
 
     @property
     def levels(self) -> tuple[tuple[int, ...], ...]:
@@ -71,15 +64,18 @@ class Photo:
         return array.copy() if self.whole is not None else array
 
     def _decoded(self) -> NDArray[Any]:
-        data = self.path.read_bytes() if self.data is None else self.data
+        data = self.data
+        if data is None:
+            with builtins.open(self.path, "rb") as file:
+                data = file.read()
         array = self.decode(data)
         if array.ndim == 3:
-            array = array[..., : self.header.channels].transpose(2, 0, 1)
-            array = array[0] if self.header.channels == 1 else np.ascontiguousarray(array)
+            array = array[..., : self.count].transpose(2, 0, 1)
+            array = array[0] if self.count == 1 else np.ascontiguousarray(array)
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ImageError(
                 f"the file decodes to {array.shape} {array.dtype} where its header promised {self.shape} {self.dtype}",
-                str(self.path),
+                self.path,
                 "export the image again: its header and its pixels disagree",
             )
         return array
@@ -88,38 +84,38 @@ class Photo:
         return {**self.__dict__, "whole": None}  # a worker decodes for itself, from what it is asked for
 
 
-def recognises(path: Path, head: bytes) -> bool:
+def recognises(path: str, head: bytes) -> bool:
     """Say whether the first bytes are those of a PNG, JPEG or BMP file."""
     return any(head.startswith(magic) for magic in FORMATS)
 
 
-def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Photo:
+def open(path: str, head: bytes, size: int, pages: str | None = None) -> Photo:
     """Open a file of which `head` are the first bytes and `size` is the length; `pages` means nothing here."""
     parse, decode = next(pair for magic, pair in FORMATS.items() if head.startswith(magic))
     try:
         header = parse(head if len(head) == size else whole_head(path, head))
     except (struct.error, IndexError) as error:
-        raise cut_short(path, "in its header") from error
-    decoded = header.height * header.width * header.channels * np.dtype(header.dtype).itemsize
+        raise cut_short(path, "or damaged in its header") from error
+    decoded = header.height * header.width * header.channels * header.dtype.itemsize
     shape = f"{header.width} x {header.height} pixels of {header.channels} channels"
     if min(header.height, header.width) < 1 or max(header.height, header.width) > 2**31 - 1:
-        raise ImageError(f"the header claims {shape}", str(path), "export the image again: its header is damaged")
+        raise ImageError(f"the header claims {shape}", path, "export the image again: its header is damaged")
     if decoded > DECODED_LIMIT:
         raise ImageError(
             f"the header claims {shape}, {decoded / 2**30:.1f} GiB to decode",
-            str(path),
+            path,
             "if the image is genuine, save it as tiled TIFF or OME-Zarr, which are read window by window",
         )
     if head.startswith(PNG) and decoded > DEFLATE * size:
         raise ImageError(
             f"the header claims {shape}, more than {size} bytes can hold",
-            str(path),
+            path,
             "the file is cut short or a decompression bomb; copy or export it again",
         )
     return Photo(path, header, decode, head if len(head) == size else None)
 
 
-def whole_head(path: Path, head: bytes) -> bytes:
+def whole_head(path: str, head: bytes) -> bytes:
     """Give enough of a file to hold its header: a JPEG may carry megabytes of metadata before it."""
     if not head.startswith(JPEG):
         return head
@@ -127,9 +123,9 @@ def whole_head(path: Path, head: bytes) -> bytes:
         return file.read(4 * 2**20)
 
 
-def cut_short(path: Path | str, where: str) -> ImageError:
+def cut_short(path: str, where: str) -> ImageError:
     """Say that a file ends too early."""
-    return ImageError(f"the file is cut short {where}", str(path), "copy it again from where it was made")
+    return ImageError(f"the file is cut short {where}", path, "copy it again from where it was made")
 
 
 def png_header(head: bytes) -> Header:
@@ -142,12 +138,15 @@ def png_header(head: bytes) -> Header:
     if at > 0:
         x, y, unit = struct.unpack_from(">IIB", head, at + 4)
         pixel_size = from_resolution(x, y, 1e6) if unit == 1 else None
-    dtype = "uint16" if depth == 16 else "uint8"
-    return Header(height, width, PNG_CHANNELS[colour], dtype, pixel_size, PNG_NOTES.get(colour, ()))
+    return Header(
+        height, width, PNG_CHANNELS[colour], DEEP if depth == 16 else PLAIN, pixel_size, PNG_NOTES.get(colour, ())
+    )
 
 
 def png_pixels(data: bytes) -> NDArray[Any]:
     """Decode a PNG; one-bit images give 0 and 1 like any other mask."""
+    if data.rfind(b"IEND") < 0:
+        raise cut_short("", "before the end of its pixels")
     array: NDArray[Any] = imagecodecs.png_decode(data)
     return (array > 0).astype("uint8") if data[24:26] == b"\x01\x00" else array
 
@@ -162,7 +161,7 @@ def jpeg_header(head: bytes) -> Header:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             depth, height, width, count = struct.unpack_from(">BHHB", head, at + 4)
             notes = ("CMYK converted to RGB",) if count == 4 else ()
-            return Header(height, width, 1 if count == 1 else 3, "uint8" if depth == 8 else "uint16", None, notes)
+            return Header(height, width, 1 if count == 1 else 3, PLAIN if depth == 8 else DEEP, None, notes)
         at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", head, at + 2)[0]
 
 
@@ -179,15 +178,18 @@ def jpeg_pixels(data: bytes) -> NDArray[Any]:
 
 def bmp_header(head: bytes) -> Header:
     """Read the Windows bitmap header; a negative height only means that rows run downwards."""
-    width, height, _, depth = struct.unpack_from("<iiHH", head, 18)
+    size, width, height, _, depth = struct.unpack_from("<IiiHH", head, 14)
     if depth not in (8, 24):
         raise ImageError(f"a BMP of {depth} bits a pixel is not read", "", "save it as PNG")
-    return Header(abs(height), width, 1 if depth == 8 else 3, "uint8")
+    palette = np.frombuffer(head, "uint8")[14 + size :][:1024].reshape(-1, 4) if depth == 8 else None
+    if palette is not None and (palette[:, :3] == np.arange(len(palette))[:, None]).all():
+        return Header(abs(height), width, 1, PLAIN)
+    return Header(abs(height), width, 3, PLAIN, None, () if palette is None else PNG_NOTES[3])
 
 
 def bmp_pixels(data: bytes) -> NDArray[Any]:
-    """Decode a Windows bitmap."""
-    array: NDArray[Any] = imagecodecs.bmp_decode(data)
+    """Decode a Windows bitmap, a palette to RGB."""
+    array: NDArray[Any] = imagecodecs.bmp_decode(data, asrgb=True)
     return array
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import struct
-from pathlib import Path
+import threading
 from typing import Any
 
 import numpy as np
@@ -22,33 +23,71 @@ suffixes = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".svs")
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
-def recognises(path: Path, head: bytes) -> bool:
+def recognises(path: str, head: bytes) -> bool:
     """Say whether the first bytes are those of a TIFF or BigTIFF file."""
     return head[:4] in MAGIC
 
 
-def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Tiff:
+def open(path: str, head: bytes, size: int, pages: str | None = None) -> Tiff:
     """Open the first series of a file; `pages` ("T", "C", "Z") says what pages without a meaning are."""
     try:
-        with tifffile.TiffFile(path) as file:
+        with Complaints() as complaints, tifffile.TiffFile(path) as file:
             if not len(file.pages):
-                raise ImageError("the TIFF file holds no pages", str(path), "export the image again")
-            return Tiff(path, file, size, pages)
+                raise ImageError("the TIFF file holds no pages", path, "export the image again")
+            image = Tiff(path, file, size, pages)
+            complaints.settle(path)
+            return image
     except (tifffile.TiffFileError, struct.error, IndexError, EOFError) as error:
         raise ImageError(
             f"the TIFF structure is damaged or cut short: {str(error)[:200]}",
-            str(path),
+            path,
             "copy the file again from where it was made",
         ) from error
+
+
+class Complaints(logging.Handler):
+    """Hear what tifffile only logs: a chain of pages that breaks off gives a shorter stack and no error."""
+
+    broken = ("invalid page offset", "corrupted tag list", "invalid offset to page", "circular reference")
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.thread, self.heard = threading.get_ident(), list[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self.thread:
+            self.heard.append(record.getMessage())
+
+    def __enter__(self) -> Complaints:
+        logging.getLogger("tifffile").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("tifffile").removeHandler(self)
+
+    def settle(self, path: str) -> None:
+        """Refuse a file whose pages cannot all be found."""
+        if any(sign in line for line in self.heard for sign in self.broken):
+            raise ImageError(
+                "the chain of pages breaks off: the file is cut short or damaged",
+                path,
+                "copy the file again from where it was made",
+            )
 
 
 class Tiff:
     """The pixels of the first series of a TIFF file, its pyramid (SubIFDs, reduced pages) as levels."""
 
-    def __init__(self, path: Path, file: tifffile.TiffFile, size: int, pages: str | None) -> None:
+    def __init__(self, path: str, file: tifffile.TiffFile, size: int, pages: str | None) -> None:
         self.path, self._opened = path, (path, b"", size, pages)
-        where = str(path)
+        where = path
         series = file.series[0]
+        if file.is_imagej and series.kind != "imagej":
+            raise ImageError(
+                "the ImageJ stack holds fewer planes than it says",
+                where,
+                "the file is cut short; copy it again, or save the stack again from ImageJ",
+            )
         page = series.keyframe
         if page.dtype is None or 0 in page.shaped:
             raise ImageError(
@@ -59,7 +98,7 @@ class Tiff:
         self.colour = Colour.of(page, file.is_imagej or file.is_ome, where)
         self.dtype = native(np.dtype(self.colour.dtype), where)
         self.level = [Level(one, where) for one in series.levels]
-        self.level[0].check(size, where)
+        self.level[0].check(size)
         self.layout = [Layout.of(*self.colour.given(one.letters, one.sizes), pages, where) for one in self.level]
         self.axes, self.shape = self.layout[0].axes, self.layout[0].shape
         same = [i for i, one in enumerate(self.layout) if one.axes == self.axes]
@@ -72,7 +111,9 @@ class Tiff:
             names = ("red", "green", "blue")
         self.channels = named(names, count, where)
         others = len(file.series) - 1
-        more = (f"the first of {others + 1} series is read",) if others and not file.is_svs else ()
+        more: tuple[str, ...] = (f"the first of {others + 1} series is read",) if others and not file.is_svs else ()
+        if file.is_ome and series.kind != "ome":
+            more = (*more, "the OME metadata does not describe these pages, which are read as they lie")
         self.notes = (*self.colour.notes, *self.layout[0].notes, *more)
 
     def read(self, window: Window, level: int = 0) -> NDArray[Any]:

@@ -37,8 +37,10 @@ class Colour:
             table = np.asarray(page.colormap)
             if scientific:
                 return cls(dtype, samples, samples, notes=("display palette ignored",))
-            if not (table % 257).any():
-                table = (table // 257).astype("uint8")
+            for step in (257, 256):  # 16-bit tables of 8-bit colours: 255 stands as 65535, or as 65280
+                if not (table % step).any():
+                    table = (table // step).astype("uint8")
+                    break
             return cls(table.dtype, 1, 3, table=table, rgb=True, notes=("palette expanded to RGB",))
         if model == CMYK and samples >= 4 and dtype.kind == "u":
             return cls(dtype, samples, 3, cmyk=True, rgb=True, notes=("CMYK converted to RGB",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from potency.data.pixels import PIECE_LIMIT
+from potency.data.readers.photo import jpeg_header
 from potency.errors import ImageError
 
-SEGMENT_LIMIT = 2**30  # bytes one compressed strip or tile may decode to
+JPEG_STREAM = b"\xff\xd8"  # a JPEG inside a TIFF has a header, and so a size, of its own
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Level:
 
     def __init__(self, series: tifffile.TiffPageSeries, where: str) -> None:
         page = series.keyframe
-        self.where = where
+        self.where = os.path.abspath(where)
         self.letters, self.sizes = series.get_axes(False), tuple(series.get_shape(False))
         self.page_shape = tuple(page.shaped)
         self.dtype = np.dtype(page.dtype)
@@ -65,26 +68,35 @@ class Level:
 
     def _planes(self, series: tifffile.TiffPageSeries) -> list[Plane]:
         count = math.prod(self.sizes[: self.split])
-        if series.dataoffset is not None:
+        if series.dataoffset is not None and not series.is_multifile:
+            path = os.path.abspath(series.keyframe.parent.filehandle.path)
             step = math.prod(self.page_shape) * self.stored.itemsize
-            return [Plane(self.where, (series.dataoffset + i * step,), (step,)) for i in range(count)]
-        pages = list(series)
-        if len(pages) != count or any(page is None for page in pages):
-            held = sum(page is not None for page in pages)
+            planes = [Plane(path, (series.dataoffset + i * step,), (step,)) for i in range(count)]
+        else:
+            pages = [page for page in series if page is not None]
+            if len(pages) != count:
+                raise ImageError(
+                    f"{len(pages)} of {count} pages are there",
+                    self.where,
+                    "a part of the image lies in other files that are missing, or the file is cut short",
+                )
+            planes = [
+                Plane(os.path.abspath(page.parent.filehandle.path), page.dataoffsets, page.databytecounts)
+                for page in pages
+            ]
+        folder = os.path.dirname(self.where)
+        if any(os.path.dirname(plane.path) != folder for plane in planes):
+            # Metadata must not be able to name any file of this machine: an upload would read what it likes.
             raise ImageError(
-                f"{held} of {count} pages are there",
+                "a part of the image lies in another folder",
                 self.where,
-                "a part of the image lies in other files that are missing, or the file is cut short",
+                "put all files of the image into one folder",
             )
-        return [
-            Plane(str(page.parent.filehandle.path), tuple(page.dataoffsets), tuple(page.databytecounts))
-            for page in pages
-            if page is not None
-        ]
+        return planes
 
-    def check(self, size: int, where: str) -> None:
+    def check(self, size: int) -> None:
         """Refuse what the file cannot hold before anything is decoded."""
-        here = [plane for plane in self.planes if plane.path == where]
+        here = [plane for plane in self.planes if plane.path == self.where]
         ends = [o + n for plane in here for o, n in zip(plane.offsets, plane.counts, strict=False)]
         if self.final:
             need = math.prod(self.page_shape) * self.stored.itemsize
@@ -92,15 +104,24 @@ class Level:
         if ends and max(ends) > size:
             raise ImageError(
                 f"the file is cut short: its pixels should reach byte {max(ends)} of {size}",
-                where,
+                self.where,
                 "copy the file again from where it was made",
             )
+        pieces = 1 if self.final else math.prod(self._counts())
+        listed = min(min(len(plane.offsets), len(plane.counts)) for plane in self.planes)
+        if listed < pieces:
+            raise ImageError(
+                f"the header claims {self.page_shape[3]} x {self.page_shape[2]} pixels in {pieces} pieces,"
+                f" the file lists {listed}",
+                self.where,
+                "the file is cut short or damaged; copy or export it again",
+            )
         segment = math.prod(self.chunk) * self.page_shape[4] * self.stored.itemsize
-        if not self.final and segment > SEGMENT_LIMIT:
+        if not self.final and segment > PIECE_LIMIT:
             raise ImageError(
                 f"the header claims {self.page_shape[3]} x {self.page_shape[2]} pixels in pieces of"
                 f" {segment / 2**30:.1f} GiB",
-                where,
+                self.where,
                 "if the image is genuine, save it again as tiled TIFF; otherwise the file is damaged or a bomb",
             )
 
@@ -137,15 +158,30 @@ class Level:
                     continue  # a sparse tile: never written, so it holds the value for no data
                 file.seek(offset)
                 data = file.read(count)
+                if data.startswith(JPEG_STREAM):
+                    self._guard(data)
                 pixels = self.decode(data, index, **self.tables)[0]
                 if pixels is not None:
                     paste(out, [s.start for s in part], pixels[np.newaxis], corner)
         return out
 
+    def _guard(self, data: bytes) -> None:
+        """Refuse a JPEG tile that says it is larger than a tile: libjpeg would believe it."""
+        header = jpeg_header(data)
+        if header.height * header.width * header.channels > PIECE_LIMIT:
+            raise ImageError(
+                f"a JPEG tile claims {header.width} x {header.height} pixels",
+                self.where,
+                "the file is damaged or a bomb; export the image again",
+            )
+
+    def _counts(self) -> list[int]:
+        """Count the strips or tiles of a page along planes, depth, rows and columns."""
+        return [math.ceil(n / step) for n, step in zip(self.page_shape[:4], (1, *self.chunk), strict=True)]
+
     def _touched(self, part: tuple[slice, ...]) -> Iterator[tuple[int, tuple[int, ...]]]:
         """List the strips or tiles a part of a page touches: number and first pixel."""
-        steps = (1, *self.chunk)
-        counts = [math.ceil(n / step) for n, step in zip(self.page_shape[:4], steps, strict=True)]
+        steps, counts = (1, *self.chunk), self._counts()
         ranges = [range(s.start // step, -(-s.stop // step)) for s, step in zip(part[:4], steps, strict=True)]
         for place in itertools.product(*ranges):
             index = int(np.ravel_multi_index(place, counts))

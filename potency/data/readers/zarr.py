@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.data.pixels import Window, believable, named, native
+from potency.data.pixels import PIECE_LIMIT, Window, believable, named, native
 from potency.data.readers.layout import Layout, unnamed
 from potency.data.readers.resolution import in_um
 from potency.errors import ImageError
@@ -20,18 +20,18 @@ suffixes = (".zarr",)
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
-def recognises(path: Path, head: bytes) -> bool:
+def recognises(path: str, head: bytes) -> bool:
     """Say whether a folder holds zarr metadata."""
-    return not head and any((path / mark).is_file() for mark in MARKS)
+    return not head and any(os.path.isfile(os.path.join(path, mark)) for mark in MARKS)
 
 
-def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Zarr:
+def open(path: str, head: bytes, size: int, pages: str | None = None) -> Zarr:
     """Open the first multiscale image of a folder, or a bare array; `pages` says what unnamed axes are."""
     import zarr  # a third of a second, paid by those who read zarr
 
-    node: Any = zarr.open(os.fspath(path), mode="r")
+    node: Any = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        letters = dimension_names(node) or unnamed(node.shape, str(path))
+        letters = dimension_names(node) or unnamed(node.shape, path)
         return Zarr(path, [node], letters, None, None, pages)
     attributes: Mapping[str, Any] = dict(node.attrs)
     attributes = attributes.get("ome", attributes)
@@ -39,29 +39,32 @@ def open(path: Path, head: bytes, size: int, pages: str | None = None) -> Zarr:
     if not images:
         raise without_image(path, attributes, sorted(node.keys()))
     first = images[0]
-    arrays = [node[str(level["path"])] for level in first["datasets"]]
-    if not all(isinstance(array, zarr.Array) for array in arrays):
-        raise ImageError("a level of the OME-Zarr is no array", str(path), "write the image again")
+    levels = [str(level["path"]) for level in first.get("datasets") or ()]
+    missing = [level for level in levels if not isinstance(node.get(level), zarr.Array)]
+    if missing or not levels:
+        what = f"the level {missing[0]!r} of the OME-Zarr is missing" if missing else "the OME-Zarr lists no levels"
+        raise ImageError(what, path, "copy the whole folder again, or write the image again")
+    arrays = [node[level] for level in levels]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in first.get("axes") or ()]
-    letters = "".join(str(axis["name"])[:1].upper() for axis in axes) or unnamed(arrays[0].shape, str(path))
+    letters = "".join(str(axis["name"])[:1].upper() for axis in axes) or unnamed(arrays[0].shape, path)
     if len(letters) != arrays[0].ndim:
         raise ImageError(
             f"axes {letters} do not fit an array of shape {arrays[0].shape}",
-            str(path),
+            path,
             "correct the axes in its metadata",
         )
     return Zarr(path, arrays, letters, scale(first, axes), labels(attributes), pages)
 
 
-def without_image(path: Path, attributes: Mapping[str, Any], keys: Sequence[str]) -> ImageError:
+def without_image(path: str, attributes: Mapping[str, Any], keys: Sequence[str]) -> ImageError:
     """Say where in a plate or a collection the images are."""
-    where = str(path)
+    where = path
     if "plate" in attributes:
         wells = [str(well.get("path", "")) for well in attributes["plate"].get("wells", [])]
-        field = path / (wells[0] if wells else "A/1") / "0"
+        field = os.path.join(path, wells[0] if wells else "A/1", "0")
         return ImageError("this is a plate of images, not one image", where, f"open a field of a well, as {field}")
     if "well" in attributes or "bioformats2raw.layout" in attributes:
-        return ImageError("this is a collection of images", where, f"open one of them, as {path / '0'}")
+        return ImageError("this is a collection of images", where, f"open one of them, as {os.path.join(path, '0')}")
     inside = ", ".join(keys[:5]) or "nothing"
     return ImageError(f"the zarr folder describes no image (it holds {inside})", where, "write it as OME-Zarr")
 
@@ -100,21 +103,27 @@ class Zarr:
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         arrays: Sequence[Any],
         letters: str,
         pixel_size: Mapping[str, float] | None,
         names: Sequence[str] | None,
         pages: str | None,
     ) -> None:
-        where = str(path)
         self._opened = (path, b"", 0, pages)
-        layouts = [Layout.of(letters, array.shape, pages, where) for array in arrays]
+        piece = math.prod(arrays[0].chunks) * np.dtype(arrays[0].dtype).itemsize
+        if piece > PIECE_LIMIT:
+            raise ImageError(
+                f"chunks of {arrays[0].chunks} would unpack to {piece / 2**30:.1f} GiB each",
+                path,
+                "write the image again in chunks of some megabytes",
+            )
+        layouts = [Layout.of(letters, array.shape, pages, path) for array in arrays]
         self.axes, self.shape, self.notes = layouts[0].axes, layouts[0].shape, layouts[0].notes
         kept = [i for i, layout in enumerate(layouts) if layout.axes == self.axes]
         self.arrays, self.layouts = [arrays[i] for i in kept], [layouts[i] for i in kept]
         self.levels = tuple(layout.shape for layout in self.layouts)
-        self.dtype = native(np.dtype(arrays[0].dtype), where)
+        self.dtype = native(np.dtype(arrays[0].dtype), path)
         self.pixel_size = pixel_size
         count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
         self.channels = named(names if names and len(names) == count else None, count)

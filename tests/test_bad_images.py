@@ -1,0 +1,426 @@
+"""Every bad image file gets its own message: what is wrong, where, and how to mend it; nothing else is raised."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as Pillow
+
+from potency.data.readers import open_image
+from potency.errors import ImageError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 4096, (64, 80)).astype("uint16")
+COLOUR = RNG.integers(0, 255, (64, 80, 3)).astype("uint8")
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def refuse(path: Path, *words: str, mend: str = "", part: dict[str, slice] | None = None) -> None:
+    """Expect an ImageError that says all `words`, names the file and says how to mend it."""
+    with pytest.raises(ImageError) as caught:
+        open_image(path)[part or {}]
+    error = caught.value
+    for word in words:
+        assert word in error.what, error.what
+    assert error.where == str(path)
+    assert mend in error.mend and error.mend
+
+
+# ------------------------------------------------------------------------------------------------ not a file at all
+
+
+def test_missing(tmp_path: Path) -> None:
+    refuse(tmp_path / "no.tif", "there is no such file", mend="check the path")
+
+
+def test_folder(tmp_path: Path) -> None:
+    refuse(tmp_path, "this is a folder, not an image", mend="name a file in it")
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    refuse(write(tmp_path / "a.png", b""), "the file is empty (0 bytes)", mend="again from where it was made")
+
+
+def test_circle_of_links(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").symlink_to(tmp_path / "b.tif")
+    (tmp_path / "b.tif").symlink_to(tmp_path / "a.tif")
+    refuse(tmp_path / "a.tif", "a circle of links", mend="replace the link")
+
+
+def test_a_link_to_an_image_is_followed(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    (tmp_path / "b.tif").symlink_to(tmp_path / "a.tif")
+    np.testing.assert_array_equal(open_image(tmp_path / "b.tif")[{}], GREY)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_named_pipe_does_not_wait_for_ever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    refuse(tmp_path / "a.tif", "a device, not a file")
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root, or this system, may read everything")
+def test_forbidden(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", b"x").chmod(0)
+    refuse(tmp_path / "a.png", "may not be read", mend="allow this user")
+
+
+def test_address_and_impossible_paths() -> None:
+    for where, words in (
+        ("s3://bucket/a.tif", "addresses are not read"),
+        ("a\0b.png", "cannot be opened: embedded null"),
+        ("a" * 5000, "cannot be opened"),
+    ):
+        with pytest.raises(ImageError, match=words):
+            open_image(where)
+
+
+def test_paths_with_spaces_and_unicode(tmp_path: Path) -> None:
+    folder = tmp_path / "Zürich 2026" / "細胞 #1 %20"
+    folder.mkdir(parents=True)
+    for name, save in (("a b.tif", tifffile.imwrite), ("é.npy", np.save)):
+        save(folder / name, GREY)
+        np.testing.assert_array_equal(open_image(folder / name)[{}], GREY)
+    write(folder / "ß (1).png", imagecodecs.png_encode(GREY))
+    np.testing.assert_array_equal(open_image(str(folder / "ß (1).png"))[{}], GREY)
+
+
+# --------------------------------------------------------------------------------------------- mislabelled and foreign
+
+
+def test_content_decides_over_the_name(tmp_path: Path) -> None:
+    write(tmp_path / "a.tif", imagecodecs.png_encode(GREY))
+    tifffile.imwrite(tmp_path / "b.png", GREY)
+    (tmp_path / "b.png").rename(tmp_path / "b.jpg")
+    for name in ("a.tif", "b.jpg"):
+        np.testing.assert_array_equal(open_image(tmp_path / name)[{}], GREY)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"file,label\na.png,stem\n", "the content is text, not an image"),
+        (b"<html>log in first</html>", "the content is HTML or XML, not an image"),
+        (b"PK\x03\x04" + bytes(50), "the content is a zip archive"),
+        (b"ZISRAWFILE" + bytes(50), "the content is a Zeiss CZI file"),
+        (b"\x80\x04\x95" + bytes(9), "the content is a Python pickle"),
+        (bytes(range(256)), "the content is no image that can be read"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.npy"])
+def test_other_content(tmp_path: Path, data: bytes, words: str, name: str) -> None:
+    refuse(write(tmp_path / name, data), words, mend="readable are .tif")
+
+
+# --------------------------------------------------------------------------------------------------------- cut short
+
+
+@pytest.mark.parametrize("keep", [8, 20, 33, 100, 0.5, -20, -10])
+def test_cut_png(tmp_path: Path, keep: float) -> None:
+    data = imagecodecs.png_encode(COLOUR)
+    cut = data[: int(keep * len(data))] if 0 < keep < 1 else data[: int(keep)]
+    refuse(write(tmp_path / "a.png", cut), "the file is cut short", mend="copy it again")
+
+
+@pytest.mark.parametrize("keep", [3, 12, 100, 0.5, -2])
+def test_cut_jpeg(tmp_path: Path, keep: float) -> None:
+    data = imagecodecs.jpeg8_encode(COLOUR)
+    cut = data[: int(keep * len(data))] if 0 < keep < 1 else data[: int(keep)]
+    refuse(write(tmp_path / "a.jpg", cut), "the file is cut short", mend="copy it again")
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "tile": (16, 16)}, {"compression": "lzw"}])
+@pytest.mark.parametrize("keep", [4, 12, 100, 200, 0.5, -1])
+def test_cut_tiff(tmp_path: Path, keep: float, options: dict[str, Any]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY, **options)
+    data = (tmp_path / "a.tif").read_bytes()
+    cut = data[: int(keep * len(data))] if 0 < keep < 1 else data[: int(keep)]
+    with pytest.raises(ImageError, match="cut short|the file lists 0") as caught:
+        open_image(write(tmp_path / "a.tif", cut))
+    assert "copy" in caught.value.mend
+
+
+def test_cut_stack_is_not_a_shorter_stack(tmp_path: Path) -> None:
+    pages = RNG.integers(0, 255, (8, 64, 80)).astype("uint8")
+    for name, options in (("plain.tif", {"metadata": None}), ("ij.tif", {"imagej": True}), ("a.ome.tif", {})):
+        path = tmp_path / name
+        tifffile.imwrite(path, pages, photometric="minisblack", **options)
+        whole = path.read_bytes()
+        assert open_image(path).shape == (8, 64, 80)
+        with pytest.raises(ImageError) as caught:
+            open_image(write(path, whole[: len(whole) // 2]))[{}]
+        assert any(words in caught.value.what for words in ("cut short", "fewer planes", "pages are there"))
+
+
+def test_damaged_pixels(tmp_path: Path) -> None:
+    png = bytearray(imagecodecs.png_encode(COLOUR))
+    png[len(png) // 2] ^= 255
+    refuse(write(tmp_path / "a.png", bytes(png)), "the pixels cannot be decoded: IDAT: CRC error", mend="damaged")
+    tifffile.imwrite(tmp_path / "a.tif", GREY, compression="zlib", tile=(16, 16))
+    tiff = bytearray((tmp_path / "a.tif").read_bytes())
+    tiff[-600:-300] = b"\xff" * 300
+    refuse(write(tmp_path / "a.tif", bytes(tiff)), "the pixels cannot be decoded", mend="damaged")
+
+
+def test_cut_npy(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", GREY)
+    data = (tmp_path / "a.npy").read_bytes()
+    refuse(write(tmp_path / "a.npy", data[:-1]), "the file is cut short: (64, 80) uint16 should fill 10240 bytes")
+    refuse(write(tmp_path / "a.npy", data[:20]), "the header cannot be decoded: EOF")
+
+
+# -------------------------------------------------------------------------------------------------------------- bombs
+
+
+def png_of(width: int, height: int, colour: int = 0) -> bytes:
+    """Make a PNG whose header may claim anything."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(9999))) + chunk(b"IEND", b"")
+
+
+def test_png_bombs(tmp_path: Path) -> None:
+    bomb = write(tmp_path / "a.png", png_of(100_000, 100_000))
+    refuse(bomb, "the header claims 100000 x 100000 pixels", "9.3 GiB to decode", mend="tiled TIFF or OME-Zarr")
+    refuse(write(bomb, png_of(20_000, 20_000)), "20000 x 20000", "bytes can hold", mend="decompression bomb")
+    refuse(write(bomb, png_of(0, 5)), "the header claims 0 x 5 pixels", mend="export the image again")
+    refuse(write(bomb, png_of(5, 5, colour=7)), "damaged in its header")
+
+
+def test_jpeg_bomb(tmp_path: Path) -> None:
+    data = bytearray(imagecodecs.jpeg8_encode(COLOUR))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 65_500, 65_500)
+    refuse(write(tmp_path / "a.jpg", bytes(data)), "the header claims 65500 x 65500", "12.0 GiB to decode")
+    tifffile.imwrite(tmp_path / "a.tif", COLOUR, tile=(64, 64), compression="jpeg", photometric="rgb")
+    tiff = bytearray((tmp_path / "a.tif").read_bytes())
+    at = tiff.index(b"\xff\xc0")
+    tiff[at + 5 : at + 9] = struct.pack(">HH", 65_500, 65_500)
+    refuse(write(tmp_path / "a.tif", bytes(tiff)), "a JPEG tile claims 65500 x 65500 pixels", mend="bomb")
+
+
+@pytest.mark.parametrize(
+    ("options", "tags", "words"),
+    [
+        ({}, {"RowsPerStrip": 100_000}, "the file is cut short: its pixels should reach byte 100000"),
+        ({"compression": "zlib"}, {"RowsPerStrip": 100_000}, "100000 x 100000 pixels in pieces of 9.3 GiB"),
+        ({"compression": "zlib"}, {}, "100000 x 100000 pixels in 1563 pieces, the file lists 1"),
+        ({"compression": "zlib", "tile": (16, 16)}, {}, "in 39062500 pieces, the file lists 16"),
+    ],
+)
+def test_tiff_bombs(tmp_path: Path, options: dict[str, Any], tags: dict[str, int], words: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), "uint8"), metadata=None, **options)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        for tag, value in {"ImageWidth": 100_000, "ImageLength": 100_000, **tags}.items():
+            file.pages[0].tags[tag].overwrite(value)
+    refuse(tmp_path / "a.tif", words)
+
+
+def test_zarr_bombs(tmp_path: Path) -> None:
+    import zarr
+
+    zarr.create_array(tmp_path / "a.zarr", shape=(10**6, 10**6), chunks=(1024, 1024), dtype="u1")
+    refuse(tmp_path / "a.zarr", "would need 931.3 GiB of memory", mend="smaller windows")
+    zarr.create_array(tmp_path / "b.zarr", shape=(10**6, 10**6), chunks=(10**6, 10**6), dtype="u1")
+    refuse(tmp_path / "b.zarr", "chunks of (1000000, 1000000) would unpack to 931.3 GiB each")
+
+
+# ------------------------------------------------------------------------------------------------------ wrong content
+
+
+def test_tiff_without_pages(tmp_path: Path) -> None:
+    refuse(write(tmp_path / "a.tif", b"II*\0\0\0\0\0"), "the TIFF file holds no pages", mend="export")
+
+
+def test_complex_numbers(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY.astype("complex64"))
+    np.save(tmp_path / "a.npy", GREY.astype("complex128"))
+    for name in ("a.tif", "a.npy"):
+        refuse(tmp_path / name, "the pixels are complex", mend="save magnitudes")
+
+
+def test_arrays_of_objects_are_never_unpickled(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[{}, 1]], object), allow_pickle=True)
+    refuse(tmp_path / "a.npy", "Python objects (a pickle), which could run code", mend="np.save")
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((4, 4), [("a", "i4")]), "not plain numbers"),
+        (np.zeros((4, 4), "U3"), "not plain numbers"),
+        (np.zeros(5), "an array of 1 axes is no image"),
+        (np.zeros((0, 5)), "hold no picture"),
+        (np.zeros((2,) * 6), "an array of 6 axes is no image"),
+    ],
+)
+def test_arrays_that_are_no_image(tmp_path: Path, array: np.ndarray, words: str) -> None:
+    np.save(tmp_path / "a.npy", array)
+    refuse(tmp_path / "a.npy", words)
+
+
+def test_colour_models_that_are_not_read(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", COLOUR, photometric="cielab")
+    refuse(tmp_path / "a.tif", "the colour model CIELAB is not read", mend="grey or RGB")
+    Pillow.fromarray(COLOUR).convert("RGBA").save(tmp_path / "a.bmp")
+    refuse(tmp_path / "a.bmp", "a BMP of 32 bits a pixel is not read", mend="save it as PNG")
+
+
+def test_too_many_unnamed_axes(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 5, 3, 6, 8, 9), "uint8"), photometric="minisblack")
+    refuse(tmp_path / "a.tif", "are more than TCZYX", mend="one position")
+
+
+def test_an_image_may_not_reach_into_other_folders(tmp_path: Path) -> None:
+    for folder in ("mine", "other"):
+        (tmp_path / folder).mkdir()
+    tifffile.imwrite(tmp_path / "other" / "secret.ome.tif", GREY)
+    with tifffile.TiffFile(tmp_path / "other" / "secret.ome.tif") as file:
+        xml = str(file.ome_metadata)
+    name = '<UUID FileName="../other/secret.ome.tif">urn:uuid:1</UUID>'
+    body = xml[: xml.index("<TiffData")] + f'<TiffData IFD="0" PlaneCount="1">{name}</TiffData></Pixels></Image></OME>'
+    tifffile.imwrite(tmp_path / "mine" / "a.tif", GREY, description=body, metadata=None)
+    refuse(tmp_path / "mine" / "a.tif", "lies in another folder", mend="into one folder")
+    (tmp_path / "other" / "secret.ome.tif").unlink()
+    np.testing.assert_array_equal(open_image(tmp_path / "mine" / "a.tif")[{}], GREY)
+
+
+def test_parts_of_one_image_may_lie_in_the_same_folder(tmp_path: Path) -> None:
+    stack = RNG.integers(0, 255, (2, 40, 48)).astype("uint8")
+    ids = ["urn:uuid:1", "urn:uuid:2"]
+    data = "".join(
+        f'<TiffData IFD="0" FirstZ="{z}" PlaneCount="1"><UUID FileName="z{z}.ome.tif">{ids[z]}</UUID></TiffData>'
+        for z in range(2)
+    )
+    sizes = 'SizeX="48" SizeY="40" SizeC="1" SizeZ="2" SizeT="1" Type="uint8" PhysicalSizeX="0.5" PhysicalSizeY="0.5"'
+    for z in range(2):
+        root = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{ids[z]}">'
+        xml = f'{root}<Image><Pixels DimensionOrder="XYZCT" {sizes}>{data}</Pixels></Image></OME>'
+        tifffile.imwrite(tmp_path / f"z{z}.ome.tif", stack[z], description=xml, metadata=None)
+    image = open_image(tmp_path / "z0.ome.tif")
+    assert (image.axes, image.pixel_size) == ("ZYX", {"Y": 0.5, "X": 0.5})
+    np.testing.assert_array_equal(image[{"X": slice(5, 9)}], stack[:, :, 5:9])
+    (tmp_path / "z1.ome.tif").unlink()
+    refuse(tmp_path / "z0.ome.tif", "1 of 2 pages are there", mend="other files that are missing")
+
+
+# --------------------------------------------------------------------------------------------------------------- zarr
+
+
+def ome_zarr(path: Path, version: int, **changes: Any) -> Path:
+    import zarr
+
+    group = zarr.open_group(path, mode="w", zarr_format=version)
+    array = group.create_array("0", shape=(50, 70), dtype="u2", chunks=(16, 16))
+    array[:] = np.arange(1, 3501).reshape(50, 70)
+    facts = {"multiscales": [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}]} | changes
+    facts = {key: value for key, value in facts.items() if value is not None}
+    group.attrs.update(facts if version == 2 else {"ome": facts})
+    return path
+
+
+def chunk_of(path: Path, version: int) -> Path:
+    return path / "0" / ("1.2" if version == 2 else "c/1/2")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_corrupt_and_missing_chunks(tmp_path: Path, version: int) -> None:
+    path = ome_zarr(tmp_path / "a.zarr", version)
+    whole = open_image(path)[{}]
+    chunk_of(path, version).write_bytes(b"garbage!")
+    refuse(path, "the pixels cannot be decoded", mend="copy or export it again")
+    refuse(path, "the pixels cannot be decoded", part={"Y": slice(20, 21), "X": slice(40, 41)})
+    np.testing.assert_array_equal(open_image(path)[{"Y": slice(0, 16)}], whole[:16])
+    chunk_of(path, version).unlink()  # a chunk that was never written is its fill value, says the format
+    holed = open_image(path)[{}]
+    assert (holed[16:32, 32:48] == 0).all()
+    np.testing.assert_array_equal(holed[:16], whole[:16])
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_damaged_zarr_metadata(tmp_path: Path, version: int) -> None:
+    path = ome_zarr(tmp_path / "a.zarr", version)
+    facts = path / "0" / (".zarray" if version == 2 else "zarr.json")
+    facts.write_text(facts.read_text()[:40])
+    refuse(path, "the header cannot be decoded")
+    facts.unlink()
+    refuse(path, "the level '0' of the OME-Zarr is missing", mend="copy the whole folder again")
+    root = path / (".zattrs" if version == 2 else "zarr.json")
+    root.write_text("{")
+    refuse(path, "the header cannot be decoded")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("changes", "words", "mend"),
+    [
+        ({"multiscales": None}, "describes no image (it holds 0)", "write it as OME-Zarr"),
+        ({"multiscales": None, "plate": {"wells": [{"path": "B/3"}]}}, "a plate of images", os.path.join("B/3", "0")),
+        ({"multiscales": None, "bioformats2raw.layout": 3}, "a collection of images", "open one of them"),
+        ({"multiscales": [{"axes": ["y", "x"], "datasets": []}]}, "lists no levels", "copy"),
+        ({"multiscales": [{"axes": ["c", "y", "x"], "datasets": [{"path": "0"}]}]}, "axes CYX do not fit", "axes"),
+        ({"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "../b.zarr/0"}]}]}, "'.' or '..'", "damaged"),
+    ],
+)
+def test_zarr_folders_that_are_no_image(
+    tmp_path: Path, version: int, changes: dict[str, Any], words: str, mend: str
+) -> None:
+    ome_zarr(tmp_path / "b.zarr", version)
+    refuse(ome_zarr(tmp_path / "a.zarr", version, **changes), words, mend=mend)
+
+
+# ------------------------------------------------------------------------------------------------ anything whatsoever
+
+
+def png_bytes(path: Path) -> None:
+    write(path, imagecodecs.png_encode(COLOUR))
+
+
+def jpeg_bytes(path: Path) -> None:
+    write(path, imagecodecs.jpeg8_encode(COLOUR))
+
+
+def tiff_bytes(path: Path) -> None:
+    stack = RNG.integers(0, 255, (3, 40, 48)).astype("uint8")
+    meta = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(path, stack, ome=True, tile=(16, 16), compression="zlib", photometric="minisblack", metadata=meta)
+
+
+def npy_bytes(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, GREY)
+
+
+@pytest.mark.parametrize("make", [png_bytes, jpeg_bytes, tiff_bytes, npy_bytes])
+def test_random_damage_is_read_or_refused_and_nothing_else(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "a"
+    make(path)
+    data = path.read_bytes()
+    rng = np.random.default_rng(7)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(data)
+        for place in rng.integers(0, min(len(data), 600), rng.integers(1, 4)):
+            damaged[place] = int(rng.integers(256))
+        write(path, bytes(damaged[: int(rng.integers(1, len(data) + 1))] if rng.random() < 0.2 else damaged))
+        try:
+            open_image(path)[{}]
+        except ImageError:
+            refused += 1
+    assert refused > 5

@@ -1,0 +1,245 @@
+"""Every reader in the visible list keeps the contract: axes, size, windows, levels, threads, workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+
+from potency.data.image import AXES, Image
+from potency.data.readers import READERS, SUFFIXES, open_image
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a file written by the test must read as."""
+
+    axes: str
+    truth: np.ndarray
+    pixel_size: dict[str, float] | None = None
+    channels: tuple[str, ...] | None = None
+    levels: int = 1
+
+
+def numbers(*shape: int, dtype: str = "uint16") -> np.ndarray:
+    return np.random.default_rng(len(shape)).integers(0, 250, shape).astype(dtype)
+
+
+def tiff_plain(path: Path) -> Example:
+    truth = numbers(45, 61)
+    tifffile.imwrite(path, truth, compression="zlib", rowsperstrip=7, predictor=True)
+    return Example("YX", truth, channels=("grey",))
+
+
+def tiff_big_endian_planar(path: Path) -> Example:
+    truth = numbers(3, 48, 64)
+    tifffile.imwrite(path, truth, photometric="rgb", planarconfig="separate", byteorder=">", bigtiff=True)
+    return Example("CYX", truth, channels=("red", "green", "blue"))
+
+
+def tiff_ome(path: Path) -> Example:
+    truth = numbers(2, 3, 4, 40, 56)
+    meta = {
+        "axes": "TCZYX",
+        "PhysicalSizeX": 650,
+        "PhysicalSizeXUnit": "nm",
+        "PhysicalSizeY": 0.65,
+        "PhysicalSizeYUnit": "µm",
+        "PhysicalSizeZ": 2,
+        "PhysicalSizeZUnit": "µm",
+        "Channel": {"Name": ["DAPI", "TUJ1", "GFAP"]},
+    }
+    with tifffile.TiffWriter(path, ome=True) as file:
+        file.write(truth, subifds=1, tile=(16, 16), compression="lzw", metadata=meta)
+        file.write(truth[..., ::2, ::2], subfiletype=1, tile=(16, 16), compression="lzw")
+    return Example("TCZYX", truth, {"Z": 2, "Y": 0.65, "X": 0.65}, ("DAPI", "TUJ1", "GFAP"), levels=2)
+
+
+def tiff_imagej(path: Path) -> Example:
+    truth = numbers(3, 2, 4, 32, 40)
+    tifffile.imwrite(
+        path,
+        truth.transpose(0, 2, 1, 3, 4),
+        imagej=True,
+        resolution=(2.0, 4.0),
+        metadata={"axes": "TZCYX", "unit": "micron", "spacing": 1.5},
+    )
+    return Example("TCZYX", truth, {"Z": 1.5, "Y": 0.25, "X": 0.5})
+
+
+def png(path: Path) -> Example:
+    truth = numbers(3, 33, 47)
+    path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(truth.transpose(1, 2, 0))))
+    return Example("CYX", truth, channels=("red", "green", "blue"))
+
+
+def jpeg(path: Path) -> Example:
+    data = imagecodecs.jpeg8_encode(numbers(33, 47, dtype="uint8"), level=95)
+    path.write_bytes(data)
+    return Example("YX", imagecodecs.jpeg8_decode(data))
+
+
+def bmp(path: Path) -> Example:
+    truth = numbers(21, 30, 3, dtype="uint8")
+    path.write_bytes(imagecodecs.bmp_encode(truth))
+    return Example("CYX", truth.transpose(2, 0, 1))
+
+
+def npy(path: Path) -> Example:
+    truth = numbers(9, 30, 41).astype(">f4")
+    np.save(path, np.asfortranarray(truth))
+    return Example("TYX", truth)
+
+
+def ome_zarr(version: int) -> Callable[[Path], Example]:
+    """Write OME-Zarr 0.4 on zarr 2, or 0.5 on zarr 3, the second sharded."""
+
+    def write(path: Path) -> Example:
+        import zarr
+
+        truth = numbers(2, 3, 50, 70)
+        group = zarr.open_group(path, mode="w", zarr_format=version)
+        axes = [{"name": "c", "type": "channel"}]
+        axes += [{"name": a, "type": "space", "unit": "nanometer"} for a in "zyx"]
+        datasets = []
+        for level, step in enumerate((1, 2)):
+            pixels = truth[..., ::step, ::step]
+            shards = (1, 3, 32, 32) if version == 3 else None
+            array = group.create_array(str(level), shape=pixels.shape, dtype="u2", chunks=(1, 1, 16, 16), shards=shards)
+            array[:] = pixels
+            scale = [1, 1000, 325 * step, 325 * step]
+            datasets.append({"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]})
+        facts = {
+            "multiscales": [{"axes": axes, "datasets": datasets, "version": "0.4"}],
+            "omero": {"channels": [{"label": "phase"}, {"label": "GFP"}]},
+        }
+        group.attrs.update(facts if version == 2 else {"ome": {"version": "0.5", **facts}})
+        return Example("CZYX", truth, {"Z": 1.0, "Y": 0.325, "X": 0.325}, ("phase", "GFP"), levels=2)
+
+    return write
+
+
+EXAMPLES: dict[str, tuple[Callable[[Path], Example], ...]] = {
+    "tiff": (tiff_plain, tiff_big_endian_planar, tiff_ome, tiff_imagej),
+    "photo": (png, jpeg, bmp),
+    "zarr": (ome_zarr(2), ome_zarr(3)),
+    "npy": (npy,),
+}
+
+
+def name_of(reader: object) -> str:
+    return cast(ModuleType, reader).__name__.rsplit(".", 1)[-1]
+
+
+CASES = [(reader, write) for reader in READERS for write in EXAMPLES.get(name_of(reader), ())]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{name_of(case[0])}-{case[1].__qualname__.split('.')[0]}")
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Image, Example]:
+    reader, write = request.param
+    path = tmp_path / f"a picture of Zürich {reader.suffixes[0]}"
+    example = write(path)
+    return open_image(path), example
+
+
+def cut(image: Image, seed: int) -> dict[str, slice]:
+    """Choose a random window of an image."""
+    rng = np.random.default_rng(seed)
+    ends = {axis: sorted(rng.choice(size + 1, 2, replace=False)) for axis, size in image.sizes.items()}
+    return {axis: slice(int(low), int(high)) for axis, (low, high) in ends.items()}
+
+
+def test_every_reader_in_the_list_has_an_example() -> None:
+    assert [name_of(reader) for reader in READERS] == list(EXAMPLES)
+    assert len(set(SUFFIXES)) == len(SUFFIXES)
+    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SUFFIXES)
+
+
+def test_axes_size_and_names(case: tuple[Image, Example]) -> None:
+    image, example = case
+    assert image.axes == example.axes
+    assert [AXES.index(axis) for axis in image.axes] == sorted(AXES.index(axis) for axis in image.axes)
+    assert image.shape == example.truth.shape
+    assert image.dtype == example.truth.dtype.newbyteorder("=")
+    assert image.dtype.isnative
+    if example.pixel_size is None:
+        assert image.pixel_size is None
+    else:
+        assert image.pixel_size == pytest.approx(example.pixel_size)
+    assert len(image.channels) == image.sizes.get("C", 1)
+    if example.channels:
+        assert image.channels == example.channels
+
+
+def test_whole_is_what_was_written(case: tuple[Image, Example]) -> None:
+    image, example = case
+    np.testing.assert_array_equal(image[{}], example.truth)
+    assert image[{}].dtype == image.dtype
+
+
+def test_a_window_is_the_same_window_of_the_whole(case: tuple[Image, Example]) -> None:
+    image, example = case
+    for seed in range(12):
+        window = cut(image, seed)
+        np.testing.assert_array_equal(image[window], example.truth[tuple(window[a] for a in image.axes)])
+
+
+def test_what_is_read_may_be_written_to(case: tuple[Image, Example]) -> None:
+    image, example = case
+    for window in ({}, {"Y": slice(0, 9)}):
+        image[window][...] = 0
+    np.testing.assert_array_equal(image[{}], example.truth)
+
+
+def test_levels_shrink_the_picture_and_read_in_windows(case: tuple[Image, Example]) -> None:
+    image, example = case
+    levels = image.pixels.levels
+    assert len(levels) == example.levels
+    assert levels[0] == image.shape
+    for level, shape in enumerate(levels):
+        step = 2**level
+        expected = example.truth[..., ::step, ::step]
+        assert shape == expected.shape
+        window = {axis: slice(0, size) for axis, size in zip(image.axes, shape, strict=True)}
+        window |= {"Y": slice(3, 9), "X": slice(2, 17)}
+        index = tuple(window[axis] for axis in image.axes)
+        np.testing.assert_array_equal(image.pixels.read(window, level), expected[index])
+
+
+def test_threads_read_the_same_pixels(case: tuple[Image, Example]) -> None:
+    image, example = case
+    windows = [cut(image, seed) for seed in range(24)]
+    with ThreadPoolExecutor(4) as pool:
+        for window, array in zip(windows, pool.map(image.__getitem__, windows), strict=True):
+            np.testing.assert_array_equal(array, example.truth[tuple(window[a] for a in image.axes)])
+
+
+def test_an_image_can_be_sent_to_a_worker(case: tuple[Image, Example]) -> None:
+    image, example = case
+    image[{"Y": slice(0, 2)}]
+    sent = bytes(ForkingPickler.dumps(image))
+    assert len(sent) < max(20_000, example.truth.nbytes)
+    np.testing.assert_array_equal(ForkingPickler.loads(sent)[{}], example.truth)
+
+
+def test_a_crop_is_channels_rows_columns(case: tuple[Image, Example]) -> None:
+    image, example = case
+    crop = image.crop({"Y": slice(1, 5)}, t=0, z=0)
+    assert crop.shape == (image.sizes.get("C", 1), 4, image.sizes["X"])
+    index = tuple(0 if a in "TZ" else slice(1, 5) if a == "Y" else slice(None) for a in image.axes)
+    np.testing.assert_array_equal(crop.squeeze(), example.truth[index].squeeze())
+
+
+def test_facts_are_plain(case: tuple[Image, Example]) -> None:
+    image, _ = case
+    json.dumps([image.axes, image.shape, image.pixel_size, image.channels, image.notes, image.pixels.levels])
