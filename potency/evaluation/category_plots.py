@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.evaluation.drawing import INK, MAIN, MUTED, OTHER, PAPER, Plot, ruled, sheet
+from potency.evaluation.drawing import HALVES, INK, MAIN, MUTED, OTHER, PAPER, Plot, ruled, sheet
 from potency.evaluation.scores import Scores, scores
 from potency.evaluation.wording import clean, figure, first_column, is_random, source, spoken
 
@@ -27,13 +27,13 @@ def confusion(report: Report) -> Plot | None:
     np.add.at(table, (found.truth, found.said), 1)
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     cell = 78 if size <= 5 else 64 if size <= 10 else max(12, 740 // size)
-    with sheet(cell * size + 130, cell * size * 0.82 + (120 if size > 5 else 60)) as page:
+    with sheet(cell * size + 130, cell * size * 0.82 + (120 if size > 5 else 80)) as page:
         (axes,) = page.axes()
         axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
         for row, column in np.ndindex(size, size):
             _cell(page, axes, found.labels, (row, column), (int(table[row, column]), float(share[row, column])))
         names = [clean(label, 18) for label in found.labels]
-        steep = size > 5
+        steep = size > 5 or max(map(len, names)) > 11
         axes.set_yticks(range(size), names, color=INK)
         axes.set_xticks(range(size), names, color=INK, rotation=90 if steep else 0, rotation_mode="anchor",
                         ha="right" if steep else "center", va="center" if steep else "top")  # fmt: skip
@@ -45,7 +45,7 @@ def confusion(report: Report) -> Plot | None:
             "other cell that does names two classes that are taken for one another."
         )
         told = _most_confused(found.labels, table, share)
-        return Plot("confusion", "Confusion matrix", look, page.svg("confusion", look), told, wide=steep)
+        return Plot("confusion", "Confusion matrix", look, page.svg("confusion", look), told, wide=size > 5)
 
 
 def _most_confused(labels: tuple[str, ...], table: NDArray[np.int64], share: NDArray[np.float64]) -> str:
@@ -99,8 +99,8 @@ def classes(report: Report) -> Plot | None:
         if len(columns) > 1:
             page.figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         look = (
-            "Recall asks how many of a class were found, precision how many so called are right: a class low in one and "
-            "high in the other is called too rarely or too often."
+            "Recall asks how many of a class were found, precision how many so called are right: a class low in one "
+            "and high in the other is called too rarely or too often."
         )
         return Plot("classes", "Class by class", look, page.svg("classes", look), wide=True)
 
@@ -143,8 +143,8 @@ def reliability(report: Report) -> Plot | None:
         if len(drawn) > 1:
             axes.legend(loc="upper left")
         look = (
-            "On the diagonal, 80 % sure is right 80 % of the time; dots below it are boasts, dots above it are modesty, "
-            "and the bars count the images behind each dot."
+            "On the diagonal, 80 % sure is right 80 % of the time; dots below it are boasts, dots above it modesty; "
+            "the bars count the images behind each dot."
         )
         told = _calibration(report, found, sure)
         return Plot("reliability", "Is it as sure as it should be?", look, page.svg("reliability", look), told)
@@ -197,7 +197,8 @@ def score_distributions(report: Report) -> Plot | None:
                 if inside.any():
                     share = np.histogram(found.probability[inside, k], bins)[0] / inside.sum()
                     axes.stairs(np.sqrt(share), bins, color=colour, fill=True, alpha=0.5)
-            axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], yticks=[], ylim=(0, None))
+            axes.set(xlim=(0, 1), yticks=[], ylim=(0, None))
+            axes.set_xticks(*HALVES)
             ruled(axes, title=clean(found.labels[k], 24), grid="x")
         look = (
             "For each class, its own images (colour) should pile up at the right and all others (grey) at the left: "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.evaluation.drawing import MAIN, MUTED, OTHER, Plot, ruled, sheet
+from potency.evaluation.drawing import HALVES, MAIN, MUTED, OTHER, Plot, ruled, sheet
 from potency.evaluation.scores import Scores, band, scores
 from potency.evaluation.wording import clean, first_column, is_random, source, spoken
 
@@ -100,7 +100,9 @@ def _panel(axes: Any, name: str, found: Scores, rival: Scores | None, weights: W
         low, high = band(trace(truth, found.probability[:, k], weights))
         axes.fill_between(AT, low, high, color=MAIN, alpha=0.2, linewidth=0)
     axes.plot(AT, trace(truth, found.probability[:, k], None)[0], color=MAIN)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_xticks(*HALVES)
+    axes.set_yticks(*HALVES)
 
 
 def roc_at(truth: NDArray[Any], score: NDArray[Any], weights: Weights) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Placeholder colours: matplotlib draws with them, the page's style sheet decides what they look like.
 INK, MUTED, GRID, PAPER, MAIN, OTHER, BAD = (f"#0a0b0{i}" for i in range(7))
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", PAPER: "paper", MAIN: "main", OTHER: "other", BAD: "bad"}
+HALVES = ([0.0, 0.5, 1.0], ["0", ".5", "1"])  # ticks of a share
 RULES: dict[str, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "potency", "text.parse_math": False, "font.size": 10,
     "font.family": "DejaVu Sans", "axes.titlesize": 10, "axes.labelsize": 10, "xtick.labelsize": 9,
@@ -131,9 +132,9 @@ def _themed(svg: str, name: str, label: str, tips: list[str]) -> str:
     svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(url\(#|href="#)([^")]+)', rf"\g<1>{name}-\g<2>", svg)
     svg = re.sub(r"(\d\.\d{2})\d+", r"\1", svg)
-    svg = re.sub(r">\s+<", "><", svg)
+    svg = re.sub(r">\s+<", "><", svg).replace("xlink:href", "href")
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    width = size[1] if size else "400"
+    width = f"{1.15 * float(size[1]):.0f}" if size else "400"
     box = size[0] if size else ""
     head = f'<svg role="img" aria-label="{escape(label)}" {box} style="max-width:{width}px">'
     return head + svg[svg.index(">") + 1 :]

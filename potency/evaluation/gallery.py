@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.errors import PotencyError
 from potency.evaluation.scores import Scores, scores
 from potency.evaluation.wording import clean, figure, first_column, places_of
 
@@ -51,7 +50,7 @@ def walls(report: Report) -> list[Wall]:
     found = scores(report, first_column(report))
     if found is None or "image" not in report.rows:
         return []
-    pick = _largest_errors if report.task == "number" else _telling
+    pick = _telling if found.labels else _largest_errors
     return [
         Wall(title, look, tuple(_card(report, found, int(at)) for at in chosen))
         for title, look, chosen in pick(found)
@@ -101,10 +100,11 @@ def _card(report: Report, found: Scores, at: int) -> Card:
     hint = f"{row.get('id', row.name)} · {clean(row['image'])} · group {clean(found.groups[at])}"
     picture = thumbnail(row, Path(str(report.facts.get("folder") or ".")))
     group = clean(found.groups[at], 15)
-    if report.task == "number":
+    if not found.labels:
         truth, said = float(found.truth[at]), float(found.said[at])
         digits = places_of(max(abs(truth), abs(said)))
-        return Card(picture, f"said {figure(said, digits)}", (f"truth {figure(truth, digits)}", group), hint, wrong=True)
+        lines: tuple[str, ...] = (f"truth {figure(truth, digits)}", group)
+        return Card(picture, f"said {figure(said, digits)}", lines, hint, wrong=True)
     true, said_code = int(found.truth[at]), int(found.said[at])
     verdict = f"truly {clean(found.labels[true], 18)}" if true != said_code else "right"
     lines = (verdict, group)
@@ -135,8 +135,8 @@ def thumbnail(row: Any, folder: Path) -> str:
         middle = {axis: slice(max(0, (sizes[axis] - WIDEST) // 2), max(0, (sizes[axis] - WIDEST) // 2) + WIDEST)
                   for axis in "YX" if sizes.get(axis, 0) > WIDEST}
         return _uri(image.crop(middle))
-    except (PotencyError, OSError, ValueError, KeyError, ImportError):
-        return ""  # a picture that cannot be shown is a grey box: the figures do not depend on it
+    except Exception:  # whatever a broken file does to a decoder, the figures do not depend on its picture
+        return ""
 
 
 def _uri(pixels: NDArray[Any]) -> str:

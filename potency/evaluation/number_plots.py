@@ -42,7 +42,7 @@ def predicted_against_true(report: Report) -> Plot | None:
         axes.plot(found.truth[dots], found.said[dots], "o", color=MAIN, markersize=3.6, markeredgewidth=0, alpha=0.45)
         ruled(axes, "truth", "answer")
         look = (
-            "Dots on the dashed line are exact: a cloud flatter than the line means that the answers shrink towards the "
+            "Dots on the dashed line are exact: a cloud flatter than the line means that answers shrink towards the "
             "mean, a bend means that one end of the range is not understood."
         )
         numbers = report.numbers[first]
@@ -103,7 +103,7 @@ def residuals(report: Report) -> Plot | None:
         if len(drawn) > 1:
             axes.legend()
         look = (
-            "The pile should be narrow and stand on zero: a shifted pile is a bias, a long tail is a few very wrong answers; "
-            "the outermost bars hold everything beyond."
+            "The pile should be narrow and stand on zero: a shifted pile is a bias, a long tail a few very wrong "
+            "answers; the outermost bars hold everything beyond."
         )
         return Plot("residuals", "How wrong, how often", look, page.svg("residuals", look))

@@ -20,7 +20,7 @@ SECTIONS = (  # anchor, name, the part of the page without which it is absent
     ("trust", "Trust", "doubts"),
     ("numbers", "Numbers", "metrics"),
     ("pictures", "Pictures", "plots"),
-    ("parts", "Classes and groups", "parts"),
+    ("parts", "By class and group", "parts"),
     ("images", "Images", "walls"),
     ("data", "Data and split", "split"),
     ("making", "How it was made", "glossary"),
@@ -28,8 +28,8 @@ SECTIONS = (  # anchor, name, the part of the page without which it is absent
 GLOSSARY = (
     (
         "Group",
-        "What was sampled independently: a clone, donor, plate, well or movie. Images of one group resemble one another, "
-        "so an honest test uses groups of which the model has seen no image.",
+        "What was sampled independently: a clone, donor, plate, well or movie. Images of one group resemble one "
+        "another, so an honest test uses groups of which the model has seen no image.",
     ),
     (
         "[low, high]",
@@ -46,12 +46,15 @@ GLOSSARY = (
         "A model that sees only size, mean intensity and variance. What does not beat it has shown nothing about "
         "morphology.",
     ),
-    ("Forest", "A random forest on measured features (intensity, texture, shape): the classical way, and a strong one."),
+    ("Forest", "A random forest on measured features (intensity, texture, shape): the classical way, a strong one."),
     ("Random split", "Images dealt out without regard to groups. Its figures answer an easier question than yours."),
     ("Permutation", "The truths are shuffled many times; p is how often pure chance reached a figure as good."),
-    ("McNemar, DeLong", "Classical tests between two columns. They take images as independent, which images of one group "
-     "are not, so the verdict rests on the interval over groups instead."),
-)  # fmt: skip
+    (
+        "McNemar, DeLong",
+        "Classical tests between two columns. They take images as independent, which images of one group are not, so "
+        "the verdict rests on the interval over groups instead.",
+    ),
+)
 
 
 def page(report: Report) -> str:
@@ -86,6 +89,7 @@ def page(report: Report) -> str:
         "version": _version(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+    parts["gone"] = sum(not card.picture for wall in parts["walls"] for card in wall.cards)
     parts["parts"] = parts["classes"] or parts["groups"] or parts["folds"]
     there = [(anchor, name) for anchor, name, part in SECTIONS if parts[part]]
     return paper.from_string((room / "page.html").read_text("utf-8")).render(sections=there, **parts)

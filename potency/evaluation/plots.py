@@ -79,7 +79,7 @@ def groups(report: Report) -> Plot | None:
     found = scores(report, first_column(report))
     if found is None or not 2 <= len(names := np.unique(found.groups)) < len(found.groups):
         return None
-    number = report.task == "number"
+    number = not found.labels
     miss = np.abs(found.said - found.truth) if number else found.right.astype(float)
     _, code = np.unique(found.groups, return_inverse=True)
     size = np.bincount(code).astype(float)
@@ -95,8 +95,9 @@ def groups(report: Report) -> Plot | None:
             axes.set_ylim(-0.03, 1.03)
         largest = min(11.0, max(5.0, 700 / len(order)))
         for place, group in enumerate(order):
-            across, colour = max(3.0, largest * float(np.sqrt(size[group] / size.max()))), BAD if group in worst else MAIN
-            (dot,) = axes.plot([place], [mean[group]], "o", color=colour, alpha=0.85, markeredgewidth=0, markersize=across)
+            across = max(3.0, largest * float(np.sqrt(size[group] / size.max())))
+            (dot,) = axes.plot([place], [mean[group]], "o", alpha=0.85, markeredgewidth=0, markersize=across)
+            dot.set_color(BAD if group in worst else MAIN)
             page.tip(dot, f"{names[group]}: {_share(mean[group], size[group], number)}")
         axes.set_xticks([])
         axes.margins(x=0.01)
@@ -105,8 +106,8 @@ def groups(report: Report) -> Plot | None:
         look = "A dot is a group, larger with more images: look for groups far above the dashed mean."
         if not number:
             look = (
-                "A dot is a group, larger with more images, and its line how far off so few images can be: a line that "
-                "stays clear of the dashed mean is a group where something was different."
+                "A dot is a group, larger with more images, and its line the 95 % range that so few leave open: a line "
+                "that stays clear of the dashed mean is a group where something was different."
             )
         return Plot("groups", "Group by group", look, page.svg("groups", look), f"Worst: {told}.", wide=True)
 
@@ -162,19 +163,21 @@ def _number(row: Mapping[str, Any], name: str) -> float | None:
 
 
 Draw = Callable[["Report"], "Plot | None"]
+OF_CLASSES: tuple[Draw, ...] = (
+    glance,
+    category_plots.confusion,
+    category_plots.reliability,
+    category_plots.classes,
+    curves.roc,
+    curves.precision_recall,
+    category_plots.score_distributions,
+    groups,
+    learning,
+)
 # What each kind of answer shows, in the order of the page; a new picture is a function and a line here.
 PLOTS: dict[str, tuple[Draw, ...]] = {
-    "category": (
-        glance,
-        category_plots.confusion,
-        category_plots.reliability,
-        category_plots.classes,
-        curves.roc,
-        curves.precision_recall,
-        category_plots.score_distributions,
-        groups,
-        learning,
-    ),
+    "category": OF_CLASSES,
+    "ordinal": OF_CLASSES,
     "number": (
         glance,
         number_plots.predicted_against_true,

@@ -77,9 +77,9 @@ def as_markdown(report: Report) -> str:
     if asked:
         lines = (f"- {trust.MARKS[doubt.mark]} **{doubt.question}** {doubt.answer}" for doubt in asked)
         parts += ["## What a sceptic would ask", "\n".join(lines)]
+    parts += ["## How it was made", str(facts.get("split", ""))]
+    parts = [part.replace("<", "\\<") for part in parts]  # a class may be called <script>
     parts += [
-        "## How it was made",
-        str(facts.get("split", "")),
         f"Data fingerprint: `{facts['fingerprint']}`" if facts.get("fingerprint") else "",
         f"```\n{command}\n```" if command else "",
     ]

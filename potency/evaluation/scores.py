@@ -47,7 +47,7 @@ def scores(report: Report, column: str) -> Scores | None:
     table = report.rows
     if column not in table or report.truth not in table:
         return None
-    number = report.task == "number"
+    number = not report.labels
     read = _numbers if number else partial(_codes, labels=report.labels)
     truth, said = read(table[report.truth]), read(table[column])
     keep = np.flatnonzero(np.isfinite(truth) & np.isfinite(said) if number else (truth >= 0) & (said >= 0))

@@ -80,7 +80,8 @@ def metrics(report: Report) -> Table | None:
     columns = [c for c in report.numbers if not is_random(c)]
     contests = [(c.second if c.first == first else c.first, c) for c in report.contests]
     contests = [(other, c) for other, c in contests if other in columns]
-    names = whole(report.numbers.get(first, {}), report.labels)
+    lead = headline_metric(report)
+    names = sorted(whole(report.numbers.get(first, {}), report.labels), key=lambda metric: metric != lead)
     if not names:
         return None
     me = source(first, report.facts)
@@ -92,7 +93,7 @@ def metrics(report: Report) -> Table | None:
         cells += [spoken(difference(c, metric, first), metric, signed=True) for _, c in contests]
         rows.append((known(metric)[0], *cells))
     told = "; ".join(f"{me} against {source(other, report.facts)}: {_told(c, first)}" for other, c in contests)
-    return Table(head, tuple(rows), f"On {known(headline_metric(report))[0].lower()}, {told}." if told else "")
+    return Table(head, tuple(rows), f"On {known(lead)[0].lower()}, {told}." if told else "")
 
 
 def _told(contest: Contest, first: str) -> str:
@@ -118,8 +119,8 @@ def random_split(report: Report) -> Table | None:
             row += [spoken(there, metric), spoken(here, metric), gap]
         rows.append(tuple(row))
     note = (
-        "The gap is what a random split would have flattered: images of one group resemble one another, and a model that "
-        "has seen others of the group recognises it."
+        "The gap is what a random split would have flattered: images of one group resemble one another, and a model "
+        "that has seen others of the group recognises it."
     )
     return Table(tuple(head), tuple(rows), note)
 
@@ -158,7 +159,7 @@ def groups(report: Report, most: int = 12) -> Table | None:
     found = scores(report, first_column(report))
     if found is None or not 2 <= len(names := np.unique(found.groups)) < len(found.groups):
         return None
-    number = report.task == "number"
+    number = not found.labels
     lines: list[tuple[float, tuple[str, ...]]] = []
     for name in names:
         inside = found.groups == name
@@ -172,9 +173,9 @@ def groups(report: Report, most: int = 12) -> Table | None:
             share = float((truth == said).mean())
             lines.append((share, (*start, f"{100 * share:.0f} %", _mistake(found.labels, truth, said))))
     lines.sort(key=lambda line: (line[0], line[1]))
-    head = ("group", "samples", *(("mean absolute error", "bias") if number else ("found right", "most common mistake")))
+    last = ("mean absolute error", "bias") if number else ("found right", "most common mistake")
     note = f"The worst {min(most, len(lines))} of {len(lines):,} groups." if len(lines) > most else ""
-    return Table(head, tuple(row for _, row in lines[:most]), note)
+    return Table(("group", "samples", *last), tuple(row for _, row in lines[:most]), note)
 
 
 def _mistake(labels: tuple[str, ...], truth: Any, said: Any) -> str:
@@ -192,7 +193,7 @@ def folds(report: Report) -> Table | None:
     if found is None or "fold" not in report.rows:
         return None
     fold = report.rows["fold"].to_numpy()[found.rows]
-    number, rows = report.task == "number", []
+    number, rows = not found.labels, []
     for name in sorted(set(fold.tolist())):
         inside = fold == name
         truth, said = found.truth[inside], found.said[inside]

@@ -117,10 +117,10 @@ def _rivals(report: Report) -> Iterator[Doubt]:
             continue
         name, outcome = source(other, report.facts), turned(contest, first)
         answer = {"better": "Yes", "worse": "No, it is worse"}.get(outcome, "Inconclusive, the interval includes zero")
-        told = f"{answer}: {known(metric)[0].lower()} {spoken(apart, metric, signed=True)} apart on the same rows."
+        told = f"{answer}: {spoken(apart, metric, signed=True)} in {known(metric)[0].lower()}, on the same rows."
         if name == "trivial" and outcome != "better":
             told += " Size and brightness alone may explain what was learned."
-        rival = "a trivial baseline (size, intensity, variance)" if name == "trivial" else f"the {clean(name, 40)}"
+        rival = "a trivial baseline" if name == "trivial" else f"the {clean(name, 40)}"
         yield Doubt(f"Is it better than {rival}?", told, {"better": "good", "worse": "bad"}.get(outcome, "caution"))
 
 
@@ -134,7 +134,7 @@ def _flattery(report: Report) -> Iterator[Doubt]:
         large = gain > 0.05 * max(abs(here.value), 1e-9)
         told = f"The {source(column, report.facts)} reaches {spoken(there, metric)} under a random split, "
         told += f"{spoken(here, metric)} by group. "
-        told += "The groups are recognisable: only the figure by group counts." if large else "Groups matter little here."
+        told += "Groups are recognised: only the figure by group counts." if large else "Groups matter little here."
         yield Doubt("How much would a random split flatter?", told, "caution" if large else "good")
         return
 
