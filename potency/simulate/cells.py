@@ -13,6 +13,7 @@ from potency.simulate.trace import ARMS, SPOTS, arms, spots
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
+_WINDOWS = (32, 48, 64, 96, 128, 176, 240)  # sides in which a soma is drawn
 
 FATES = ("stem", "neuron", "astrocyte", "oligodendrocyte")
 # Lengths in micrometres; thickness is optical path in radians; the rest are counts or relative strengths.
@@ -137,12 +138,13 @@ def draw(genes: Genes, shape: dict[str, Floats], fate: Ints, maturity: Floats, s
     made = Bodies(0.55 * thin + 0.28 * np.minimum(broad, 1.2), thin > 0.20, blank, thin, blank.copy(), blank.copy(),
                   np.zeros(thin.shape, np.bool_))  # fmt: skip
     need = np.sqrt(shape["aspect"]) * shape["radius"] * (3.0 + np.minimum(shape["ruffle"], 1) + shape["width"] * 0.35)
-    need = np.minimum(_even(need / pixel), side)
-    for window_side in sorted({min(side, s) for s in (32, 48, 64, 96, side)}):
+    need = np.minimum(_even(need / pixel), min(side, _WINDOWS[-1]))
+    for window_side in sorted({min(side, s) for s in _WINDOWS}):
         rows = np.nonzero((need <= window_side) & (need > 0))[0]
         if len(rows):
             need[rows] = 0
             _soma(made, rows, window_side, (genes, shape, fate, maturity, broad), pixel)
+    np.logical_and(made.evidence, made.mask, out=made.evidence)
     return made
 
 

@@ -49,13 +49,13 @@ def _transfer(look: str, shape: tuple[int, int], pixel: float, step: int) -> NDA
     square, focus = y[:, None] ** 2 + x[None, :] ** 2, step * _FOCUS_STEP
     if look == "brightfield":
         chi = np.pi * WAVELENGTH * focus * square
-        made = (2.0 * np.sin(chi) - 0.07 * np.cos(chi)) * np.exp(-square * (0.25 + 0.08 * abs(focus)))
+        made = (2.0 * np.sin(chi) - 0.02 * np.cos(chi)) * np.exp(-square * (0.25 + 0.08 * abs(focus)))
     elif look == "phase":
         made = np.exp(-square * (0.25 + 0.03 * focus**2))
     elif look == "halo":
         made = 0.58 * _gauss(square, 2.4) + 0.42 * _gauss(square, 9.0)
     else:
-        made = 0.86 * _gauss(square, np.hypot(0.28, 0.09 * focus)) + 0.14 * _gauss(square, 6.0)
+        made = 0.86 * _gauss(square, np.hypot(0.28, 0.15 * focus)) + 0.14 * _gauss(square, 6.0)
     return np.asarray(made, np.float32)
 
 

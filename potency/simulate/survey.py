@@ -117,8 +117,11 @@ def outcomes(world: World, folder: Path, progress: Progress) -> list[str]:
         progress(visit.well + 1, len(wells))
     table(folder / "labels.csv", rows)
     table(folder / "cells.csv", cells)
-    return ["labels.csv      one row a well: file, label (its outcome), efficiency (chance of a cell to become a neuron),",
-            "                group (clone), donor, plate, well, time of the picture in hours", *_FILES]  # fmt: skip
+    return [
+        "labels.csv      one row a well: file, label (its outcome), efficiency (chance of a cell to become a neuron),",
+        "                group (clone), donor, plate, well, time of the picture in hours",
+        *_FILES,
+    ]
 
 
 def _keep(folder: Path, world: World, visit: Visit, evidence: NDArray[np.bool_]) -> Row:

@@ -12,6 +12,12 @@ from potency.simulate.batch import Wells
 from potency.simulate.cells import FATES
 from potency.simulate.scene import LOOKS
 
+LIMITS: dict[str, tuple[type, float, float]] = {
+    "classes": (int, 2, len(FATES)), "cells": (int, 1, 10_000_000), "groups": (int, 1, 10_000), "wells": (int, 1, 384),
+    "seed": (int, 0, 2**63 - 1), "shortcut": (float, 0, 1), "size": (int, 16, 512), "field": (int, 64, 8192),
+    "pixel_size": (float, 0.2, 3), "batch": (float, 0, 10), "density": (float, 0, 1), "frames": (int, 1, 1000),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class World:
@@ -62,17 +68,19 @@ class World:
 
     def check(self) -> None:
         """Raise PlanError naming every impossible value."""
-        wrong = [] if self.look in LOOKS else [f"look {self.look!r} is unknown, {nearest(self.look, LOOKS)}"]
-        least = {"cells": 1, "groups": 1, "wells": 1, "frames": 1, "size": 16, "field": 64, "seed": 0}
-        wrong += [f"{name} is {getattr(self, name)!r}, at least {low} is needed"
-                  for name, low in least.items()
-                  if not isinstance(getattr(self, name), int) or getattr(self, name) < low]  # fmt: skip
-        wrong += [] if self.classes in range(2, len(FATES) + 1) else [f"classes is {self.classes!r}, must be 2 to 4"]
-        wrong += [f"{name} is {getattr(self, name)!r}, must lie between 0 and 1"
-                  for name in ("shortcut", "density") if not 0 <= getattr(self, name) <= 1]  # fmt: skip
-        wrong += [] if 0.1 <= self.pixel_size <= 3 else [f"pixel_size is {self.pixel_size!r}, must be 0.1 to 3 um"]
-        wrong += [] if 0 <= self.hours[0] <= self.hours[1] else [f"hours are {self.hours!r}, must be first <= last"]
-        wrong += [] if self.batch >= 0 else [f"batch is {self.batch!r}, must not be negative"]
+        wrong = [] if self.look in LOOKS else [f"look {self.look!r} is unknown, {nearest(str(self.look), LOOKS)}"]
+        for name, (kind, low, high) in LIMITS.items():
+            value = getattr(self, name)
+            fits = isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+            if not fits or not low <= value <= high:
+                wrong.append(
+                    f"{name} is {value!r}, must be {'a whole' if kind is int else 'a'} number from {low} to {high}"
+                )
+        if isinstance(self.size, int) and self.size % 2:
+            wrong.append(f"size is {self.size!r}, must be even")
+        hours = self.hours
+        if not (isinstance(hours, tuple | list) and len(hours) == len(("first", "last")) and 0 <= hours[0] <= hours[1]):
+            wrong.append(f"hours are {hours!r}, must be the first and the last, not before 0")
         if wrong:
             raise PlanError("; ".join(wrong), "settings of the simulator", "change these settings")
 

@@ -59,7 +59,8 @@ def microscope(path: Path, pictures: Mapping[str, NDArray[Any]], pixel: float, s
     # A random identity would make other bytes each time.
     identity = uuid.UUID(int=zlib.crc32(path.name.encode()) << 64 | seed & (1 << 63) - 1)
     about = {"axes": axes, "Channel": {"Name": list(pictures)}, "UUID": f"urn:uuid:{identity}",
-             "PhysicalSizeX": pixel, "PhysicalSizeY": pixel, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}  # fmt: skip
+             "PhysicalSizeX": pixel, "PhysicalSizeY": pixel,
+             "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}  # fmt: skip
     tifffile.imwrite(path, stack if len(stack) > 1 else stack[0], ome=True, photometric="minisblack", metadata=about)
 
 

@@ -1,0 +1,68 @@
+"""The zoo: a tiny simulated world with known truth that every test can build in its own folder in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.data.manifest import Manifest
+from potency.simulate import World, crops, simulate
+from potency.simulate.survey import Visit, visits
+from potency.simulate.world import wells_of
+
+# Late pictures of cells that are large in their crops: two classes that a tiny network can tell apart in seconds.
+EASY: dict[str, Any] = {
+    "classes": 2, "size": 32, "pixel_size": 1.3, "hours": (110.0, 140.0), "density": 0.0, "look": "phase", "batch": 0.5,
+}  # fmt: skip
+
+
+def cells(into: Path, **changes: Any) -> Manifest:
+    """48 single-cell crops of 32 pixels in 6 groups, classes stem and neuron: truth is a category.
+
+    Any setting of `potency.simulate.World` may be changed, for example `classes=4`, `look="all"`, `shortcut=0.9`.
+    """
+    return simulate(into, kind="crops", **{**EASY, "cells": 48, "groups": 6, "wells": 2, **changes})
+
+
+def ages(into: Path, **changes: Any) -> Manifest:
+    """Crops as `cells` makes them, with a number as truth: how mature the cell is, 0..1."""
+    made = cells(into, **{"hours": (20.0, 100.0), **changes})
+    return Manifest.read(made.folder, truth="maturity")
+
+
+def fields(into: Path, **changes: Any) -> Manifest:
+    """4 fields of 128 pixels in 2 groups with masks, evidence and `cells.csv`; 32 cells in all."""
+    small = {"cells": 32, "groups": 2, "wells": 2, "field": 128, "look": "phase", "hours": (110.0, 140.0)}
+    return simulate(into, kind="fields", **{**small, **changes})
+
+
+def movie(into: Path, **changes: Any) -> Manifest:
+    """6 frames of 128 pixels, an hour or two apart, with `01_GT/TRA/man_track.txt` and `lineage.csv`; 5 founders."""
+    small = {"cells": 5, "groups": 1, "wells": 1, "field": 128, "frames": 6, "hours": (36.0, 46.0)}
+    return simulate(into, kind="movie", **{**small, **changes})
+
+
+def wells(into: Path, **changes: Any) -> Manifest:
+    """12 wells in 3 groups, efficient or not (a category), with `efficiency` as a number; 6 cells a well."""
+    small = {"cells": 72, "groups": 3, "wells": 4, "field": 96, "look": "phase", "hours": (80.0, 100.0)}
+    return simulate(into, kind="wells", **{**small, **changes})
+
+
+def arrays(count: int = 32, **changes: Any) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.bool_]]:
+    """Crops in memory, nothing written: pictures (N, C, H, W), class numbers (N,), masks (N, H, W)."""
+    world = World.of({**EASY, "cells": count, "groups": 2, "wells": 1, **changes})
+    plates = wells_of(world)
+    who = crops.cast(world, plates, np.random.default_rng([world.seed, 2]))
+    chunks = list(crops.render(world, plates, who))
+    pictures = [np.stack([chunk.pictures[channel] for channel in world.channels], axis=1) for chunk in chunks]
+    return np.concatenate(pictures), who.fate, np.concatenate([chunk.mask for chunk in chunks])
+
+
+def field(**changes: Any) -> Visit:
+    """One field in memory: `.field.pictures`, `.field.labels`, `.field.evidence` and the cells in `.who`."""
+    small = {"cells": 8, "groups": 1, "wells": 1, "field": 128, "look": "phase"}
+    world = World.of({**small, **changes})
+    return next(visits(world, wells_of(world)))
