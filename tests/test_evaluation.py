@@ -195,10 +195,11 @@ def test_unknown_groups_and_random_splits_stand_on_the_first_lines():
     table = table_of().drop(columns="group")
     report = evaluate(table, draws=20)
     assert report.facts["banner"] == ["groups unknown: intervals assume independent images"] and report.groups == 240
-    manifest = Manifest.of_rows(table, origin={"split": "random"})
+    manifest = Manifest.of_rows(table, origin={"split_kind": "random"})
     report = evaluate(manifest, draws=20, facts={"banner": ["simulated images"]})
     starts = [line.split(":")[0] for line in report.facts["banner"]]
-    assert starts == ["groups unknown", "random split", "simulated images"]
+    assert starts == ["groups unknown", "simulated images"] and report.facts["split_kind"] == "random"
+    assert "random split" in report.markdown().splitlines()[2].casefold()
     known = Manifest.of_rows(table_of(), folder="wells")
     assert evaluate(known, draws=20).facts["banner"] == [] and evaluate(known, draws=0).facts["folder"] == "wells"
 

@@ -19,7 +19,6 @@ from potency.evaluation.notes import notes_of, scheme
 from potency.evaluation.results import Report
 
 UNKNOWN_GROUPS = "groups unknown: intervals assume independent images"
-RANDOM_SPLIT = "random split: images of one group may stand on both sides, so the figures flatter"
 Piece = tuple[NDArray[np.intp], Evidence]  # rows of the table, what they contribute
 
 
@@ -87,7 +86,7 @@ def evaluate(
     }
     rows, first = pieces[0]
     facts.setdefault("permutation", scheme(first, groups[rows]))
-    facts["banner"] = _banner(facts, known, origin)
+    _state(facts, known, origin)
     return Report(
         task=answer.kind, rows=_report_rows(table.iloc[rows], truth, columns, groups[rows]), labels=labels,
         numbers=numbers, contests=contests, groups=len(np.unique(groups[rows])), permutation=chance, facts=facts,
@@ -203,11 +202,12 @@ def _report_rows(
     return rows
 
 
-def _banner(facts: Mapping[str, Any], known: bool, origin: Mapping[str, str]) -> list[str]:
+def _state(facts: dict[str, Any], known: bool, origin: Mapping[str, str]) -> None:
+    """Put what the table itself tells into the facts: how it was split, and first of all that groups are unknown."""
+    for name in ("split", "split_kind"):
+        if name in origin:
+            facts.setdefault(name, origin[name])
     lines = [str(line) for line in facts.get("banner", ())]
-    said = " ".join(lines).lower()
-    if str(origin.get("split", "")).startswith("random") and "random split" not in said:
-        lines.insert(0, RANDOM_SPLIT)
-    if not known and "groups unknown" not in said:
+    if not known and "groups unknown" not in " ".join(lines).lower():
         lines.insert(0, UNKNOWN_GROUPS)
-    return lines
+    facts["banner"] = lines
