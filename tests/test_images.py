@@ -14,7 +14,8 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 
-from potency.data.image import Image
+from potency.data import rescale
+from potency.data.image import Image, Memory
 from potency.data.readers import open_image, tiffpages
 from potency.errors import ImageError
 
@@ -119,6 +120,19 @@ def test_a_rescaled_window_equals_the_whole(um: float, labels: bool) -> None:
         y, x = (sorted(RNG.choice(n + 1, 2, replace=False)) for n in image.shape[1:])
         window = {"C": slice(1, 2), "Y": slice(*map(int, y)), "X": slice(*map(int, x))}
         np.testing.assert_array_equal(image[window], whole[1:2, y[0] : y[1], x[0] : x[1]])
+
+
+def test_an_overview_of_a_large_image_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.of(RNG.integers(0, 999, (3, 900, 70)), "ZYX", pixel_size=0.5)
+    whole = image.at(2.2)[{}]
+    heights: list[int] = []
+    read = Memory.read
+    monkeypatch.setattr(rescale, "READ", 100_000)
+    monkeypatch.setattr(
+        Memory, "read", lambda self, window, level: heights.append(window["Y"].stop) or read(self, window, level)
+    )
+    np.testing.assert_array_equal(image.at(2.2)[{}], whole)
+    assert len(heights) > 5
 
 
 def test_rescaling_is_the_same_as_pillow() -> None:

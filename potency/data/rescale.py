@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from potency.data.pixels import Pixels, Window
 
+BLOCK = 32  # new rows made at a time: what they need stays in the cache
+READ = 2**28  # bytes of old pixels held at a time: an overview of a slide must not load the slide
+
 
 class Rescaled:
     """The pixels of `source` resampled to `um` micrometres along Y and X; other axes stay as they are."""
@@ -38,23 +41,42 @@ class Rescaled:
         return (self.shape,)
 
     def read(self, window: Window, level: int = 0) -> NDArray[Any]:
-        weigh = nearest if self.labels else triangle
-        taps = {
-            axis: weigh(window[axis], factor, self.sizes[axis]) for axis, factor in self.factors.items() if factor != 1
-        }
-        needed = {a: slice(int(i.min()), int(i.max()) + 1) for a, (i, _) in taps.items()}
-        array = self.source.read({**window, **needed}, self.level).astype(self.dtype, copy=False)
-        for axis, (index, weight) in taps.items():
-            array = gather(array, self.axes.index(axis), index - needed[axis].start, weight)
-        return array
+        """Read the pixels that a window averages, and average them."""
+        rows, row_weights = self._taps("Y", window["Y"])
+        columns, column_weights = self._taps("X", window["X"])
+        wide = span(columns)
+        lead = [window[axis].stop - window[axis].start for axis in self.axes[:-2]]
+        row = math.prod(lead) * (wide.stop - wide.start) * self.source.dtype.itemsize * max(1.0, self.factors["Y"])
+        step = max(1, int(READ / row) // BLOCK) * BLOCK
+        out = np.empty((*lead, len(rows), len(columns)), self.dtype)
+        for start in range(0, len(rows), step):
+            tall = span(rows[start : start + step])
+            array = self.source.read({**window, "Y": tall, "X": wide}, self.level)
+            for first in range(start, min(start + step, len(rows)), BLOCK):
+                block = slice(first, min(first + BLOCK, start + step))
+                local = span(rows[block])
+                part = array[..., local.start - tall.start : local.stop - tall.start, :].astype(self.dtype, copy=False)
+                part = gather(part, -2, rows[block] - local.start, row_weights[block])
+                out[..., block, :] = gather(part, -1, columns - wide.start, column_weights)
+        return out
+
+    def _taps(self, axis: str, window: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give the old pixels that each new pixel of a window takes, and their weights."""
+        choose = nearest if self.labels or self.factors[axis] == 1 else triangle
+        return choose(window, self.factors[axis], self.sizes[axis])
 
 
-def gather(array: NDArray[Any], axis: int, index: NDArray[Any], weight: NDArray[Any] | None) -> NDArray[Any]:
-    """Sum `weight` times the pixels at `index` (both (new pixels, taps)) along one axis."""
-    if weight is None:
-        return array.take(index[:, 0], axis)
+def span(index: NDArray[Any]) -> slice:
+    """Give the slice that holds all of `index`."""
+    return slice(int(index.min()), int(index.max()) + 1)
+
+
+def gather(array: NDArray[Any], axis: int, index: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
+    """Sum `weight` times the pixels at `index` (both (new pixels, taps)) along rows (-2) or columns (-1)."""
+    if index.shape[1] == 1:
+        return array.take(index[:, 0], axis)  # the nearest pixel as it is: labels are not multiplied
     # Tap by tap rather than one matrix product: a BLAS sum depends on the size of the window, this one does not.
-    shape = [-1 if i == axis else 1 for i in range(array.ndim)]
+    shape = (-1, 1) if axis == -2 else (-1,)
     total: NDArray[Any] = array.take(index[:, 0], axis) * weight[:, 0].reshape(shape)
     for tap in range(1, index.shape[1]):
         total += array.take(index[:, tap], axis) * weight[:, tap].reshape(shape)
@@ -71,10 +93,11 @@ def triangle(window: slice, factor: float, size: int) -> tuple[NDArray[Any], NDA
     return np.clip(index, 0, size - 1), (weight / weight.sum(1, keepdims=True)).astype("float32")
 
 
-def nearest(window: slice, factor: float, size: int) -> tuple[NDArray[Any], None]:
+def nearest(window: slice, factor: float, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give for each new pixel of a window the old pixel under its centre."""
     centre = (np.arange(window.start, window.stop) + 0.5) * factor
-    return np.clip(np.floor(centre).astype(int), 0, size - 1)[:, None], None
+    index = np.clip(np.floor(centre).astype(int), 0, size - 1)[:, None]
+    return index, np.ones(index.shape, "float32")
 
 
 def level_sizes(source: Pixels) -> list[dict[str, float]]:
