@@ -2,62 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from potency.errors import ManifestError
+from potency.data import leaks, quality
+from potency.data.findings import Finding, Findings, some, tally
+from potency.data.folders import natural
+from potency.data.quality import Facts
+from potency.errors import ImageError
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing found: a short code, what and where it is, how to mend it, and the ids of the rows it concerns."""
-
-    code: str
-    what: str
-    where: str = ""
-    mend: str = ""
-    rows: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All faults and warnings of a manifest; true where there is any fault."""
-
-    faults: tuple[Finding, ...] = ()
-    warnings: tuple[Finding, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.faults)
-
-    def __iter__(self) -> Iterator[Finding]:
-        yield from self.faults
-        yield from self.warnings
-
-    def table(self) -> pd.DataFrame:
-        """One row a finding: kind (fault or warning), code, what, where, mend, number of rows."""
-        names = ["kind", "code", "what", "where", "mend", "rows"]
-        cells = [(kind, each.code, each.what, each.where, each.mend, len(each.rows))
-                 for kind, found in (("fault", self.faults), ("warning", self.warnings)) for each in found]
-        return pd.DataFrame(cells, columns=names)
-
-    def refuse(self, where: str = "", ignore: Collection[str] = ()) -> None:
-        """Raise one ManifestError that names all faults but those whose code is in `ignore`."""
-        faults = [fault for fault in self.faults if fault.code not in ignore]
-        if not faults:
-            return
-        if len(faults) == 1:
-            raise ManifestError(faults[0].what, faults[0].where or where, faults[0].mend)
-        raise ManifestError(f"{len(faults)} faults: " + "; ".join(fault.what for fault in faults), where,
-                            "; ".join(dict.fromkeys(fault.mend for fault in faults if fault.mend)))
-
-
 def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
                 progress: Callable[[int, int], None] | None = None) -> Findings:
     """See `Manifest.check`."""
-    return Findings()
+    table = manifest.table
+    # A leak is refused unless the rows were divided at random on purpose; then it is only said.
+    random = manifest.origin.get("split_kind") == "random"
+    declared = manifest.origin.get("split", "").startswith(("column", "folders"))
+    faults, warnings = _rows(table, manifest.kinds.get("truth") == "category", manifest.groups_known)
+    parts = _parts(table)
+    (warnings if random else faults).extend(leaks.groups(table, parts))
+    for fault, finding in leaks.classes(table, parts, declared=declared):
+        (faults if fault else warnings).append(finding)
+    warnings.extend(leaks.neighbours(table, parts))
+    facts = _look(manifest, pixels=pixels, thumbnails=pixels and duplicates, progress=progress)
+    for fault, finding in _images(table, facts, pixels=pixels):
+        (faults if fault else warnings).append(finding)
+    for leak, finding in leaks.copies(table, facts, parts):
+        (faults if leak and not random else warnings).append(finding)
+    if pixels and duplicates:
+        warnings.extend(leaks.near(table, facts))
+    return Findings(tuple(faults), tuple(warnings))
+
+
+def _parts(table: pd.DataFrame) -> pd.Series | None:
+    """In which part each row stands: its split where there is one, else its fold."""
+    if "split" in table.columns and table["split"].nunique() > 1:
+        return table["split"]
+    return table["fold"] if "fold" in table.columns else None
+
+
+def _rows(table: pd.DataFrame, category: bool, known: bool) -> tuple[list[Finding], list[Finding]]:
+    """What the table alone tells."""
+    faults, warnings = [], []
+    again = table["id"].duplicated(keep=False)
+    if again.any():
+        names = sorted(set(table["id"][again]))
+        faults.append(Finding("duplicate-ids", f"{len(names)} ids stand more than once: {some(names)}", "column 'id'",
+                              "keep one row a sample, or give each its own id", tuple(names)))
+    if not known:
+        warnings.append(Finding("groups-unknown", "groups unknown: intervals assume independent images",
+                                "column 'group'", "name the column of the donor, clone, plate or slide: --group"))
+    unknown = [] if "split" not in table.columns else sorted(
+        set(table["split"].dropna()) - {"train", "validation", "test", "external"})
+    if unknown:
+        faults.append(Finding("unknown-split", "unknown names of splits: " + some(unknown), "column 'split'",
+                              "use train, validation, test or external"))
+    if "truth" not in table.columns:
+        return faults, warnings
+    if len(table) == 1:
+        faults.append(Finding("one-image", "there is only one image", "the table", "add images"))
+    if table["group"].nunique() == 1 and len(table) > 1:
+        faults.append(Finding("one-group", f"all images belong to one group: '{table['group'].iloc[0]}'",
+                              "column 'group'", "add a second donor, clone, plate or day, or name its column: --group"))
+    empty = table["truth"].isna()
+    if empty.any():
+        warnings.append(Finding("no-truth", f"{int(empty.sum())} rows have no truth and are not learned from",
+                                "column 'truth'", "fill it, or leave them for prediction", tuple(table["id"][empty])))
+    if category:
+        faults.extend(_classes(table))
+    return faults, warnings
+
+
+def _classes(table: pd.DataFrame) -> Iterator[Finding]:
+    groups = table.groupby("truth")["group"].nunique()
+    names = sorted(groups.index, key=natural)
+    if len(names) == 1:
+        yield Finding("one-class", f"there is only one class: '{names[0]}'", "column 'truth'",
+                      "add images of a second class, or name the right column: --truth")
+    low = [name for name in names if groups[name] < 2]
+    if low and table["group"].nunique() > 1:
+        enough = [name for name in names if name not in low]
+        yield Finding("few-groups", "these classes have fewer than two groups: " + some(low), "column 'group'",
+                      "add groups of them" + (", or leave them out: --classes " + ",".join(enough) if enough else ""),
+                      tuple(table["id"][table["truth"].isin(low)]))
+
+
+def _look(manifest: Manifest, *, pixels: bool, thumbnails: bool,
+          progress: Callable[[int, int], None] | None) -> list[Facts]:
+    """One reading an image; without `pixels` only whether its files can be opened and what they contain."""
+    facts = []
+    for number, row in enumerate(manifest.records()):
+        try:
+            digest = quality.digest(tuple(manifest.paths(row).values()))
+            if pixels:
+                facts.append(quality.inspect(manifest.open(row), digest, thumbnail=thumbnails,
+                                             window=manifest.window(row)))
+            else:
+                facts.append(Facts(digest=digest))
+        except ImageError as fault:
+            facts.append(Facts(error=f"{fault.what} ({fault.mend})" if fault.mend else fault.what))
+        if progress is not None:
+            progress(number + 1, len(manifest))
+    return facts
+
+
+def _images(table: pd.DataFrame, facts: list[Facts], *, pixels: bool) -> Iterator[tuple[bool, Finding]]:
+    """What reading the images told; True marks a fault."""
+    ids = table["id"].tolist()
+    bad = [at for at, each in enumerate(facts) if each.error]
+    if bad:
+        lines = [f"{table['image'].iloc[at]}: {facts[at].error}" for at in bad]
+        yield True, Finding("unreadable", f"{len(bad)} of {len(facts)} images are missing or cannot be read",
+                            some(lines, 3, "; "), "copy or export these files again, or remove their rows",
+                            tuple(ids[at] for at in bad))
+    sound = [at for at, each in enumerate(facts) if not each.error]
+    if not pixels or not sound:
+        return
+
+    def rows(true: Callable[[Facts], bool]) -> tuple[str, ...]:
+        return tuple(ids[at] for at in sound if true(facts[at]))
+
+    counts = pd.Series([facts[at].channels for at in sound]).value_counts()
+    if len(counts) > 1:
+        usual = int(counts.index[0])
+        yield True, Finding("channels", "images have different numbers of channels: " + tally(counts), "the images",
+                            "convert them to one form, or say which channels to use: --channels",
+                            rows(lambda each: each.channels != usual))
+    odd = rows(lambda each: not each.finite)
+    if odd:
+        yield True, Finding("not-finite", f"{len(odd)} images hold pixels that are no number or infinite",
+                            some(list(odd)), "export them again, or replace these pixels", odd)
+    flat = rows(lambda each: each.constant)
+    if flat:
+        yield False, Finding("constant", f"{len(flat)} images are of one value everywhere", some(list(flat)),
+                             "look at them: empty wells, a closed shutter, a failed export", flat)
+    unknown = rows(lambda each: each.pixel_size is None)
+    if unknown:
+        yield False, Finding("pixel-size", f"the pixel size of {len(unknown)} images is unknown", "the images",
+                             "sizes are then in pixels; mixing magnifications would not be noticed", unknown)
+    known = [size for size in (facts[at].pixel_size for at in sound) if size is not None]
+    scales = pd.Series([f"{size[0]:.4g}" for size in known], dtype="str").value_counts()
+    if len(scales) > 1:
+        yield False, Finding("scales", "images have different pixel sizes (um): " + tally(scales), "the images",
+                             "they are brought to one pixel size for learning")
+    for code, what, values in (("sizes", "sizes", [f"{h}x{w}" for h, w in (facts[at].shape for at in sound)]),
+                               ("dtypes", "types of pixels", [facts[at].dtype for at in sound])):
+        kinds = pd.Series(values).value_counts()
+        if len(kinds) > 1:
+            yield False, Finding(code, f"images have different {what}: {tally(kinds)}", "the images",
+                                 "size may tell the classes apart: compare with the trivial baseline"
+                                 if code == "sizes" else "scale them alike, or export them from one program")

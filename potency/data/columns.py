@@ -145,13 +145,14 @@ def parallel_channels(images: pd.Series, channels: Sequence[str], folder: Path) 
     for depth in range(len(first.parts) - 1):
         names = [_beside(folder / PurePosixPath(*first.parts[:depth]), channel) for channel in channels]
         if _stand(folder, [_put(first, depth, name) for name in names]):
-            return {channel: images.map(lambda path, name=name: str(_put(PurePosixPath(path), depth, name)))
+            return {channel: pd.Series([str(_put(PurePosixPath(path), depth, name)) for path in images],
+                                       index=images.index, dtype="str")
                     for channel, name in zip(channels, names, strict=True)}
     for channel in channels:
         word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(channel)}(?![A-Za-z0-9])", re.IGNORECASE)
         if word.search(first.name) and _stand(folder, [_word(first, word, other) for other in channels]):
-            return {other: images.map(lambda path, word=word, other=other:
-                                      str(_word(PurePosixPath(path), word, other))) for other in channels}
+            return {other: pd.Series([str(_word(PurePosixPath(path), word, other)) for path in images],
+                                     index=images.index, dtype="str") for other in channels}
     raise ManifestError("no parallel files for the channels " + ", ".join(channels), f"{folder}, first image {first}",
                         "a channel is a column of the table, or a folder or word in the path that can be exchanged; "
                         "folders seen: " + (", ".join(_folders(folder)) or "none"))

@@ -34,8 +34,8 @@ def find_table(folder: Path) -> Path | None:
     Raises:
         ManifestError: several tables and none with a name that settles it.
     """
-    tables = sorted(path for path in folder.iterdir()
-                    if path.suffix.lower() in TABLE_SUFFIXES and path.is_file() and not path.name.startswith((".", "~")))
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
+                    and not path.name.startswith((".", "~")))
     for name in _TABLE_NAMES:
         for suffix in TABLE_SUFFIXES:
             for path in tables:

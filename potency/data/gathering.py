@@ -26,7 +26,7 @@ def add_columns(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """
     if "id" not in new.columns:
         if len(new) != len(table):
-            raise ManifestError(f"{len(new)} values for {len(table)} rows", "add(...)", "give one a row, or a column id")
+            raise ManifestError(f"{len(new)} values for {len(table)} rows", "add(...)", "give one a row, or ids")
         return table.assign(**{str(name): new[name].to_numpy() if new[name].dtype != "str" else new[name].array
                                for name in new.columns})
     ids = new["id"].astype("str")
@@ -118,7 +118,7 @@ def _together(frame: pd.DataFrame, source: str, columns: list[str], how: str) ->
     return made
 
 
-def moved(cell: object, old: Path, new: Path) -> object:
+def moved(cell: Any, old: Path, new: Path) -> Any:
     """A path relative to the folder `old` written relative to `new`; absolute ones and missing cells stay.
 
     >>> moved("a/1.png", Path("data"), Path("out"))

@@ -8,7 +8,9 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from potency.data.columns import plain
+from potency.data.columns import find_column, match_groups, plain
+
+UNKNOWN = "unknown"
 
 # From the most to the least independent: the first level that every class has two of is taken.
 # `words` name a column; `pattern` finds the value in a path, group 1 of the match being the value.
@@ -41,7 +43,8 @@ def infer_groups(frame: pd.DataFrame) -> tuple[pd.Series, str] | None:
     >>> infer_groups(rows)[1]
     'inferred from file names: donor (2 groups)'
     """
-    for found, how in ((_from_columns(frame), "inferred from column"), (_from_names(frame), "inferred from file names:")):
+    for found, how in ((_from_columns(frame), "inferred from column"),
+                       (_from_names(frame), "inferred from file names:")):
         levels = {level: values for level, values in found.items() if 1 < values.nunique() < len(values)}
         if not levels:
             continue
@@ -112,3 +115,20 @@ def _from_folders(frame: pd.DataFrame) -> pd.Series | None:
     if folders.isna().any() or folders.nunique() == len(folders) or not _serves(folders, frame["truth"]):
         return None
     return folders
+
+
+def settle_groups(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[pd.Series, str]:
+    """The group of every row (`asked`: a column or a pattern) and how it was found; else each row stands for itself.
+
+    Raises:
+        ManifestError: no such column, or a pattern that does not fit.
+    """
+    if asked is not None and "(" in asked:
+        values = match_groups(frame["image"], asked)
+        return values, f"pattern '{asked}' ({values.nunique()} groups)"
+    if asked is not None:
+        column = find_column(frame, asked, where)
+        values = frame[column].astype("str").where(frame[column].notna(), frame["id"])
+        return values, f"column '{column}'"
+    found = infer_groups(frame)
+    return found if found is not None else (frame["id"], UNKNOWN)

@@ -8,20 +8,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from potency.data import columns, folders, gathering, quality, split, tables
-from potency.data.check import Findings, check_table
-from potency.data.groups import infer_groups
+from potency.data.check import check_table
+from potency.data.findings import Findings
+from potency.data.groups import UNKNOWN, settle_groups
 from potency.errors import ManifestError, nearest
 
 if TYPE_CHECKING:
     from potency.data.image import Image
 
 Row = Mapping[str, Any] | pd.Series
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class Manifest:
         kept = {str(key): str(value) for key, value in dict(saved.get("origin", {})).items()}
         origin = {**origin, **kept}
         if group is not None or "group" not in frame.columns or frame["group"].isna().all():
-            values, origin["group"] = _groups(frame, group, origin["source"])
+            values, origin["group"] = settle_groups(frame, group, origin["source"])
             frame = frame.assign(group=values)
         else:
             origin.setdefault("group", "column 'group'")
@@ -122,7 +122,7 @@ class Manifest:
 
     @property
     def groups_known(self) -> bool:
-        """False where every image had to stand as its own group."""
+        """False where every image stands as its own group."""
         return self.origin.get("group", UNKNOWN) != UNKNOWN
 
     @property
@@ -158,6 +158,17 @@ class Manifest:
         return {name: self.folder / str(row[f"image.{name}"]) for name in names} if names else {
             "": self.folder / str(row["image"])}
 
+    def window(self, row: Row) -> dict[str, slice] | None:
+        """The part of its image that a row is, by axis letter; None where it is the whole."""
+        if "tile.y" not in self.table.columns:
+            return None
+        y, x, height, width = (int(row[f"tile.{name}"]) for name in ("y", "x", "height", "width"))
+        return {"Y": slice(y, y + height), "X": slice(x, x + width)}
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as plain mappings."""
+        return cast(list[dict[str, Any]], self.table.to_dict("records"))
+
     def open(self, row: Row) -> Image:
         """The lazy image of a row, its channel files put together.
 
@@ -167,13 +178,13 @@ class Manifest:
         from potency.data.readers import open_image
 
         files = self.paths(row)
-        return open_image(files[""] if "" in files else files)
+        return open_image(files if self.channels else files[""])
 
     def _confine(self) -> None:
         root = os.path.realpath(self.folder)
-        for row in self.table.to_dict("records"):
+        for row in self.records():
             for path in self.paths(row).values():
-                if os.path.commonpath([root, os.path.realpath(path)]) != root:
+                if not Path(os.path.realpath(path)).is_relative_to(root):
                     raise ManifestError("a path leaves the folder of the table", f"row '{row['id']}', {row['image']}",
                                         "put the images into the folder of the table")
 
@@ -235,8 +246,8 @@ class Manifest:
 
     def where(self, mask: pd.Series | Sequence[bool] | Callable[[pd.DataFrame], Any]) -> Manifest:
         """Only the rows where the mask is true."""
-        chosen = mask(self.table) if callable(mask) else mask
-        return replace(self, table=self.table[pd.Series(chosen).to_numpy(dtype=bool)].reset_index(drop=True))
+        chosen = pd.Series(mask(self.table) if callable(mask) else mask).to_numpy(dtype=bool)
+        return replace(self, table=self.table[chosen].reset_index(drop=True))
 
     def add(self, new: pd.DataFrame | Mapping[str, Any], kind: str | Mapping[str, str] | None = None) -> Manifest:
         """The manifest with more columns, in the order of the rows or joined by `id` where the new ones have it.
@@ -246,8 +257,8 @@ class Manifest:
             kind: the kind of answer they hold, of the first main column or by name.
         """
         frame = pd.DataFrame(new)
-        named = {kind_of: kind for kind_of in list(frame.columns.drop("id", errors="ignore"))[:1]} if isinstance(
-            kind, str) else dict(kind or {})
+        main = next((str(name) for name in frame.columns if name != "id"), "")
+        named = {main: kind} if isinstance(kind, str) else dict(kind or {})
         return replace(self, table=gathering.add_columns(self.table, frame), kinds={**self.kinds, **named})
 
     def explode(self, tiles: Callable[[Image], Iterable[tuple[int, int, int, int]]]) -> Manifest:
@@ -255,7 +266,7 @@ class Manifest:
 
         The id of the whole is kept in `tile.of`, the window in `tile.y`, `tile.x`, `tile.height`, `tile.width`.
         """
-        boxes = (tiles(self.open(row)) for row in self.table.to_dict("records"))
+        boxes = (tiles(self.open(row)) for row in self.records())
         return replace(self, table=gathering.explode(self.table, boxes))
 
     def gather(self, by: str = "tile.of",
@@ -270,12 +281,12 @@ class Manifest:
         Raises:
             ManifestError: rows of one sample have different truths.
         """
-        column = columns.find_column(self.table, by, "gather(by=...)")
-        return replace(self, table=gathering.gather(self.table, column, how))
+        by = columns.find_column(self.table, by, "gather(by=...)")
+        return replace(self, table=gathering.gather(self.table, by, how))
 
     @cached_property
     def _digests(self) -> list[str]:
-        return [quality.digest(tuple(self.paths(row).values())) for row in self.table.to_dict("records")]
+        return [quality.digest(tuple(self.paths(row).values())) for row in self.records()]
 
     def fingerprint(self) -> str:
         """SHA-256 of the contents of the files with their truths and groups; names and order of rows do not count."""
@@ -284,20 +295,7 @@ class Manifest:
     def write(self, path: str | Path) -> Path:
         """Write the table; Parquet keeps kinds and origin, CSV is safe for spreadsheets; paths follow the new place."""
         path = Path(path)
-        table = self.table.copy()
-        for name in ("image", *(f"image.{channel}" for channel in self.channels)):
-            table[name] = [gathering.moved(cell, self.folder, path.parent) for cell in table[name]]
+        names = ("image", *(f"image.{channel}" for channel in self.channels))
+        table = self.table.assign(**{name: [gathering.moved(cell, self.folder, path.parent)
+                                            for cell in self.table[name]] for name in names})
         return tables.write_table(table, path, {"version": 1, "kinds": dict(self.kinds), "origin": dict(self.origin)})
-
-
-def _groups(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[pd.Series, str]:
-    """The group of every row and how it was found."""
-    if asked is not None and "(" in asked:
-        values = columns.match_groups(frame["image"], asked)
-        return values, f"pattern '{asked}' ({values.nunique()} groups)"
-    if asked is not None:
-        column = columns.find_column(frame, asked, where)
-        values = frame[column].astype("str").where(frame[column].notna(), frame["id"])
-        return values, f"column '{column}'"
-    found = infer_groups(frame)
-    return found if found is not None else (frame["id"], UNKNOWN)

@@ -18,13 +18,17 @@ from potency.errors import ImageError
 
 if TYPE_CHECKING:
     from potency.data.image import Image
+    from potency.data.pixels import Window
+
+_PLANE_LIMIT = 2**27  # pixels of a plane that is still read whole
+_MIDDLE = 4096
 
 
 @dataclass(frozen=True)
 class Facts:
     """What `inspect` found in one image; an image that cannot be read has `error` and nothing else.
 
-    `shape` is (height, width) in pixels, `thumbnail` the first plane, channels averaged, as float32.
+    `shape` is (height, width) in pixels, `thumbnail` see `duplicates.thumbnail`.
     """
 
     error: str = ""
@@ -38,22 +42,36 @@ class Facts:
     thumbnail: NDArray[np.float32] | None = None
 
 
-def inspect(image: Image, digest: str, thumbnail: int = 0) -> Facts:
+def inspect(image: Image, digest: str, *, thumbnail: bool = False, window: Window | None = None) -> Facts:
     """Read the first plane of an image once and say what is in it.
+
+    A plane beyond the memory limit is judged by its middle.
 
     Args:
         image: the image.
         digest: of its files (see `digest`).
-        thumbnail: longest side of the thumbnail kept, in pixels; 0 keeps none.
+        thumbnail: keep the thumbnail by which near-duplicates are found.
+        window: the part of the image that is the sample; the whole where None.
+
+    Raises:
+        ImageError: the pixels cannot be decoded.
     """
-    pixels = image.crop()
+    from potency.data import duplicates
+
+    height, width = image.sizes["Y"], image.sizes["X"]
+    if window is None and height * width > _PLANE_LIMIT:
+        top, left = max(0, height // 2 - _MIDDLE // 2), max(0, width // 2 - _MIDDLE // 2)
+        pixels = image.crop({"Y": slice(top, top + _MIDDLE), "X": slice(left, left + _MIDDLE)})
+    else:
+        pixels = image.crop(window)
+        height, width = pixels.shape[1:]
     size = image.pixel_size
-    sound = bool(np.isfinite(pixels).all()) if pixels.dtype.kind == "f" else True
+    finite = bool(np.isfinite(pixels).all()) if pixels.dtype.kind == "f" else True
     flat = pixels.reshape(len(pixels), -1)
-    constant = bool((flat.min(axis=1) == flat.max(axis=1)).all()) if flat.size else True
-    return Facts(digest=digest, shape=(pixels.shape[1], pixels.shape[2]), channels=len(pixels), dtype=str(pixels.dtype),
-                 pixel_size=(size["Y"], size["X"]) if size is not None and "Y" in size and "X" in size else None,
-                 finite=sound, constant=constant)
+    return Facts(digest=digest, shape=(height, width), channels=len(pixels), dtype=str(pixels.dtype),
+                 pixel_size=None if size is None else (size["Y"], size["X"]),
+                 finite=finite, constant=bool((flat.min(axis=1) == flat.max(axis=1)).all()),
+                 thumbnail=duplicates.thumbnail(pixels) if thumbnail else None)
 
 
 @lru_cache(maxsize=1_000_000)

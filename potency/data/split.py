@@ -78,7 +78,7 @@ def _improve(counts: NDArray[np.float64], goal: NDArray[np.float64], weight: NDA
     part, state = made
 
     def cost(rows: NDArray[np.float64], of: NDArray[np.int64]) -> NDArray[np.float64]:
-        return (weight * (rows - goal[of]) ** 2).sum(axis=-1) + want[of] * (rows == 0).sum(axis=-1)
+        return np.asarray((weight * (rows - goal[of]) ** 2).sum(axis=-1) + want[of] * (rows == 0).sum(axis=-1))
 
     parts = np.arange(len(goal))
     for _ in range(10):
@@ -165,7 +165,7 @@ def _possible(counts: NDArray[np.float64], truth: pd.Series | None, classes: NDA
     number = truth is None or pd.api.types.is_numeric_dtype(truth)
     names = {} if truth is None or number else {int(classes[at]): str(truth.iloc[at])
                                                for at in np.unique(classes, return_index=True)[1]}
-    single = [names[index] for index in np.flatnonzero(holding < 2) if index in names]
+    single = [names[int(index)] for index in np.flatnonzero(holding < 2) if int(index) in names]
     if single:
         raise ManifestError("these classes have fewer than two groups: " + ", ".join(single), "column 'group'",
                             "add groups of them, or leave them out: --classes "
@@ -173,8 +173,7 @@ def _possible(counts: NDArray[np.float64], truth: pd.Series | None, classes: NDA
     limit = len(counts) if number else min(len(counts), int(holding[holding > 0].min(initial=len(counts))))
     if limit >= folds:
         return folds, ""
-    least = "" if number else next((f"class '{names[index]}' has {limit} groups" for index in np.argsort(holding)
-                                    if index in names and holding[index] == limit), "")
+    least = next((f"class '{name}' has {limit} groups" for index, name in names.items() if holding[index] == limit), "")
     return limit, f" ({folds} were asked; {least or f'there are {limit} groups'})"
 
 
@@ -188,12 +187,12 @@ def _time_blocks(frame: pd.DataFrame, number: NDArray[np.int64], groups: int,
     time = frame[column]
     if not pd.api.types.is_numeric_dtype(time):
         time = pd.to_datetime(time, errors="coerce").astype("int64").where(lambda value: value > -(2**62))
-    mean = time.groupby(number).mean()
+    mean = time.astype("float64").groupby(number).mean()
     if mean.isna().any():
         raise ManifestError("some groups have no time", f"column '{column}'", "fill it or leave the rows out")
     made = min(folds, groups - 1)
     rank = mean.rank(method="first").to_numpy(dtype=np.int64) - 1
-    block = rank * (made + 1) // groups - 1
+    block = np.asarray(rank * (made + 1) // groups - 1, dtype=np.int64)
     return block[number], f"time: {made} folds by '{column}', each learned from what came before it"
 
 
