@@ -23,6 +23,7 @@ HEAD = 16 * 1024  # bytes read to recognise a file; a smaller file is then alrea
 class Reader(Protocol):
     """A module that reads one family of formats: what the contract test asks of each in READERS."""
 
+    __name__: str
     suffixes: tuple[str, ...]
 
     def recognises(self, path: str, head: bytes) -> bool:
