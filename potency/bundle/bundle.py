@@ -146,10 +146,10 @@ class Bundle:
             found = np.stack([output["output"] for output in member.outputs(examples)])
             if expected is None or expected.shape != found.shape:
                 raise BundleError("the examples do not belong to these weights", str(path), "copy the bundle again")
-            error = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-6)
-            if not error <= TOLERANCE:
+            off = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-6)
+            if not off <= TOLERANCE:
                 raise BundleError(
-                    f"the model answers its own examples differently here (by {error:.2g} of their size)", str(path.parent),
+                    f"the model answers its own examples differently here (by {off:.2g} of their size)", str(path.parent),
                     "copy the bundle again; if that does not help, run `potency doctor` and retrain",
                 )  # fmt: skip
         return examples

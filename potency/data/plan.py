@@ -123,7 +123,8 @@ class Plan:
         faults = [f"{name!r} ({nearest(name, known)})" for name in changes if name not in known]
         if faults:
             raise PlanError("the plan has no " + ", ".join(faults), "plan", "use the names that `potency plan` prints")
-        plan = replace(self, **{name: _typed(name, value, getattr(self, name)) for name, value in changes.items()})
+        typed: dict[str, Any] = {name: _typed(name, value, getattr(self, name)) for name, value in changes.items()}
+        plan = replace(self, **typed)
         plan._refuse_impossible()
         return plan
 
@@ -167,22 +168,22 @@ class Plan:
         return cls().but(**values)
 
 
-def _typed(name: str, value: object, old: object) -> object:
+def _typed(name: str, value: Any, old: object) -> object:
     """Bring a JSON or command-line value to the field's type, or say which type it must have."""
     try:
         if isinstance(old, tuple):
             if isinstance(value, str):
                 raise TypeError("a list is needed")
-            return tuple(str(v) for v in value)  # type: ignore[attr-defined]
+            return tuple(str(v) for v in value)
         if name == "scaling":
-            return {str(k): (float(v[0]), float(v[1])) for k, v in dict(value).items()}  # type: ignore[call-overload]
+            return {str(k): (float(v[0]), float(v[1])) for k, v in dict(value).items()}
         if isinstance(old, Mapping):
-            return {str(k): float(v) for k, v in dict(value).items()}  # type: ignore[call-overload]
+            return {str(k): float(v) for k, v in dict(value).items()}
         if name in ("pixel_size", "halo"):
-            return None if value is None else (float if name == "pixel_size" else int)(value)  # type: ignore[call-overload]
+            return None if value is None else (float if name == "pixel_size" else int)(value)
         if name == "weights":
             return None if value is None else str(value)
-        if isinstance(old, int) and (isinstance(value, bool) or float(value) != int(value)):  # type: ignore[arg-type, call-overload]
+        if isinstance(old, int) and (isinstance(value, bool) or float(value) != int(value)):
             raise TypeError("a whole number is needed")
         return type(old)(value)  # type: ignore[call-arg]
     except (TypeError, ValueError, KeyError, IndexError) as error:

@@ -88,7 +88,7 @@ def fit(
     `into` gives, bit for bit on one machine, the weights of a run that was never stopped.
     """
     path = into / "state.safetensors"
-    nets = nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    nets = nets.to(memory_format=torch.channels_last)
     optimisers = {part: _optimiser(net, plan) for part, net in nets.items()}
     state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers)
     if path.is_file():
@@ -148,7 +148,7 @@ def _learn(task: Task, plan: Plan, lesson: Lesson, state: State, order: Order) -
         batch = _laid_out(task.collate(list(_views(task, plan, lesson, order(number), number))))
         with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
             for part, loss in task.losses(state.nets, batch, plan):
-                (loss / plan.accumulate).backward()
+                (loss / plan.accumulate).backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach()) / plan.accumulate
                 if micro == plan.accumulate - 1:  # before the next loss is asked for: a critic learns first
                     nn.utils.clip_grad_norm_(state.nets[part].parameters(), 5.0)
@@ -171,7 +171,7 @@ def _free(net: nn.Module, plan: Plan, step: int) -> None:
         net.requires_grad_(not frozen)
         if frozen:
             net.eval()
-            head = net.head()
+            head: nn.Module = net.head()  # type: ignore[operator]
             head.train().requires_grad_(True)
 
 

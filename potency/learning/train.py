@@ -104,7 +104,8 @@ def set_aside(manifest: Manifest, share: float, seed: int) -> Manifest:
 
 def truths(rows: Manifest, task: Task) -> list[Answer]:
     """The truth of each row as an answer of the task; a missing one is refused."""
-    columns = {c: str(c).removeprefix("truth").removeprefix(".") for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")}
+    named = [str(c) for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")]
+    columns = {c: c.removeprefix("truth").removeprefix(".") for c in named}
     if "truth" not in columns:
         raise ManifestError("the table has no truth", str(rows.folder), "name its column with --truth")
     if rows.table["truth"].isna().any():
@@ -117,7 +118,7 @@ def truths(rows: Manifest, task: Task) -> list[Answer]:
 def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
     """A few training images (their centres, when large), to be checked whenever the bundle is loaded."""
     chosen = rows.table.iloc[:: max(1, len(rows) // EXAMPLES)].head(EXAMPLES)
-    found = []
+    found: list[Mapping[str, Any]] = []
     for _, row in chosen.iterrows():
         image = rows.open(row) if plan.pixel_size is None else rows.open(row).at(plan.pixel_size)
         window = {}
@@ -216,8 +217,10 @@ def _estimator(course: Course) -> tuple[Member, list[dict[str, Any]]]:
     plan, task = course.plan, course.task
     learned = course.manifest.of("train")
     estimator = find_estimator(plan.network)
-    table = measured(learned, plan) if course.features is None else course.features.loc[learned.table["id"].astype(str)]
-    fitted = estimator.fit(table, learned.table["truth"].to_numpy(), estimates=task.estimates, classes=plan.classes, seed=plan.seed)
+    known = course.features
+    table = measured(learned, plan) if known is None else known.loc[list(learned.table["id"].astype(str))]
+    truth = learned.table["truth"].to_numpy()
+    fitted = estimator.fit(table, truth, estimates=task.estimates, classes=plan.classes, seed=plan.seed)
     return EstimatorMember(task, plan, fitted), []
 
 
@@ -225,7 +228,7 @@ def measured(rows: Manifest, plan: Plan, progress: Progress | None = None) -> pd
     """The features that the plan's estimator sees, one row an image, indexed by id."""
     estimator = find_estimator(plan.network)
     images = []
-    for done, row in enumerate(rows.table.to_dict("records"), 1):
+    for done, (_, row) in enumerate(rows.table.iterrows(), 1):
         image = rows.open(row)
         images.append((image if plan.pixel_size is None else image.at(plan.pixel_size)).crop())
         if progress is not None:
@@ -233,4 +236,7 @@ def measured(rows: Manifest, plan: Plan, progress: Progress | None = None) -> pd
     return estimator.features(images, plan.channels, plan.pixel_size).set_axis(rows.table["id"].astype(str), axis=0)
 
 
-LEARNERS: Mapping[str, Callable[[Course], tuple[Member, list[dict[str, Any]]]]] = {"gradient": _gradient, "estimator": _estimator}
+LEARNERS: Mapping[str, Callable[[Course], tuple[Member, list[dict[str, Any]]]]] = {
+    "gradient": _gradient,
+    "estimator": _estimator,
+}

@@ -7,18 +7,19 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a skip; the first may halve the image (He 2016; skip pooled as in ResNet-D, He 2019)."""
+    """Two 3x3 convolutions beside a skip; the first may halve the image (He 2016; pooled skip: ResNet-D, He 2019)."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
+        last = nn.BatchNorm2d(after)
         self.body = nn.Sequential(
             nn.Conv2d(before, after, 3, stride, 1, bias=False),
             nn.BatchNorm2d(after),
             nn.ReLU(),
             nn.Conv2d(after, after, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(after),
+            last,
         )
-        nn.init.zeros_(self.body[-1].weight)  # each block starts as its skip: deep nets learn from step one
+        nn.init.zeros_(last.weight)  # each block starts as its skip: deep nets learn from step one
         skip: list[nn.Module] = [nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)] if stride == 2 else []
         if before != after:
             skip += [nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)]

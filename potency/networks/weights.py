@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from potency.errors import BundleError, PlanError
 from potency.networks.encoder import BACKBONES, Encoder, first_convolution
 
 
-def load_weights(network: Encoder, backbone: str, source: str) -> int:
+def load_weights(network: nn.Module, backbone: str, source: str) -> int:
     """Load starting weights into the body of `network`, in place; the head stays fresh.
 
     Args:
@@ -30,13 +30,16 @@ def load_weights(network: Encoder, backbone: str, source: str) -> int:
     return adopt(network, state, source)
 
 
-def adopt(network: Encoder, state: Mapping[str, Tensor], where: str) -> int:
+def adopt(network: nn.Module, state: Mapping[str, Tensor], where: str) -> int:
     """Copy every tensor of `state` that belongs to the body; a first convolution is adapted to the channels."""
+    if not isinstance(network, Encoder):
+        raise PlanError(f"{type(network).__name__} takes no starting weights", where, "leave --weights out")
     own = network.body.state_dict()
     first = f"{first_convolution(network.body)[0]}.weight"
     taken: dict[str, Tensor] = {}
     for name, value in own.items():
-        given = next((state[key] for key in (name, name.removeprefix("features."), f"body.{name}") if key in state), None)
+        names = (name, name.removeprefix("features."), f"body.{name}")
+        given = next((state[key] for key in names if key in state), None)
         if given is None:
             continue
         if name == first:
@@ -103,7 +106,7 @@ def _hub(backbone: str) -> Mapping[str, Tensor]:
         if source == "timm":
             import timm
 
-            return timm.create_model(name, pretrained=True).state_dict()  # type: ignore[no-any-return]
+            return timm.create_model(name, pretrained=True).state_dict()
         if source == "torchvision":
             import torchvision
 

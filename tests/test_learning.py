@@ -1,0 +1,293 @@
+"""Learning: the loop is repeatable and survives a kill bit for bit; the protocol keeps rows and groups apart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from zoo import ages, cells
+
+from potency.bundle import Bundle
+from potency.data.manifest import Manifest
+from potency.data.plan import Facts, Plan
+from potency.data.tiles import cover, fit, scale
+from potency.errors import ManifestError, PlanError, PotencyError
+from potency.inference.pool import Pool
+from potency.learning import protocol
+from potency.learning.augment import AUGMENTATIONS, DEFAULT, augment
+from potency.learning.gradient import Lesson, Order
+from potency.learning.samples import cut
+from potency.learning.train import measured, train
+from potency.tasks import TASKS
+
+SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5}
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "bundle" / "weights.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return cells(tmp_path_factory.mktemp("cells"))
+
+
+@pytest.fixture(scope="module")
+def plan(rows: Manifest) -> Plan:
+    return Plan.of(Facts.of(rows), **SHORT)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(rows, "classify", into=tmp_path / name, plan=plan.but(seed=seed))
+    assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(rows, "classify", into=whole, plan=plan)
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if (done, total) == (7, plan.steps):  # between two checkpoints: the steps since the last are done again
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(rows, "classify", into=stopped, plan=plan, progress=stop)
+    train(rows, "classify", into=stopped, plan=plan)
+    assert weights(whole) == weights(stopped)
+    assert (whole / "log.jsonl").read_text() == (stopped / "log.jsonl").read_text()
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from potency.data.manifest import Manifest
+from potency.data.plan import Plan
+from potency.learning.train import train
+torch = __import__("torch"); torch.set_num_threads(1)
+rows, into = Manifest.read(sys.argv[1]), Path(sys.argv[2])
+train(rows, "classify", into=into, plan=Plan.read(into.parent / "plan.json"), progress=lambda done, total: time.sleep(0.05))
+"""
+
+
+def test_kill_9_and_resume_give_the_same_weights(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    import json
+
+    torch.set_num_threads(1)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.json()))
+    train(rows, "classify", into=tmp_path / "whole", plan=plan)
+    call = [sys.executable, "-c", KILLED, str(rows.folder), str(tmp_path / "killed")]
+    first = subprocess.Popen(call, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    state, deadline = tmp_path / "killed" / "state.safetensors", time.monotonic() + 120
+    while not state.exists() and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert state.exists() and not (tmp_path / "killed" / "bundle").exists()
+    train(rows, "classify", into=tmp_path / "killed", plan=plan)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "killed")
+
+
+def test_another_plan_does_not_go_on_from_a_checkpoint(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    train(rows, "classify", into=tmp_path, plan=plan)
+    with pytest.raises(PlanError, match="another plan"):
+        train(rows, "classify", into=tmp_path, plan=plan.but(rate=1e-4))
+
+
+def test_a_damaged_checkpoint_is_named(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "state.safetensors").write_bytes(b"half a file")
+    with pytest.raises(PotencyError, match="checkpoint is damaged"):
+        train(rows, "classify", into=tmp_path, plan=plan)
+
+
+def test_training_starts_from_a_bundle(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    first = train(rows, "classify", into=tmp_path / "first", plan=plan)
+    none = train(rows, "classify", into=tmp_path / "tuned", plan=plan.but(rate=1e-12, average=0.0), start=first)
+    one, two = (b.members[0].nets["net"].linear.weight for b in (first, none))  # type: ignore[attr-defined]
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    with pytest.raises(PlanError, match="another network"):
+        train(rows, "classify", into=tmp_path / "other", plan=plan.but(network="mobilenetv3"), start=first)
+
+
+def test_a_frozen_body_stays_as_it_was(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    frozen = train(rows, "classify", into=tmp_path / "a", plan=plan.but(freeze=1.0, average=0.0))
+    torch.manual_seed(plan.seed)
+    fresh = TASKS["classify"].build(plan)
+    ours, theirs = frozen.members[0].nets["net"], fresh["net"]  # type: ignore[attr-defined]
+    for (name, one), two in zip(ours.body.state_dict().items(), theirs.body.state_dict().values(), strict=True):  # type: ignore[union-attr, operator]
+        assert torch.equal(one, two), name
+    assert not torch.equal(ours.linear.weight, theirs.linear.weight)  # type: ignore[arg-type, union-attr]
+
+
+def test_accumulated_batches_are_one_large_batch(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    bundle = train(rows, "classify", into=tmp_path, plan=plan.but(accumulate=2, steps=2, validations=1))
+    assert bundle.card.validation["log"][-1]["step"] == 2
+
+
+def test_balanced_sampling_shows_every_class_equally_often() -> None:
+    strata = ["rare"] * 10 + ["common"] * 90
+    lesson = Lesson(None, np.arange(100), [], strata)  # type: ignore[arg-type]
+    for balance, share in ((0.0, 0.1), (1.0, 0.5)):
+        order = Order(lesson, Plan(batch=20, balance=balance))
+        drawn = np.concatenate([order(number) for number in range(50)])
+        assert abs(np.mean(drawn < 10) - share) < 0.02
+    again = Order(lesson, Plan(batch=20, balance=1.0))
+    assert np.array_equal(again(37), Order(lesson, Plan(batch=20, balance=1.0))(37))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_an_augmentation_keeps_shape_range_and_repeats(name: str) -> None:
+    images = torch.rand(6, 2, 24, 24, generator=torch.Generator().manual_seed(1))
+    strength = DEFAULT.get(name, 0.5)
+    first, again = (AUGMENTATIONS[name](images, strength, torch.Generator().manual_seed(4)) for _ in range(2))
+    assert first.shape == images.shape
+    assert torch.equal(first, again)
+    assert torch.isfinite(first).all()
+    assert not torch.equal(first, images)
+    assert -0.6 < float(first.min()) and float(first.max()) < 1.6
+    assert torch.equal(augment(images, {name: 0.0}, torch.Generator()), images)
+
+
+def test_geometry_keeps_a_constant_image_constant() -> None:
+    flat = torch.full((3, 1, 16, 16), 0.3)
+    for name in ("flip", "turn", "warp", "blur"):
+        torch.testing.assert_close(AUGMENTATIONS[name](flat, 1.0, torch.Generator().manual_seed(0)), flat)
+
+
+def test_crops_are_cut_once_padded_and_never_stretched(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    samples = cut(rows, plan.but(tile=40), tmp_path)
+    image = rows.open(rows.table.iloc[3]).crop()
+    np.testing.assert_array_equal(samples.crops[3], fit(image, 40))
+    np.testing.assert_array_equal(samples.crops[3][:, 4:36, 4:36], image)
+    before = sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
+    cut(rows, plan.but(tile=40), tmp_path)
+    assert sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir()) == before
+
+
+def test_tiles_cover_every_pixel_once() -> None:
+    for shape, size, halo in (((50, 70), 32, 0), ((50, 70), 32, 6), ((10, 10), 32, 4), ((33, 64), 32, 8)):
+        owned = np.zeros(shape, int)
+        for tile in cover(shape, size, halo):
+            owned[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] += 1
+            window = tile.window(shape)
+            assert all(s.stop - s.start <= max(size, 0) for s in window.values())
+        assert (owned == 1).all()
+    with pytest.raises(ValueError, match="no room"):
+        cover((10, 10), 8, 4)
+
+
+def test_scaling_maps_the_range_to_0_and_1() -> None:
+    pixels = np.array([[[10, 20]], [[0, 100]]], np.uint16)
+    found = scale(pixels, np.array([[10, 20], [0, 50]], np.float32))
+    np.testing.assert_allclose(found, [[[0, 1]], [[0, 2]]])
+
+
+def test_plans_are_read_back_and_faults_named() -> None:
+    made = Plan(channels=("a",), scaling={"a": (0, 1)}, augment={"flip": 1})
+    assert Plan.read(made.json()) == made
+    for changes, message in (
+        ({"nettwork": "x"}, "did you mean 'network'"), ({"steps": "many"}, "does not fit"), ({"batch": 0}, "impossible"),
+        ({"steps": 2.5}, "whole number"), ({"channels": "a"}, "list is needed"), ({"precision": "int3"}, "impossible"),
+        ({"scaling": {"a": [1, 0]}}, "impossible"), ({"pixel_size": -1}, "impossible"),
+    ):  # fmt: skip
+        with pytest.raises(PlanError, match=message):
+            made.but(**changes)
+
+
+def test_an_unknown_augmentation_or_learner_is_named(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="did you mean 'flip'"):
+        train(rows, "classify", into=tmp_path / "a", plan=plan.but(augment={"flp": 1}))
+    with pytest.raises(PlanError, match="did you mean 'gradient'"):
+        train(rows, "classify", into=tmp_path / "b", plan=plan.but(learner="gradiant"))
+    with pytest.raises(ManifestError, match="no truth"):
+        bare = Manifest.of_rows(rows.table.drop(columns="truth"), rows.folder)
+        train(bare.add({"split": ["train"] * len(bare)}), "classify", into=tmp_path / "c", plan=plan)
+
+
+@pytest.fixture(scope="module")
+def outcome(rows: Manifest, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> protocol.Outcome:
+    into = tmp_path_factory.mktemp("run") / "out"
+    choices = protocol.Choices(folds=3, draws=50, random_split=True, command="potency train cells")
+    return protocol.run(rows, TASKS["classify"], into=into, plan=plan, choices=choices)
+
+
+def test_the_protocol_leaves_columns_a_report_and_a_bundle(outcome: protocol.Outcome) -> None:
+    table = outcome.manifest.table
+    for column in ("prediction", "prediction@forest", "prediction@trivial", "prediction@random", "prediction@forest-random"):
+        assert table[column].notna().all()
+    report = outcome.report.json()
+    assert {"metrics", "baselines", "random_split", "data_fingerprint", "command", "versions"} <= report.keys()
+    assert set(report["baselines"]) == {"forest", "trivial"}
+    assert outcome.page.is_file() and outcome.report.groups == 6
+    bundle = Bundle.load(outcome.bundle)
+    assert bundle.card.data["simulated"] and bundle.card.validation["metrics"] == report["metrics"]
+    assert "temperature" in bundle.card.trust
+
+
+def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:
+    divided = rows.split(folds=3)
+    for k in range(3):
+        parts = divided.fold(k, 0.2).table.groupby("split")["group"].agg(set)
+        assert not parts["train"] & parts["test"] and not parts["train"] & parts["validation"]
+
+
+def test_a_pool_and_a_resumed_run_give_the_same_columns(
+    outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path
+) -> None:
+    choices = protocol.Choices(folds=3, draws=50, baselines=("trivial",))
+    with Pool(2) as on:
+        made = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices, on=on)
+    column = "prediction.probability.stem"
+    np.testing.assert_allclose(made.manifest.table[column], outcome.manifest.table[column], rtol=1e-4, atol=1e-5)
+    with pytest.raises(PlanError, match="add --resume"):
+        protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
+    with pytest.raises(PlanError, match="another --into"):
+        protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan.but(seed=9), choices=choices)
+    (tmp_path / "out" / "bundle" / "card.json").unlink()
+    resumed = protocol.Choices(folds=3, draws=50, baselines=("trivial",), resume=True)
+    again = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=resumed)
+    assert again.manifest.table[column].equals(made.manifest.table[column])
+
+
+def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    outside = rows.table["group"].eq(rows.table["group"].iloc[0])
+    marked = rows.add({"split": np.where(outside, "external", "train")})
+    choices = protocol.Choices(folds=2, draws=0, baselines=(), split="external", holdout=True)
+    made = protocol.run(marked, TASKS["classify"], into=tmp_path, plan=plan.but(steps=3), choices=choices)
+    assert (tmp_path / "report-external" / "report.html").is_file()
+    table = made.manifest.table
+    assert table.loc[table["fold"].lt(0), "prediction"].notna().all()
+    assert made.report.groups <= 5 and Bundle.load(made.bundle).card.data["groups"] == 5
+
+
+def test_a_number_is_learned_by_network_and_forest(tmp_path: Path) -> None:
+    rows = ages(tmp_path / "cells")
+    plan = Plan.of(Facts.of(rows), task="quantify", **SHORT)
+    choices = protocol.Choices(folds=2, draws=20)
+    made = protocol.run(rows, TASKS["quantify"], into=tmp_path / "out", plan=plan, choices=choices)
+    assert {"mae", "r2"} <= made.report.numbers["prediction"].keys()
+    assert made.report.numbers["prediction@forest"]["mae"].value < 0.5
+
+
+def test_the_folds_models_can_stay_an_ensemble(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    choices = protocol.Choices(folds=2, draws=0, baselines=(), keep_folds=True)
+    made = protocol.run(rows, TASKS["classify"], into=tmp_path, plan=plan.but(steps=4), choices=choices)
+    assert len(Bundle.load(made.bundle).members) == 2
+
+
+def test_an_estimator_is_a_plan_of_the_same_task(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    chosen = plan.but(learner="estimator", network="logistic")
+    bundle = train(rows, "classify", into=tmp_path, plan=chosen)
+    assert {p.name for p in (tmp_path / "bundle").iterdir()} == {"card.json", "weights.skops", "examples.safetensors"}
+    assert len(bundle([{"image": rows.open(rows.table.iloc[0]).crop()}])) == 1
+    assert len(measured(rows, chosen)) == len(rows)
