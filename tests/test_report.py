@@ -1,8 +1,7 @@
-"""The report room: the page, its figures as data, and what it does with hostile, scarce and broken material."""
+"""The report's page and its figures as data, and what it does with hostile, scarce and broken material."""
 
 from __future__ import annotations
 
-import base64
 import csv
 import errno
 import io
@@ -10,73 +9,23 @@ import json
 import os
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_reports import FACTS, HOSTILE, LABELS, Elements, categories, category_report
 
 from potency.errors import PotencyError
-from potency.evaluation import curves, plots, report, scores, tables, trust, wording
+from potency.evaluation import report, tables, trust, wording
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.page import page
 from potency.evaluation.results import Contest, Interval, Report
 
-LABELS = ("stem", "neuron", "astrocyte")
 KEYS = {"task", "rows", "groups", "split", "metrics", "baselines", "random_split"} | {
     *("data_fingerprint", "command", "versions")
 }
-HOSTILE = ("<script>alert(1)</script>", "a & 'b' \"c\" $d_e$ | 日本 \x07\nand on and on and on and on")
-FACTS: dict[str, Any] = {
-    "title": "Fates of a made-up dish",
-    "split": "Stratified group 5-fold: no group stands on both sides.",
-    "split_kind": "stratified",
-    "random_split": {"prediction@forest": {"balanced_accuracy": {"value": 0.93, "low": 0.9, "high": 0.95}}},
-    "learning": [
-        {"fold": f, "step": s, "train_loss": 1 / s, "validation_loss": 2 / s, "validation_metric": 1 - 1 / s}
-        for f in range(3) for s in range(1, 9)
-    ],
-    "fingerprint": "0123abcd",
-    "command": ["potency", "train", "my images", "--into", "out"],
-    "versions": {"potency": "0.1", "numpy": "2"},
-    "findings": {"faults": [], "warnings": [{"what": "pixel size unknown", "where": "all", "mend": "give it"}, "odd"]},
-    "plan": {"network": "tiny", "classes": list(LABELS)},
-}  # fmt: skip
-
-
-def categories(labels: tuple[str, ...] = LABELS, rows: int = 240, groups: int = 12, seed: int = 0) -> pd.DataFrame:
-    """Made-up answers of a network, a forest and a trivial baseline, each better than the next."""
-    random = np.random.default_rng(seed)
-    truth, group = random.integers(0, len(labels), rows), np.arange(rows) % groups
-    table: dict[str, Any] = {
-        "id": [f"s{i}" for i in range(rows)],
-        "group": [f"dish {g}" for g in group],
-        "image": [f"{i}.png" for i in range(rows)],
-        "truth": [labels[k] for k in truth],
-    }
-    for column, skill in (("prediction", 2.6), ("prediction@forest", 1.8), ("prediction@trivial", 0.6)):
-        score = random.normal(0, 1, (rows, len(labels)))
-        score[np.arange(rows), truth] += skill
-        probability = np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)
-        table[column] = [labels[k] for k in probability.argmax(axis=1)]
-        table |= {f"{column}.probability.{label}": probability[:, k] for k, label in enumerate(labels)}
-    return pd.DataFrame(table)
-
-
-def category_report(labels: tuple[str, ...] = LABELS, facts: dict[str, Any] | None = None, **how: int) -> Report:
-    columns = ("prediction", "prediction@forest", "prediction@trivial")
-    return evaluate(categories(labels, **how), predictions=columns, draws=100, facts=FACTS if facts is None else facts)
-
-
-def number_report(rows: int = 90) -> Report:
-    random = np.random.default_rng(1)
-    truth, group = random.gamma(4, 10, rows), np.arange(rows) % 9
-    table = {"group": [f"donor {g}" for g in group], "truth": truth, "image": ["no.png"] * rows}
-    table |= {"prediction": truth + random.normal(0, 4, rows), "prediction@forest": truth + random.normal(0, 9, rows)}
-    facts = {"title": "Hours", "split_kind": "stratified", "plan": {"network": "tiny"}}
-    return evaluate(pd.DataFrame(table), predictions=("prediction", "prediction@forest"), draws=100, facts=facts)
 
 
 @pytest.fixture(scope="module")
@@ -87,25 +36,6 @@ def full() -> Report:
 @pytest.fixture(scope="module")
 def full_page(full: Report) -> str:
     return page(full)
-
-
-class Elements(HTMLParser):
-    """Every element of a page with its attributes, and the visible text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def values(self, name: str) -> list[str]:
-        return [value for _, attributes in self.found if (value := attributes.get(name))]
 
 
 def without_date(text: str) -> str:
@@ -268,62 +198,6 @@ def test_the_random_split_is_set_beside_the_split_by_group(full: Report) -> None
     assert head is not None and "random" not in head.head
 
 
-def test_numbers_have_their_own_pictures() -> None:
-    numbers = number_report()
-    names = [plot.name for plot in plots.draw_all(numbers)]
-    assert names == ["glance", "scatter", "bland_altman", "residuals", "groups"]
-    text = Elements(page(numbers)).text
-    assert "Mean absolute error" in text and "Class by class" not in text and "The largest errors" in text
-    doubts = {doubt.question: doubt.mark for doubt in trust.doubts(numbers)}
-    assert doubts["Is it better than the forest?"] == "good"
-
-
-def test_every_kind_of_answer_has_pictures() -> None:
-    from potency.answers import ANSWERS
-
-    assert set(ANSWERS) <= set(plots.PLOTS)
-
-
-def test_every_picture_says_what_to_look_for(full: Report) -> None:
-    drawn = plots.draw_all(full)
-    names = {"confusion", "reliability", "classes", "roc", "pr", "scores", "groups", "learning"}
-    assert names <= {plot.name for plot in drawn}
-    for plot in drawn:
-        assert plot.look.endswith(".") and len(plot.look) > 40
-        assert "#0a0b0" not in plot.svg and "var(--" in plot.svg and 'role="img"' in plot.svg
-
-
-def test_a_wall_shows_images_and_a_box_where_there_is_none(tmp_path: Path) -> None:
-    from PIL import Image
-
-    random = np.random.default_rng(0)
-    for number in range(0, 240, 2):
-        pixels = random.integers(0, 4096, (150, 90)).astype(np.uint16)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    for number, content in ((1, b""), (3, b"\x89PNG\r\n\x1a\n broken"), (5, b"not an image")):
-        (tmp_path / f"{number}.png").write_bytes(content)
-    seen = Elements(page(category_report(facts={**FACTS, "folder": str(tmp_path)})))
-    pictures = [value for tag, a in seen.found if tag == "img" and (value := a.get("src"))]
-    assert pictures and "no image" in seen.text
-    for picture in pictures[:5]:
-        shown = Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2])))
-        assert max(shown.size) == 112 and shown.mode == "L"
-
-
-def test_channels_in_files_of_their_own_stand_side_by_side(tmp_path: Path) -> None:
-    from PIL import Image
-
-    for name, level in (("bright", 10), ("dark", 200)):
-        pixels = np.full((20, 20), level, np.uint8)
-        pixels[5:9, 5:9] = 90
-        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    from potency.evaluation.gallery import thumbnail
-
-    row = pd.Series({"image": "bright.png", "image.bright": "bright.png", "image.dark": "dark.png"})
-    shown = Image.open(io.BytesIO(base64.b64decode(thumbnail(row, tmp_path).partition(",")[2])))
-    assert shown.size == (40, 20)
-
-
 def test_a_large_report_stays_small(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -362,42 +236,6 @@ def test_markdown_holds_headline_table_and_command(full: Report) -> None:
     text = full.markdown()
     assert text.startswith("# Fates of a made-up dish\n") and wording.headline(full) in text
     assert "| metric | network | forest | trivial |" in text and "potency train 'my images'" in text
-
-
-def test_curves_agree_with_scikit_learn() -> None:
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    random = np.random.default_rng(2)
-    truth = random.random(300) < 0.3
-    score = np.round(truth * 0.4 + random.random(300), 2)  # rounding makes ties
-    rates, found, _ = roc_curve(truth, score, drop_intermediate=False)
-    line = curves.roc_at(truth, score, None)[0]
-    assert line[0] == found[rates == 0].max() and line[-1] == 1
-    assert all(line[k] == found[rates <= curves.AT[k] + 1e-12].max() for k in range(101))
-    precision, recall, _ = precision_recall_curve(truth, score)
-    line = curves.precision_at(truth, score, None)[0]
-    for k in range(1, 101):
-        first = np.flatnonzero(recall[:-1] >= curves.AT[k] - 1e-12)[-1]  # the highest threshold that reaches the recall
-        assert line[k] == pytest.approx(precision[first])
-
-
-def test_a_weight_is_a_sample_taken_as_often() -> None:
-    random = np.random.default_rng(3)
-    truth, score, weight = random.random(60) < 0.4, random.random(60), random.integers(0, 4, 60)
-    again = np.repeat(np.arange(60), weight)
-    for trace in (curves.roc_at, curves.precision_at):
-        weighted = trace(truth, score, weight[None].astype(float))[0]
-        np.testing.assert_allclose(weighted, trace(truth[again], score[again], None)[0])
-    assert np.isnan(curves.precision_at(truth, score, (~truth)[None].astype(float))).all()
-
-
-def test_wilson_agrees_with_scipy() -> None:
-    from scipy.stats import binomtest
-
-    for right, of in ((0, 5), (3, 7), (40, 41), (9, 9)):
-        low, high = scores.wilson(np.array([float(right)]), np.array([float(of)]))
-        known = binomtest(right, of).proportion_ci(method="wilson")
-        assert (low[0], high[0]) == pytest.approx((known.low, known.high), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +156,9 @@ def _calibration(report: Report, found: Scores, sure: NDArray[np.float64]) -> st
     told = f"Calibration error {spoken(ece, 'ece')}." if ece is not None else ""
     after = report.numbers.get("prediction@calibrated", {}).get("ece")
     told += f" After calibration {spoken(after, 'ece')}." if after is not None else ""
+    given = report.facts.get("calibration")
+    if isinstance(given, Mapping) and isinstance(given.get("before"), int | float):
+        told += f" Before calibration it was {figure(given['before'], 2, unit=True)}."
     gap = float(sure.mean() - found.right.mean())
     if abs(gap) >= 0.02:
         told += f" On average it is {'over' if gap > 0 else 'under'}confident by {100 * abs(gap):.0f} points."

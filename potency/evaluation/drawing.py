@@ -123,6 +123,8 @@ def _themed(svg: str, name: str, label: str, tips: list[str]) -> str:
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    # Hundredths of a pixel are enough for shapes; what stands between the tags is figures, and is left alone.
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d{2})\d+", r"\1", tag[0]), svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     svg = re.sub(r"(font-family: )?'DejaVu Sans'[^;\"]*", lambda m: "font-family: inherit" if m[1] else "inherit", svg)
@@ -131,7 +133,6 @@ def _themed(svg: str, name: str, label: str, tips: list[str]) -> str:
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(url\(#|href="#)([^")]+)', rf"\g<1>{name}-\g<2>", svg)
-    svg = re.sub(r"(\d\.\d{2})\d+", r"\1", svg)
     svg = re.sub(r">\s+<", "><", svg).replace("xlink:href", "href")
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     width = f"{1.15 * float(size[1]):.0f}" if size else "400"

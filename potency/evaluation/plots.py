@@ -39,19 +39,18 @@ def glance(report: Report) -> Plot | None:
     if not metric or len(inside) + len(outside) < 2:
         return None
     name = known(metric)[0]
-    with sheet(860, 64 + 58 * len(lines)) as page:
+    with sheet(440, 64 + 54 * len(lines)) as page:
         (axes,) = page.axes()
         for place, column in enumerate(reversed(lines)):
             colour, shift = (MAIN if column == first else OTHER), (0.2 if column in outside and column in inside else 0)
             if column in inside:
                 _whisker(axes, inside[column], place + shift, (colour, colour), spoken(inside[column], metric))
             if column in outside:
-                told = f"{spoken(outside[column], metric)} under a random split"
+                told = f"random split {spoken(outside[column], metric)}"
                 _whisker(axes, outside[column], place - shift, (colour, PAPER), told)
-        axes.set_yticks(range(len(lines)), [clean(source(c, report.facts), 24) for c in reversed(lines)], color=INK,
-                        fontsize=11)  # fmt: skip
+        axes.set_yticks(range(len(lines)), [clean(source(c, report.facts), 24) for c in reversed(lines)], color=INK)
         axes.set_ylim(-0.5, len(lines) - 0.3)
-        axes.margins(x=0.08)
+        axes.margins(x=0.2)
         ruled(axes, x=name, grid="x")
         axes.spines["left"].set_visible(False)
         if metric == "balanced_accuracy" and report.labels:
@@ -63,7 +62,7 @@ def glance(report: Report) -> Plot | None:
         look += "; the line through a dot is its 95 % interval." if report.groups >= 5 else "."
         if outside:
             look += " Hollow dots let images of one group stand on both sides: the distance is the flattery."
-        return Plot("glance", f"{name} at a glance", look, page.svg("glance", look), wide=True)
+        return Plot("glance", f"{name} at a glance", look, page.svg("glance", look))
 
 
 def _whisker(axes: Any, interval: Interval, at: float, colours: tuple[str, str], told: str) -> None:
@@ -71,7 +70,7 @@ def _whisker(axes: Any, interval: Interval, at: float, colours: tuple[str, str],
     if interval.low is not None and interval.high is not None:
         axes.plot([interval.low, interval.high], [at, at], color=colour, linewidth=2.2, solid_capstyle="round")
     axes.plot([interval.value], [at], "o", color=colour, markerfacecolor=face, markersize=8.5, markeredgewidth=1.8)
-    axes.annotate(told, (interval.value, at), (0, 8), textcoords="offset points", ha="center", fontsize=10, color=INK)
+    axes.annotate(told, (interval.value, at), (0, 8), textcoords="offset points", ha="center", fontsize=9.5, color=INK)
 
 
 def groups(report: Report) -> Plot | None:
@@ -117,44 +116,54 @@ def _share(mean: float, size: float, number: bool) -> str:
 
 
 def learning(report: Report) -> Plot | None:
-    """Losses and the validation metric over the steps, a line a fold."""
-    log = report.facts.get("learning")
-    steps = [row for row in log if isinstance(row, Mapping) and "step" in row] if isinstance(log, list | tuple) else []
-    folds = sorted({str(row.get("fold", 0)) for row in steps})
-    left = [("train_loss", OTHER, "training"), ("validation_loss", MAIN, "validation")]
-    metric = any(_number(row, "validation_metric") is not None for row in steps)
-    if not any(_number(row, name) is not None for row in steps for name, _, _ in left):
+    """Losses and the validation metric over the steps, a line a fold; the step that was kept is marked."""
+    runs = _runs(report.facts.get("learning"))
+    seen = {name for run in runs for row in run for name in row if _number(row, name) is not None}
+    loss = next((name for name in ("validation_loss", "validation_log_loss") if name in seen), "")
+    wanted = ("validation_metric", f"validation_{headline_metric(report)}")
+    metric = next((name for name in wanted if name in seen), "")
+    if not {"train_loss", loss} & seen:
         return None
     with sheet(860, 290) as page:
         panels = page.axes(1, 2 if metric else 1)
-        for number, fold in enumerate(folds):
-            rows = sorted((row for row in steps if str(row.get("fold", 0)) == fold), key=lambda row: float(row["step"]))
-            for name, colour, label in left:
-                _curve(panels[0], rows, name, colour, label if number == 0 else None)
-            if metric:
-                best = _curve(panels[1], rows, "validation_metric", MAIN, None)
-                if best is not None:
-                    (dot,) = panels[1].plot(*best, "o", color=MAIN, markersize=5, markeredgewidth=0)
-                    page.tip(dot, f"fold {fold}: {figure(best[1], 3)} at step {best[0]:,.0f}")
-        ruled(panels[0], "step", "loss", "Loss")
+        for number, run in enumerate(runs):
+            _curve(panels[0], run, "train_loss", OTHER, "training" if number == 0 else "_")
+            _curve(panels[0], run, loss, MAIN, "validation" if number == 0 else "_")
+            if not metric:
+                continue
+            _curve(panels[1], run, metric, MAIN, "_")
+            for row in run:
+                if row.get("best") and (value := _number(row, metric)) is not None:
+                    (dot,) = panels[1].plot([row["step"]], [value], "o", color=MAIN, markersize=6, markeredgewidth=0)
+                    page.tip(dot, f"fold {row.get('fold', number)}: {figure(value, 3)} at step {row['step']:,}")
+        ruled(panels[0], "step", "", "Loss")
         panels[0].legend()
         if metric:
-            ruled(panels[1], "step", "", "Validation metric")
+            name = headline_metric(report) if metric == wanted[1] else ""
+            ruled(panels[1], "step", "", f"{known(name)[0]} on validation rows" if name else "Validation metric")
         look = (
-            "A line is a fold: validation should fall with training and then level off; validation that rises while "
-            "training falls means that images are being learned by heart."
+            "A line is a fold, a dot the step that was kept: validation should follow training and then level off; "
+            "when it turns back while training goes on, images are being learned by heart."
         )
         return Plot("learning", "How it learned", look, page.svg("learning", look), wide=True)
 
 
-def _curve(
-    axes: Any, rows: list[Mapping[str, Any]], name: str, colour: str, label: str | None
-) -> tuple[float, float] | None:
-    points = [(float(row["step"]), value) for row in rows if (value := _number(row, name)) is not None]
-    if not points:
-        return None
-    axes.plot(*zip(*points, strict=True), color=colour, alpha=0.75, linewidth=1.3, label=label)
-    return max(points, key=lambda point: point[1])
+def _runs(log: Any) -> list[list[Mapping[str, Any]]]:
+    """The log cut into folds: by their number, and where none is given, wherever the steps begin anew."""
+    runs: dict[object, list[Mapping[str, Any]]] = {}
+    anew, before = 0, -np.inf
+    for row in log if isinstance(log, list | tuple) else ():
+        if isinstance(row, Mapping) and _number(row, "step") is not None:
+            anew += float(row["step"]) <= before
+            before = float(row["step"])
+            runs.setdefault(row.get("fold", ("run", anew)), []).append(row)
+    return list(runs.values())
+
+
+def _curve(axes: Any, run: list[Mapping[str, Any]], name: str, colour: str, label: str) -> None:
+    points = [(float(row["step"]), value) for row in run if (value := _number(row, name)) is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), color=colour, alpha=0.75, linewidth=1.3, label=label)
 
 
 def _number(row: Mapping[str, Any], name: str) -> float | None:

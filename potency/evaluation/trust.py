@@ -34,8 +34,8 @@ MARKS = {"good": "✓", "caution": "!", "bad": "✗", "unknown": "?"}
 SPLITS = {  # kind of split: its name, and how it answers whether the test was fair
     "stratified": ("group k-fold split", "no group stands on both sides of a fold"),
     "leave-one-out": ("leave-one-group-out split", "each group is answered by a model that has seen the others only"),
-    "time": ("time-ordered split", "what came later is answered by a model that has seen what came before"),
-    "external": ("external test set", "the test rows come from elsewhere and were touched once"),
+    "time": ("time-ordered split", "each fold is later than what its model has learned from"),
+    "external": ("group split with external rows set apart", "no group stands on both sides"),
     "random": ("random split", ""),
 }
 
@@ -146,8 +146,8 @@ def _calibration(report: Report) -> Iterator[Doubt]:
     mark, answer = ("good", "Yes") if ece.value < 0.05 else ("caution", "Roughly") if ece.value < 0.1 else ("bad", "No")
     told = f"{answer}: its stated certainty is off by {100 * ece.value:.0f} points on average."
     given = report.facts.get("calibration")
-    if isinstance(given, Mapping) and isinstance(given.get("after"), int | float):
-        told += f" The bundle's calibration brings that to {100 * float(given['after']):.0f}."
+    if isinstance(given, Mapping) and isinstance(given.get("before"), int | float):
+        told += f" Before calibration it was off by {100 * float(given['before']):.0f}."
     yield Doubt("Can its probabilities be taken at their word?", told, mark)
 
 
