@@ -73,6 +73,21 @@ def test_tiff_bombs(tmp_path: Path, options: dict[str, Any], tags: dict[str, int
     refuse(tmp_path / "a.tif", words)
 
 
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("to", [0, 3, 120])
+def test_pages_in_a_circle_end(tmp_path: Path, big: bool, to: int) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((130, 4, 4), "uint8"), metadata=None, photometric="minisblack", bigtiff=big)
+    assert open_image(path).shape == (130, 4, 4)
+    with tifffile.TiffFile(path) as file:
+        offsets = [page.offset for page in file.pages]
+    data = bytearray(path.read_bytes())
+    count, entry, width = ("<Q", 20, "<Q") if big else ("<H", 12, "<I")
+    end = offsets[-1] + struct.calcsize(count) + entry * struct.unpack_from(count, data, offsets[-1])[0]
+    struct.pack_into(width, data, end, offsets[to])
+    refuse(write(path, bytes(data)), "the pages are chained in a circle", mend="export it again")
+
+
 def test_zarr_bombs(tmp_path: Path) -> None:
     import zarr
 

