@@ -61,6 +61,9 @@ def image_columns(frame: pd.DataFrame, channels: Sequence[str], where: str) -> t
     given = [names.get(plain("image." + channel), names.get(plain(channel))) for channel in channels]
     if channels and all(given):
         frame = frame.rename(columns={old: f"image.{new}" for old, new in zip(given, channels, strict=True) if old})
+        order = [f"image.{channel}" for channel in channels]
+        rest = [name for name in frame.columns if not str(name).startswith("image.")]  # channels not asked for go
+        frame = frame[order + rest]
         return frame.assign(image=frame[f"image.{channels[0]}"]), "columns of the table"
     own = [str(column) for column in frame.columns if str(column).startswith("image.")]
     if own and not channels:
@@ -93,13 +96,16 @@ def truth_column(frame: pd.DataFrame, truth: str | None, where: str) -> tuple[pd
     return frame.rename(columns={column: "truth"}), f"column '{column}'"
 
 
-def settle_types(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Names as text, numbers as numbers, and the kind of answer the truth is ("category", "number", "vector")."""
+def settle_types(frame: pd.DataFrame, parse: bool) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Names as text, numbers as numbers, and the kind of answer the truth is ("category", "number", "vector").
+
+    With `parse` text is looked at for numbers (tables of text); without, every column keeps its type.
+    """
     kinds: dict[str, str] = {}
     settled = {}
     for name in map(str, frame.columns):
         text = name in _TEXT or name.startswith("image.")
-        settled[name] = _text(frame[name]) if text else typed(frame[name])
+        settled[name] = _text(frame[name]) if text else typed(frame[name]) if parse else frame[name]
     if "split" in settled:
         settled["split"] = settled["split"].map(lambda name: split_name(name) if isinstance(name, str) else name)
     if "truth" in settled:

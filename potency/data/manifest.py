@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from potency.data import columns, folders, gathering, quality, split, tables
+from potency.data import columns, folders, gathering, quality, reading, split, tables
 from potency.data.check import check_table
 from potency.data.findings import Findings
-from potency.data.groups import UNKNOWN, settle_groups
+from potency.data.groups import UNKNOWN
 from potency.errors import ManifestError, nearest
 
 if TYPE_CHECKING:
@@ -58,50 +57,11 @@ class Manifest:
         Raises:
             ManifestError: no images, no such column or class, a damaged table.
         """
-        from potency.data.readers import SUFFIXES
-
-        source = Path(source).expanduser()
-        if not source.exists():
-            raise ManifestError("there is no such file or folder", str(source), "check the path")
-        path = source if source.is_file() else folders.find_table(source)
-        origin: dict[str, str] = {}
-        if path is not None:
-            frame, saved = tables.read_table(path)
-            origin["source"], folder = f"table {path.name}", path.parent
-            frame, origin["image"] = columns.image_columns(frame, channels, str(path))
-            frame, origin["truth"] = columns.truth_column(frame, truth, str(path))
-        else:
-            frame, saved, folder = folders.folder_rows(source, channels, SUFFIXES), {}, source
-            origin |= {"source": "folder", "image": "files", "truth": "folder" if "truth" in frame else "none"}
-        made = cls._understand(frame, folder, origin, channels=channels, group=group, saved=saved)
+        rows = reading.read_rows(Path(source).expanduser(), truth, channels)
+        made = cls(*reading.understand(rows, channels, group, asked=truth is not None))
         if confined:
-            made._confine()
+            reading.confine(made.folder, [path for row in made.records() for path in made.paths(row).values()])
         return made.keep(classes) if classes else made
-
-    @classmethod
-    def _understand(cls, frame: pd.DataFrame, folder: Path, origin: dict[str, str], *, channels: Sequence[str],
-                    group: str | None, saved: Mapping[str, Any]) -> Manifest:
-        frame, kinds = columns.settle_types(frame)
-        if channels and f"image.{channels[0]}" not in frame.columns:
-            files = columns.parallel_channels(frame["image"], channels, folder)
-            frame = frame.assign(image=files[channels[0]], **{f"image.{name}": file for name, file in files.items()})
-            origin["channels"] = "parallel files: " + ", ".join(channels)
-        if "id" not in frame.columns:
-            frame = frame.assign(id=frame["image"])
-        if "split" in frame.columns:
-            origin["split"] = "column 'split'" if origin["source"] != "folder" else "folders"
-        kinds |= {str(name): str(kind) for name, kind in dict(saved.get("kinds", {})).items() if name in frame.columns}
-        kept = {str(key): str(value) for key, value in dict(saved.get("origin", {})).items()}
-        origin = {**origin, **kept}
-        if group is not None or "group" not in frame.columns or frame["group"].isna().all():
-            values, origin["group"] = settle_groups(frame, group, origin["source"])
-            frame = frame.assign(group=values)
-        else:
-            origin.setdefault("group", "column 'group'")
-            frame = frame.assign(group=frame["group"].fillna(frame["id"]))
-        first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
-        rest = [name for name in frame.columns if name not in first]
-        return cls(frame[first + rest].reset_index(drop=True), kinds, folder, origin)
 
     @classmethod
     def of_rows(cls, table: pd.DataFrame, folder: str | Path = ".", kinds: Mapping[str, str] | None = None,
@@ -113,8 +73,8 @@ class Manifest:
         (['a.png', 'b.png'], 'category', False)
         """
         frame, how = columns.image_columns(table, (), "the rows")
-        made = cls._understand(frame, Path(folder), {"source": "rows", "image": how, "truth": "column 'truth'"},
-                               channels=(), group=None, saved={})
+        rows = reading.Rows(frame, Path(folder), {"source": "rows", "image": how, "truth": "column 'truth'"})
+        made = cls(*reading.understand(rows, (), None))
         return replace(made, kinds={**made.kinds, **(kinds or {})}, origin={**made.origin, **(origin or {})})
 
     def __len__(self) -> int:
@@ -147,7 +107,7 @@ class Manifest:
         """
         for name in classes:
             if name not in self.classes:
-                raise ManifestError(f"there is no class '{name}'", f"{self.folder}, truth from {self.origin['truth']}",
+                raise ManifestError(f"there is no class '{name}'", f"{self.folder}, truth: {self.origin.get('truth')}",
                                     nearest(name, self.classes))
         kept = self.where(self.table["truth"].isin(list(classes)))
         return replace(kept, origin={**self.origin, "classes": json.dumps(list(classes))})
@@ -180,14 +140,6 @@ class Manifest:
         files = self.paths(row)
         return open_image(files if self.channels else files[""])
 
-    def _confine(self) -> None:
-        root = os.path.realpath(self.folder)
-        for row in self.records():
-            for path in self.paths(row).values():
-                if not Path(os.path.realpath(path)).is_relative_to(root):
-                    raise ManifestError("a path leaves the folder of the table", f"row '{row['id']}', {row['image']}",
-                                        "put the images into the folder of the table")
-
     def check(self, pixels: bool = True, duplicates: bool = True,
               progress: Callable[[int, int], None] | None = None) -> Findings:
         """All faults and warnings at once; never raises.
@@ -217,6 +169,7 @@ class Manifest:
             raise ManifestError(f"there is no split '{kind}'", "split(kind=...)", nearest(kind, split.KINDS))
         column = columns.find_column(self.table, by, "split(by=...)")
         fold, note = split.make_folds(self.table, self.table[column].astype("str"), folds, seed, kind)
+        note += "" if self.groups_known or by != "group" else "; groups unknown: every image is its own"
         return replace(self, table=self.table.assign(fold=fold),
                        origin={**self.origin, "split": note, "split_kind": kind, "split_by": column})
 
@@ -298,4 +251,4 @@ class Manifest:
         names = ("image", *(f"image.{channel}" for channel in self.channels))
         table = self.table.assign(**{name: [gathering.moved(cell, self.folder, path.parent)
                                             for cell in self.table[name]] for name in names})
-        return tables.write_table(table, path, {"version": 1, "kinds": dict(self.kinds), "origin": dict(self.origin)})
+        return tables.write_table(table, path, {"kinds": dict(self.kinds), "origin": dict(self.origin)})

@@ -76,13 +76,13 @@ def _read_excel(path: Path) -> pd.DataFrame:
     from zipfile import BadZipFile
 
     try:
-        sheets = pd.read_excel(path, sheet_name=None, dtype=object)
+        sheets = pd.read_excel(path, sheet_name=None, dtype=object, engine="openpyxl")
     except (BadZipFile, KeyError) as fault:
         raise ManifestError("this is not an Excel file, whatever its name says", str(path),
                             "save it again as .xlsx or .csv") from fault
     for sheet in sheets.values():
         if len(sheet):
-            return sheet.map(_excel_text)
+            return _restored(sheet.map(_excel_text).astype("str"))
     return pd.DataFrame()
 
 
@@ -116,9 +116,7 @@ def _read_text(path: Path) -> pd.DataFrame:
         raise ManifestError("the rows do not fit the columns of the first line",
                             f"{path}, columns {', '.join(header)}",
                             f"quote cells that hold the separator, and mend odd rows ({str(fault).strip()})") from fault
-    frame = frame.apply(lambda cells: _unguard(cells.str.strip()))
-    frame.columns = pd.Index([re.sub(_GUARDED, lambda match: match[0][1:], str(name)) for name in frame.columns])
-    return frame
+    return _restored(frame.apply(lambda cells: cells.str.strip()))
 
 
 def _decode(path: Path) -> str:
@@ -224,9 +222,14 @@ def guarded(frame: pd.DataFrame) -> pd.DataFrame:
     return safe
 
 
-def _unguard(cells: pd.Series) -> pd.Series:
-    marked = cells.str.match(_GUARDED)
-    return cells.where(~marked, cells.str.slice(1)) if marked.any() else cells
+def _restored(frame: pd.DataFrame) -> pd.DataFrame:
+    """The text as it was before `guarded`."""
+    for name in frame.columns:
+        marked = frame[name].str.match(_GUARDED).fillna(False).astype(bool)
+        if marked.any():
+            frame[name] = frame[name].where(~marked, frame[name].str.slice(1))
+    frame.columns = pd.Index([re.sub(_GUARDED, lambda match: match[0][1:], str(name)) for name in frame.columns])
+    return frame
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

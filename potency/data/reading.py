@@ -1,0 +1,98 @@
+"""Turns a folder or a table file into the rows of a manifest, and says how it was understood."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from potency.data import columns, folders, tables
+from potency.data.groups import UNKNOWN, settle_groups
+from potency.errors import ManifestError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they were found: `saved` is what a manifest wrote with them, `parse` that all cells are text."""
+
+    frame: pd.DataFrame
+    folder: Path
+    origin: dict[str, str]
+    saved: Mapping[str, Any] = field(default_factory=dict)
+    parse: bool = False
+
+
+def read_rows(source: Path, truth: str | None, channels: Sequence[str]) -> Rows:
+    """The rows of a table, of the table in a folder, or of the images below a folder.
+
+    Raises:
+        ManifestError: nothing there, or nothing that can be understood.
+    """
+    if not source.exists():
+        raise ManifestError("there is no such file or folder", str(source), "check the path")
+    path = source if source.is_file() else folders.find_table(source)
+    if path is None:
+        from potency.data.readers import SUFFIXES
+
+        frame = folders.folder_rows(source, channels, SUFFIXES)
+        return Rows(frame, source, {"source": "folder", "image": "files",
+                                    "truth": "folder" if "truth" in frame.columns else "none"})
+    frame, saved = tables.read_table(path)
+    frame, image = columns.image_columns(frame, channels, str(path))
+    frame, how = columns.truth_column(frame, truth, str(path))
+    origin = {"source": f"table {path.name}", "image": image, "truth": how}
+    return Rows(frame, path.parent, origin, saved, parse=path.suffix.lower() != ".parquet")
+
+
+def understand(rows: Rows, channels: Sequence[str], group: str | None,
+               asked: bool = False) -> tuple[pd.DataFrame, dict[str, str], Path, dict[str, str]]:
+    """The table, kinds, folder and origin of a manifest.
+
+    Args:
+        rows: see `read_rows`.
+        channels: names of parallel files, where they are no columns.
+        group: a column or a pattern.
+        asked: the truth was named, so what was saved about it does not count.
+    """
+    frame, kinds = columns.settle_types(rows.frame, rows.parse)
+    kept = {key: str(value) for key, value in dict(rows.saved.get("origin", {})).items()}
+    saved = {name: str(kind) for name, kind in dict(rows.saved.get("kinds", {})).items() if name in frame.columns}
+    if asked:
+        kept.pop("truth", None)
+        kept.pop("classes", None)
+        saved.pop("truth", None)
+    if "split" in frame.columns:
+        rows.origin["split"] = "folders" if rows.origin["source"] == "folder" else "column 'split'"
+    origin = {**rows.origin, **kept}
+    if channels and f"image.{channels[0]}" not in frame.columns:
+        files = columns.parallel_channels(frame["image"], channels, rows.folder)
+        frame = frame.assign(image=files[channels[0]], **{f"image.{name}": file for name, file in files.items()})
+        origin["channels"] = "parallel files: " + ", ".join(channels)
+    if "id" not in frame.columns:
+        frame = frame.assign(id=frame["image"])
+    if group is not None or "group" not in frame.columns or frame["group"].isna().all():
+        values, origin["group"] = settle_groups(frame, group, origin["source"])
+        frame = frame.assign(group=values)
+    else:
+        alone = bool(frame["group"].eq(frame["id"]).all())  # that is how a manifest of unknown groups is written
+        origin.setdefault("group", UNKNOWN if alone else "column 'group'")
+        frame = frame.assign(group=frame["group"].fillna(frame["id"]))
+    first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
+    rest = [name for name in frame.columns if name not in first]
+    return frame[first + rest].reset_index(drop=True), {**kinds, **saved}, rows.folder, origin
+
+
+def confine(folder: Path, paths: Iterable[Path]) -> None:
+    """Refuse paths that leave the folder of their table, by `..`, an absolute path or a link.
+
+    Raises:
+        ManifestError: the first such path.
+    """
+    root = os.path.realpath(folder)
+    for path in paths:
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise ManifestError("a path leaves the folder of the table", str(path), "put the images into that folder")
