@@ -149,7 +149,7 @@ def test_names_are_text_never_code(tmp_path: Path) -> None:
 def test_few_groups_give_no_intervals_and_say_so() -> None:
     few = category_report(groups=3, facts={**FACTS, "simulated": True, "split_kind": "random"})
     lines = trust.banners(few)
-    assert [line.split()[0] for line in lines] == ["SIMULATED", "Random", "Only"]
+    assert [line.split()[0] for line in lines] == ["Random", "SIMULATED", "Only"]
     assert "3 groups" in lines[2] and "no intervals" in lines[2]
     assert "[" not in wording.headline(few)
     text = Elements(page(few)).text
@@ -158,6 +158,17 @@ def test_few_groups_give_no_intervals_and_say_so() -> None:
     asked = {doubt.question: doubt for doubt in trust.doubts(few)}
     assert asked["Was it tested on groups it had never seen?"].mark == "bad"
     assert asked["Are there enough independent groups?"].mark == "bad"
+
+
+def test_a_declared_random_split_counts_its_leaks_in_the_first_line() -> None:
+    rows = categories()
+    rows["fold"] = np.where(rows["group"].isin(["dish 0", "dish 1"]), 0, np.arange(len(rows)) % 5)
+    mixed = evaluate(rows, draws=20, facts={"split_kind": "random"})
+    first = trust.banners(mixed)[0]
+    assert first.startswith("Random split declared") and first.endswith("(10 of 12 groups stand in more than one fold)")
+    folds = tables.folds(mixed)
+    assert folds is not None and [row[0] for row in folds.rows] == ["0", "1", "2", "3", "4"]
+    assert sum(int(row[1]) for row in folds.rows) == 240
 
 
 def test_the_headline_is_a_sentence(full: Report) -> None:

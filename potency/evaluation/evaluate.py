@@ -189,11 +189,11 @@ def _drawn(
 def _report_rows(
     table: DataFrame, truth: str, columns: tuple[str, ...], groups: NDArray[np.intp]
 ) -> DataFrame:
-    """The compared rows: id, group, image, truth, predictions with all their parts."""
+    """The compared rows: id, group, image, fold, truth, predictions with all their parts."""
     prefixes = tuple(f"{column}." for column in (truth, *columns))
     kept = [
         name for name in table.columns
-        if name in ("image", truth, *columns) or str(name).startswith(("image.", *prefixes))
+        if name in ("image", "fold", truth, *columns) or str(name).startswith(("image.", *prefixes))
     ]  # fmt: skip
     rows = table[kept].reset_index(drop=True)
     rows.insert(0, "id", table.index.astype(str))

@@ -38,6 +38,7 @@ SPLITS = {  # kind of split: its name, and how it answers whether the test was f
     "external": ("group split with external rows set apart", "no group stands on both sides"),
     "random": ("random split", ""),
 }
+RANDOM = "random split declared: images of one group may stand on both sides, so the figures flatter"
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,26 @@ class Doubt:
 
 
 def banners(report: Report) -> list[str]:
-    """The lines that stand above everything else."""
+    """The lines that stand above everything else, a random split first."""
     given = report.facts.get("banner") or ()
     lines = [given] if isinstance(given, str) else [str(line) for line in given]
-    said = " ".join(lines).casefold()
-    if report.facts.get("split_kind") == "random" and "random split" not in said:
-        lines.insert(0, "random split declared: images of one group may stand on both sides, so the figures flatter")
-    if report.facts.get("simulated") and "simulated" not in said:
+    if report.facts.get("simulated") and "simulated" not in " ".join(lines).casefold():
         lines.insert(0, "SIMULATED images: nothing here was seen under a microscope")
+    if report.facts.get("split_kind") == "random":
+        declared = [line for line in lines if "random split" in line.casefold()] or [RANDOM]
+        lines = [declared[0] + leaked(report), *(line for line in lines if line not in declared)]
     if report.groups < 5:
         lines.append(f"only {count(report.groups, 'group')}: fewer than 5, so no intervals are given")
     return [line[:1].upper() + line[1:] for line in dict.fromkeys(lines) if line]
+
+
+def leaked(report: Report) -> str:
+    """How many groups stand in more than one fold, as the end of a sentence; empty where that is not known."""
+    rows = report.rows
+    if "fold" not in rows or "group" not in rows:
+        return ""
+    spread = rows.groupby("group")["fold"].nunique().gt(1)
+    return f" ({int(spread.sum()):,} of {count(len(spread), 'group')} stand in more than one fold)"
 
 
 def notes(report: Report) -> list[str]:
