@@ -38,3 +38,13 @@ class Die:
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return 2 * item
+
+
+class Unpackable:
+    """A function that cannot travel."""
+
+    def __getstate__(self) -> dict[str, object]:
+        raise PotencyError("it cannot travel", "here", "leave it at home")
+
+    def __call__(self, item: int) -> int:
+        return item

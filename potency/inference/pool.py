@@ -14,8 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from potency.errors import PotencyError
 
@@ -107,7 +108,7 @@ class Pool:
                 return
             entries.append(entry)
             with contextlib.suppress(BrokenProcessPool):  # broken since the last result: not handed out, run later
-                entry.future = self._started().submit(function, entry.item)
+                entry.future = self._submit(function, entry.item)
 
     def _suspect(self, entries: deque[_Entry[T, R]]) -> None:
         for entry in entries:
@@ -119,10 +120,15 @@ class Pool:
 
     def _alone(self, function: Callable[[T], R], item: T) -> R | Lost:
         try:
-            return self._started().submit(function, item).result()
+            return self._submit(function, item).result()
         except BrokenProcessPool:
             self.close()
             return Lost("its worker process died twice with it in hand (killed, or out of memory)")
+
+    def _submit(self, function: Callable[[T], R], item: T) -> Future[R]:
+        # Packed here, not in the executor's own thread: there what cannot be packed leaves it waiting for ever.
+        packed = bytes(ForkingPickler.dumps((function, item)))
+        return self._started().submit(_unpacked, packed)
 
     def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:
@@ -150,6 +156,11 @@ class _Entry(Generic[T, R]):
 
     item: T
     future: Future[R] | None = None
+
+
+def _unpacked(packed: bytes) -> Any:
+    function, item = ForkingPickler.loads(packed)
+    return function(item)
 
 
 def _start(workers: int, threads: int) -> ProcessPoolExecutor:
