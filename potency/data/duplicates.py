@@ -197,7 +197,8 @@ def _in_gaps(similarity: NDArray[np.float64], neighbours: NDArray[np.int64],
 def _wide(similarity: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
     """Where the spacing behind rank 1, 2, ... (columns) is wider than chance explains; rows of falling similarity."""
     distance = np.maximum(1.0 - similarity, _FLOOR)
-    ranks = np.arange(1, min(_RANKS, distance.shape[1] - 1) + 1)
+    # The law holds for near neighbours only, so in a small set for few ranks.
+    ranks = np.arange(1, min(_RANKS, distance.shape[1] - 1, max(1, len(distance) // 8)) + 1)
     spacing = ranks * np.log(distance[:, 1:len(ranks) + 1] / distance[:, :len(ranks)])
     spacing[similarity[:, 1:len(ranks) + 1] <= -1.0] = np.nan
     tails = []
@@ -207,8 +208,11 @@ def _wide(similarity: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
             tails.append((edge, float((values[values > edge] - edge).mean())))
     if not tails:
         return np.zeros(spacing.shape, dtype=bool)
-    # Copies fill the first ranks; the median over the ranks resists them.
+    # Copies fill the first ranks; the median over the ranks resists them. Few images tell little of a tail, so it is
+    # never taken to be lighter than that of the exponential law with the same median.
     edge, scale = (float(np.median(part)) for part in zip(*tails, strict=True))
+    law = float(np.nanmedian(spacing)) / np.log(2)
+    edge, scale = max(edge, law * np.log(10)), max(scale, law)
     weight = ranks**-2.0
     limit = edge + scale * np.log(0.1 * (weight * (ranks + 1) / 2).sum() / (share * weight))
     return np.asarray(np.nan_to_num(spacing, nan=-np.inf) > limit)
