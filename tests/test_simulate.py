@@ -95,10 +95,10 @@ def test_fates_emerge_with_time() -> None:
     assert young[1] == 0 < old[1]
 
 
-def test_time_decides_how_mature_a_cell_is(tmp_path: Path) -> None:
-    early, late = (rows(zoo.cells(tmp_path / str(h), hours=(h, h)).folder / "labels.csv") for h in (10, 120))
-    ripe = [np.mean([float(row["maturity"]) for row in table]) for table in (early, late)]
-    assert ripe[0] < 0.15 and ripe[1] > 0.9
+def test_time_decides_how_mature_a_cell_is_and_that_number_can_be_the_truth(tmp_path: Path) -> None:
+    early, late = (zoo.ages(tmp_path / str(hour), hours=(hour, hour)) for hour in (10, 120))
+    assert early.kinds["truth"] == "number"
+    assert early.table["truth"].mean() < 0.15 and late.table["truth"].mean() > 0.9
 
 
 def test_a_shortcut_agrees_with_the_label_as_often_as_it_is_told(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_shortcut_changes_only_its_own_pixels() -> None:
     mask = next(crops.render(world, wells, who)).shortcut
     assert mask is not None
     # Beyond the mask the artefact fades to nothing: at most a quarter of its strength.
-    change = np.abs(planted[:, 0].astype(float) / plain[:, 0] - 1)
+    change = np.abs(planted[:, 0] / plain[:, 0] - 1)
     assert change[mask].mean() > 4 * change[~mask].mean()
 
 
@@ -129,7 +129,7 @@ def test_groups_differ_and_batch_is_the_knob() -> None:
     spread = {}
     for batch in (0.0, 1.0):
         wells = wells_of(World(groups=12, batch=batch))
-        spread[batch] = float(np.std(np.log(wells.gain))), float(wells.taste.std(0).mean()), float(wells.focus.std())
+        spread[batch] = np.log(wells.gain).std(), wells.taste.std(0).mean(), wells.focus.std()
     assert spread[0.0] == pytest.approx((0, 0, 0), abs=1e-6)
     assert min(spread[1.0]) > 0.04
 
@@ -210,7 +210,6 @@ def test_movies_obey_the_rules_of_the_cell_tracking_challenge(tmp_path: Path) ->
     seen: dict[int, list[int]] = {}
     for frame in range(12):
         mask = tifffile.imread(folder / f"01_GT/TRA/man_track{frame:03d}.tif")
-        assert np.array_equal(mask, tifffile.imread(folder / f"01_GT/SEG/man_seg{frame:03d}.tif"))
         for track in np.unique(mask[mask > 0]):
             seen.setdefault(int(track), []).append(frame)
     assert seen == {track: list(range(begin, end + 1)) for track, (begin, end, _) in life.items()}
@@ -218,18 +217,14 @@ def test_movies_obey_the_rules_of_the_cell_tracking_challenge(tmp_path: Path) ->
     children = Counter(parent for _, _, parent in life.values() if parent)
     for parent, number in children.items():
         assert number == 2 and endings[parent] == "divides"
-    assert all((endings[track] == "stays") == (end == 11) for track, (_, end, _) in life.items() if end == 11)
+    assert all(end == 11 for track, (_, end, _) in life.items() if endings[track] == "stays")
     for begin, _, parent in life.values():
         assert not parent or life[parent][1] == begin - 1
-
-
-def test_cells_move_a_little_and_keep_their_looks(tmp_path: Path) -> None:
-    folder = zoo.movie(tmp_path / "set", frames=8, hours=(30.0, 37.0), field=192).folder
     places: dict[str, list[tuple[float, float]]] = {}
     for row in rows(folder / "cells.csv"):
         places.setdefault(row["track"], []).append((float(row["y"]), float(row["x"])))
-    steps = np.concatenate([np.hypot(*np.diff(np.array(path), axis=0).T) for path in places.values() if len(path) > 1])
-    assert 1 < np.median(steps) < 40
+    steps = [np.hypot(*np.diff(np.array(path), axis=0).T) for path in places.values() if len(path) > 1]
+    assert 1 < np.median(np.concatenate(steps)) < 60, "cells move, and not by more than their own length"
 
 
 def test_wells_are_efficient_where_many_cells_become_neurons(tmp_path: Path) -> None:
@@ -239,9 +234,9 @@ def test_wells_are_efficient_where_many_cells_become_neurons(tmp_path: Path) -> 
         share.setdefault(cell["file"], []).append(cell["label"] == "neuron")
     table = rows(folder / "labels.csv")
     assert {row["label"] for row in table} == {"efficient", "inefficient"}
-    means = [(np.mean(share[row["file"]]), float(row["efficiency"]), row["label"]) for row in table]
-    assert np.corrcoef([m[0] for m in means], [m[1] for m in means])[0, 1] > 0.8
-    assert all((efficiency > 0.5) == (label == "efficient") for _, efficiency, label in means)
+    assert all((float(row["efficiency"]) > 0.5) == (row["label"] == "efficient") for row in table)
+    pairs = [(np.mean(share[row["file"]]), float(row["efficiency"])) for row in table]
+    assert np.corrcoef(np.array(pairs).T)[0, 1] > 0.8
 
 
 def test_cells_round_up() -> None:
@@ -256,18 +251,19 @@ def test_cells_round_up() -> None:
 def test_wrong_settings_are_all_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as caught:
         simulate(tmp_path / "set", look="brightfeild", classes=9, shortcut=2, size=63, hours=(5, 1), cells="many")
-    text = str(caught.value)
     for part in ("did you mean 'brightfield'?", "classes is 9", "shortcut is 2", "must be even", "hours are", "'many'"):
-        assert part in text
+        assert part in str(caught.value)
     with pytest.raises(PlanError, match="unknown setting 'cell', did you mean 'cells'?"):
         simulate(tmp_path / "set", cell=3)
     with pytest.raises(PlanError, match="no simulated experiment 'crop'"):
         simulate(tmp_path / "set", kind="crop")
+    with pytest.raises(PlanError, match="no label that a shortcut could agree with"):
+        zoo.movie(tmp_path / "set", shortcut=0.9)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "note.txt").write_text("mine")
+    (tmp_path / "note.txt").touch()
     with pytest.raises(ManifestError, match="not empty"):
         zoo.cells(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
@@ -277,7 +273,7 @@ def test_what_is_cut_short_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
     """An interruption or a full disk half-way: no folder, not even a hidden one; an empty folder stays empty."""
     (tmp_path / "set").mkdir()
 
-    def stop(done: int, total: int) -> None:
+    def stop(*_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -294,8 +290,8 @@ def test_what_is_cut_short_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
 
 def test_progress_is_told_to_its_end(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    simulate(tmp_path / "set", cells=130, groups=4, size=16, progress=lambda done, total: told.append((done, total)))
-    assert told == [(64, 130), (128, 130), (130, 130)]
+    simulate(tmp_path / "set", cells=70, groups=4, size=16, progress=lambda *now: told.append(now))
+    assert told == [(64, 70), (70, 70)]
 
 
 def test_the_simulator_needs_no_torch() -> None:
@@ -303,8 +299,3 @@ def test_the_simulator_needs_no_torch() -> None:
         "import sys, potency.simulate.experiment; assert not {'torch', 'matplotlib', 'cv2', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_numbers_can_be_the_truth(tmp_path: Path) -> None:
-    manifest = zoo.ages(tmp_path / "set")
-    assert manifest.kinds["truth"] == "number" and manifest.table["truth"].between(0, 1).all()

@@ -35,6 +35,9 @@ def simulate(
         raise PlanError(f"there is no simulated experiment {kind!r}", "kind", nearest(kind, EXPERIMENTS))
     experiment = EXPERIMENTS[kind]
     world = World.of({**experiment.settings, **settings})
+    if world.shortcut > 0 and not experiment.labelled:
+        mend = "leave shortcut out, or simulate " + " or ".join(k for k, e in EXPERIMENTS.items() if e.labelled)
+        raise PlanError(f"pictures of kind {kind!r} have no label that a shortcut could agree with", "shortcut", mend)
     with new_folder(Path(into)) as folder:
         lines = experiment.fill(world, folder, progress or (lambda done, total: None))
         describe(folder, kind, world.parameters(), lines)

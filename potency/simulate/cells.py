@@ -35,8 +35,8 @@ TRAITS = {
     "axon":       (1.20, 2.10,  1.10,  1.05),
 }  # fmt: skip
 SPREAD = {  # standard deviation of the logarithm from cell to cell of one fate
-    "radius": 0.14, "aspect": 0.22, "processes": 0.26, "length": 0.30, "width": 0.22, "spread": 0.30, "thickness": 0.20,
-    "nucleus": 0.09, "nucleoli": 0.40, "granules": 0.55, "fibre": 0.45, "ruffle": 0.45, "branching": 0.45, "axon": 0.18,
+    "radius": 0.13, "aspect": 0.19, "processes": 0.22, "length": 0.26, "width": 0.20, "spread": 0.26, "thickness": 0.18,
+    "nucleus": 0.09, "nucleoli": 0.35, "granules": 0.50, "fibre": 0.45, "ruffle": 0.40, "branching": 0.40, "axon": 0.16,
 }  # fmt: skip
 _TABLE = np.log(np.array(list(TRAITS.values()), np.float32)).T
 _SIGMA = np.array([SPREAD[name] for name in TRAITS], np.float32)
@@ -114,7 +114,7 @@ def rounded(shape: dict[str, Floats], amount: Floats) -> dict[str, Floats]:
     """Traits of cells that round up, as before a division or a death: `amount` (N,) from 0 (spread) to 1 (a ball)."""
     amount = amount.astype(np.float32)
     ball = {"aspect": 1.05, "processes": 0.0, "spread": 0.05, "ruffle": 0.1, "thickness": 3.4, "fibre": 0.02,
-            "nucleoli": 0.05}  # fmt: skip
+            "nucleoli": 0.05, "granules": 22.0}  # fmt: skip
     made = {name: value * (1 - amount) + ball.get(name, 0.0) * amount if name in ball else value
             for name, value in shape.items()}  # fmt: skip
     made["radius"] = made["radius"] * (1 - 0.12 * amount)
@@ -176,8 +176,10 @@ def _soma(
     flat = np.minimum(col["spread"], 1.0)
     fibres = strands(genes.turn, genes.place, side) * lamella * (1 - 0.8 * nucleus)
     height = flat * lamella * (0.60 + 0.06 * cloud + 0.07 * grain) + (1 - flat) * dome * (0.95 + 0.05 * grain)
-    height += 0.28 * dome * lamella + nucleus * (0.14 + 0.07 * grain)
-    phase = col["thickness"] * height + 0.26 * col["fibre"] * fibres + col["nucleoli"] * nucleoli * nucleus
+    height += 0.28 * dome * lamella + nucleus * (0.20 + 0.07 * grain)
+    phase = col["thickness"] * height + 0.16 * col["fibre"] * fibres + col["nucleoli"] * nucleoli * nucleus
+    # A process starts in the middle of its cell; inside the body it is not seen.
+    phase -= lamella * (0.48 * thin + 0.18 * web)
     phase += granule * (0.08 + 0.40 * lamella)
     inside = (lamella > 0.4) | (soma < 1.0)
     arm, dots = (thin > 0.14) & (soma > 1.35), np.abs(granule) > 0.2

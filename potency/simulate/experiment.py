@@ -61,11 +61,12 @@ class Experiment:
 
     fill: Callable[[World, Path, Progress], list[str]]
     settings: Mapping[str, object]
+    labelled: bool  # whether a picture has a label that a shortcut can agree with
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "crops": Experiment(single_cells, {}),
-    "fields": Experiment(fields, {"cells": 1200, "wells": 2}),
-    "movie": Experiment(movies, {"cells": 24, "groups": 2, "wells": 1, "look": "phase", "hours": (36.0, 60.0)}),
-    "wells": Experiment(outcomes, {"cells": 2304, "wells": 8, "field": 384, "hours": (60.0, 96.0)}),
+    "crops": Experiment(single_cells, {}, True),
+    "fields": Experiment(fields, {"cells": 1200, "wells": 2}, False),
+    "movie": Experiment(movies, {"cells": 24, "groups": 2, "wells": 1, "look": "phase", "hours": (36.0, 60.0)}, False),
+    "wells": Experiment(outcomes, {"cells": 2304, "wells": 8, "field": 384, "hours": (60.0, 96.0)}, True),
 }

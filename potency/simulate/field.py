@@ -47,7 +47,7 @@ class Ground:
         """Draw the ground of a (side, side) field; `debris` is the number of specks in 64 x 64 pixels."""
         area = (side / 64) ** 2
         path = scene.specks(rng, np.array([debris * area]), side, pixel)[0]
-        light = 1 + 0.012 * window("haze", rng.integers(0, 1 << 16, (1, 2)), side)[0]
+        light = 1 + 0.008 * window("haze", rng.integers(0, 1 << 16, (1, 2)), side)[0]
         light += 0.008 * window("sand", rng.integers(0, 1 << 16, (1, 2)), side)[0]
         for _ in range(rng.poisson(0.02 * area * debris / 0.25)):
             _ghost(rng, light, pixel)

@@ -13,6 +13,7 @@ from scipy import fft
 Floats = NDArray[np.floating[Any]]
 WAVELENGTH = 0.55  # micrometres
 _FOCUS_STEP = 0.25  # micrometres
+_CONDENSER = 0.13  # half angle of the light, in radians: what is out of focus is blurred by it
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _transfer(look: str, shape: tuple[int, int], pixel: float, step: int) -> NDA
     square, focus = y[:, None] ** 2 + x[None, :] ** 2, step * _FOCUS_STEP
     if look == "brightfield":
         chi = np.pi * WAVELENGTH * focus * square
-        made = (2.0 * np.sin(chi) - 0.02 * np.cos(chi)) * np.exp(-square * (0.25 + 0.08 * abs(focus)))
+        made = (2.0 * np.sin(chi) - 0.02 * np.cos(chi)) * np.exp(-square * (0.25 + (np.pi * _CONDENSER * focus) ** 2))
     elif look == "phase":
         made = np.exp(-square * (0.25 + 0.03 * focus**2))
     elif look == "halo":

@@ -90,7 +90,7 @@ def arms(gene: Floats, turn: Floats, shape: dict[str, Floats], side: int, pixel:
     broad = _join(cell, [y[:, ::2]], [x[:, ::2]], [(width * gap * root)[:, ::2] * 2], pixel * 2, (middle - 0.5) / 2)
     return (
         stamp(thin, len(turn), side, fine) * np.float32(0.4 / fine),
-        _twice(stamp(broad, len(turn), side // 2, wide / 2)) * np.float32(0.45 / wide),
+        _twice(stamp(broad, len(turn), side // 2, wide / 2)) * np.float32(0.75 / wide),
     )
 
 

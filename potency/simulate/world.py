@@ -13,7 +13,7 @@ from potency.simulate.cells import FATES
 from potency.simulate.scene import LOOKS
 
 LIMITS: dict[str, tuple[type, float, float]] = {
-    "classes": (int, 2, len(FATES)), "cells": (int, 1, 10_000_000), "groups": (int, 1, 10_000), "wells": (int, 1, 384),
+    "classes": (int, 2, len(FATES)), "cells": (int, 1, 10_000_000), "groups": (int, 1, 10_000), "wells": (int, 1, 60),
     "seed": (int, 0, 2**63 - 1), "shortcut": (float, 0, 1), "size": (int, 16, 512), "field": (int, 64, 8192),
     "pixel_size": (float, 0.2, 3), "batch": (float, 0, 10), "density": (float, 0, 1), "frames": (int, 1, 1000),
 }  # fmt: skip
@@ -37,7 +37,7 @@ class World:
     size: int = 64  # side of a crop; fields, movies and wells are `field` wide
     field: int = 512
     pixel_size: float = 0.65  # micrometres
-    hours: tuple[float, float] = (48.0, 120.0)  # when pictures are taken, since the start of differentiation
+    hours: tuple[float, float] = (60.0, 120.0)  # when pictures are taken, since the start of differentiation
     batch: float = 1.0  # strength of donor, clone, plate and well effects
     density: float = 0.25  # chance that a neighbour reaches into a crop
     frames: int = 24  # of a movie

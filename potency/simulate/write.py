@@ -25,7 +25,7 @@ def new_folder(into: Path) -> Iterator[Path]:
 
     Raises ManifestError if `into` already holds something or cannot be written.
     """
-    into = Path(into)
+    into = Path(into).resolve()
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise ManifestError("the folder to simulate into is not empty", str(into), "name a new folder or empty it")
     draft = into.parent / f".{into.name}.{os.getpid()}.partial"
