@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,8 @@ def reproduce(
     Args:
         id: one of SYSTEMS.
         into: folder of the page and of all that leads to it.
-        data: folder of real images; without it only simulated ones are used, and the page says so.
+        data: folder of real images; by default the one that POTENCY_DATA names. Without it only simulated ones are
+            used, and the page says so.
         budget: "quick" (minutes: does it run to its report?) or "full".
         learn: how a network is trained and tested; by default the protocol of `potency.learning`.
         say: called with a line at every step.
@@ -71,7 +73,8 @@ def reproduce(
         from potency.systems.learn import learn as chosen
     else:
         chosen = learn
-    return recipe.run(Order(Path(into), Path(data) if data else None, budgets[budget], chosen, say))
+    named = data or os.environ.get("POTENCY_DATA")
+    return recipe.run(Order(Path(into), Path(named) if named else None, budgets[budget], chosen, say))
 
 
 __all__ = ["AREAS", "SYSTEMS", "Fact", "Figure", "Recipe", "list_systems", "reproduce"]

@@ -28,6 +28,7 @@ def learn(manifest: Manifest, asked: Asked, into: Path) -> Learned:
             holdout=asked.holdout,
             random_split=asked.random,
             baselines=asked.baselines,
+            keep_folds=True,  # a recipe wants figures: no model is refitted on all rows
             resume=True,
             title=asked.title,
         ),

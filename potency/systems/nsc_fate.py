@@ -28,11 +28,13 @@ AREAS_UNDER = {  # one-v-rest, four media, ResNet50
     "RA-SHH": Figure("AUC RA-SHH", ".96", "four media, one v. rest, ResNet50"),
     "NT-3": Figure("AUC NT-3", "1.00", "four media, one v. rest, ResNet50"),
 }
+NETWORKS = ("resnet18", "mobilenetv3", "tiny")
+# Minutes on two cores: enough to run to the report and to learn something, not enough to learn all there is.
 QUICK = Budget(
-    "quick", ("resnet18", "mobilenetv3", "tiny"), rows=800, cells=600,
-    steps={"resnet18": 120, "mobilenetv3": 160, "tiny": 400},
+    "quick", NETWORKS, rows=600, cells=400, steps={"resnet18": 30, "mobilenetv3": 60, "tiny": 200},
+    changes={"batch": 32, "validations": 2},
 )  # fmt: skip
-FULL = Budget("full", ("resnet18", "mobilenetv3", "tiny"), rows=0, cells=6000, steps={}, holdout=False)
+FULL = Budget("full", NETWORKS, rows=0, cells=6000, holdout=False)
 JURKAT = "jurkat_ifc_cellcycle"
 CLASSES = ("G1", "S_phase", "G2", "Prophase")  # the other three have too few groups
 CLONES = 40  # simulated groups: a fifth of them must still give an interval
@@ -93,7 +95,7 @@ def _problems(order: Order) -> Iterator[Problem]:
 
     order.say(f"simulating {order.budget.cells} neural stem cells")
     place = order.into / "simulated"
-    world = _again(place) or simulate(
+    world = simulated_before(place) or simulate(
         place, kind="crops", look="brightfield", classes=4, cells=order.budget.cells, groups=CLONES, seed=SEED
     )
     about = (
@@ -112,7 +114,7 @@ def _four(manifest: Manifest) -> dict[str, Figure]:
     return {"accuracy": FOUR} | {f"auc.{name}": AREAS_UNDER[name] for name in manifest.classes if name in AREAS_UNDER}
 
 
-def _again(place: Path) -> Manifest | None:
+def simulated_before(place: Path) -> Manifest | None:
     """What a run that was stopped has simulated already."""
     from potency.data.manifest import Manifest
 
@@ -177,7 +179,7 @@ def _scene(problem: Problem, order: Order) -> tuple[Scene, Mapping[str, Any]]:
         first = not facts
         asked = Asked(
             network, holdout=budget.holdout, baselines=("forest", "trivial") if first else (),
-            changes={"seed": SEED, **steps}, title=f"nsc-fate: {problem.title}, {network}",
+            changes={"seed": SEED, **budget.changes, **steps}, title=f"nsc-fate: {problem.title}, {network}",
         )  # fmt: skip
         learned = order.learn(problem.manifest, asked, place / network)
         renamed = _columns(learned, network, first)

@@ -92,8 +92,9 @@ class Budget:
     networks: tuple[str, ...]
     rows: int  # at most, of real images; 0: all
     cells: int  # simulated
-    steps: Mapping[str, int]  # by network; absent: as the plan computes them
+    steps: Mapping[str, int] = field(default_factory=dict)  # by network; absent: as the plan computes them
     holdout: bool = True
+    changes: Mapping[str, Any] = field(default_factory=dict)  # of every plan, by name
 
 
 @dataclass(frozen=True)
