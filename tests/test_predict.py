@@ -19,7 +19,7 @@ from potency.errors import PotencyError
 from potency.inference.engine import accelerate
 from potency.inference.pool import Lost, Pool
 from potency.inference.predict import predict
-from potency.inference.work import windows
+from potency.inference.view import windows
 
 
 @pytest.fixture(scope="module")

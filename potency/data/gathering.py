@@ -118,15 +118,26 @@ def _together(frame: pd.DataFrame, source: str, columns: list[str], how: str) ->
     return made
 
 
-def moved(cell: Any, old: Path, new: Path) -> Any:
-    """A path relative to the folder `old` written relative to `new`; absolute ones and missing cells stay.
+def moved(cells: Iterable[object], old: Path, new: Path) -> list[object]:
+    """Paths relative to the folder `old` written relative to `new`; absolute ones and missing cells stay.
 
-    >>> moved("a/1.png", Path("data"), Path("out"))
-    '../data/a/1.png'
+    >>> moved(["a/1.png", None], Path("data"), Path("out"))
+    ['../data/a/1.png', None]
     """
-    if not isinstance(cell, str) or os.path.isabs(cell) or os.path.realpath(old) == os.path.realpath(new):
-        return cell
-    try:
-        return Path(os.path.relpath(os.path.realpath(old / cell), os.path.realpath(new))).as_posix()
-    except ValueError:  # another drive on Windows
-        return str((old / cell).resolve())
+    if os.path.realpath(old) == os.path.realpath(new):
+        return list(cells)
+    bridges: dict[str, str] = {}  # asked of the file system once a folder, not once an image
+
+    def one(cell: object) -> object:
+        if not isinstance(cell, str) or os.path.isabs(cell):
+            return cell
+        above, name = os.path.split(cell)
+        if above not in bridges:
+            there = os.path.realpath(old / above)
+            try:
+                bridges[above] = os.path.relpath(there, os.path.realpath(new))
+            except ValueError:  # another drive on Windows
+                bridges[above] = there
+        return (Path(bridges[above]) / name).as_posix()
+
+    return [one(cell) for cell in cells]

@@ -249,6 +249,6 @@ class Manifest:
         """Write the table; Parquet keeps kinds and origin, CSV is safe for spreadsheets; paths follow the new place."""
         path = Path(path)
         names = ("image", *(f"image.{channel}" for channel in self.channels))
-        table = self.table.assign(**{name: [gathering.moved(cell, self.folder, path.parent)
-                                            for cell in self.table[name]] for name in names})
+        table = self.table.assign(**{name: gathering.moved(self.table[name], self.folder, path.parent)
+                                     for name in names})
         return tables.write_table(table, path, {"kinds": dict(self.kinds), "origin": dict(self.origin)})

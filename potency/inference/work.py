@@ -8,19 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from potency.data.manifest import Manifest
-from potency.data.tiles import Tile, cover
+from potency.data.tiles import Tile
 from potency.errors import PotencyError
+from potency.inference.view import View, windows
 
 if TYPE_CHECKING:
     from potency.answers import Answer
     from potency.bundle import Bundle
-    from potency.data.image import Image
-    from potency.data.plan import Plan
 
 Sample = Mapping[str, NDArray[Any]]
 
@@ -122,7 +119,7 @@ class _Run:
         self.found: list[Outcome] = [Outcome() for _ in batch.places]
         self.parts: list[list[tuple[Tile, Answer]]] = [[] for _ in batch.places]
         self.shapes: dict[int, tuple[int, int]] = {}
-        self.opened: tuple[int, Any] = (-1, None)
+        self.opened: tuple[int, View | None] = (-1, None)
         self.waiting: list[tuple[int, Tile, Sample]] = []
 
     def outcomes(self) -> list[Outcome]:
@@ -142,20 +139,16 @@ class _Run:
 
     def _samples(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> Iterator[tuple[Tile, Sample]]:
         if self.batch.places[i] != self.opened[0]:  # the tiles of a large image follow each other
-            self.opened = (self.batch.places[i], _region(self.batch.rows.open(row), row, self.plan.pixel_size))
-        image, (top, left, height, width) = self.opened[1]
-        self.shapes[i] = (height, width)
-        tiles = [tile] if tile is not None else windows((height, width), self.plan)
+            self.opened = (self.batch.places[i], View.of(self.batch.rows, row, self.plan.pixel_size))
+        view = self.opened[1]
+        assert view is not None
+        self.shapes[i] = view.shape
+        tiles = [tile] if tile is not None else windows(view.shape, self.plan)
         if len(tiles) > self.work.size:
-            self.found[i] = Outcome(tiles=tuple(tiles), shape=(height, width))
+            self.found[i] = Outcome(tiles=tuple(tiles), shape=view.shape)
             return
         for part in tiles:
-            inner = part.window((height, width))
-            window = {
-                "Y": slice(top + inner["Y"].start, top + inner["Y"].stop),
-                "X": slice(left + inner["X"].start, left + inner["X"].stop),
-            }
-            yield part, {"image": image.crop(window)}
+            yield part, {"image": view.crop(part)}
 
     def _flush(self) -> None:
         waiting, self.waiting = [entry for entry in self.waiting if not self.found[entry[0]].error], []
@@ -198,38 +191,3 @@ def describe(fault: BaseException) -> str:
     """
     text = "; ".join(str(fault).strip().splitlines()) or "no message"
     return text if isinstance(fault, PotencyError) else f"{type(fault).__name__}: {text}"
-
-
-def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
-    """The tiles of an image of `shape` (Y, X): with a halo an exact cover, without one an even grid of whole views.
-
-    A network that sees everything gets views of the full size, as many as fit best: no sliver at an edge may weigh
-    as much as a view of a whole cell, and an image little larger than the tile is one view (its centre).
-
-    >>> from potency.data.plan import Plan
-    >>> [(t.y, t.x, t.height, t.width) for t in windows((70, 130), Plan(tile=64))]
-    [(3, 0, 64, 64), (3, 66, 64, 64)]
-    """
-    if plan.halo is not None:
-        return cover(shape, plan.tile, plan.halo)
-
-    def starts(length: int) -> list[int]:
-        count = max(1, round(length / plan.tile))
-        last = max(0, length - plan.tile)
-        return [last // 2] if count == 1 else [round(s) for s in np.linspace(0, last, count)]
-
-    high, wide = min(plan.tile, shape[0]), min(plan.tile, shape[1])
-    return [Tile(y, x, high, wide) for y in starts(shape[0]) for x in starts(shape[1])]
-
-
-def _region(whole: Image, row: Mapping[str, Any], um: float | None) -> tuple[Image, tuple[int, int, int, int]]:
-    """The image at the plan's pixel size, and the part of it (y, x, height, width) that the row is about."""
-    image = whole if um is None else whole.at(um)
-    height, width = image.sizes["Y"], image.sizes["X"]
-    if pd.isna(row.get("tile.y")):
-        return image, (0, 0, height, width)
-    # Tiles of an exploded manifest are in pixels of the file.
-    tall, broad = height / whole.sizes["Y"], width / whole.sizes["X"]
-    top, bottom = round(row["tile.y"] * tall), round((row["tile.y"] + row["tile.height"]) * tall)
-    left, right = round(row["tile.x"] * broad), round((row["tile.x"] + row["tile.width"]) * broad)
-    return image, (top, left, max(1, bottom - top), max(1, right - left))

@@ -1,0 +1,82 @@
+"""Which pixels a row means: its image at the plan's pixel size, its window of that, and the tiles of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from potency.data.image import Image
+from potency.data.manifest import Manifest
+from potency.data.plan import Plan
+from potency.data.tiles import Tile, cover
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of an image that a row is about: all of it, or the window of an exploded manifest.
+
+    Attributes:
+        image: lazy, at the pixel size asked for.
+        top, left, height, width: the part, in pixels of `image`.
+    """
+
+    image: Image
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, manifest: Manifest, row: Mapping[str, Any], um: float | None) -> View:
+        """Open the image of a row at `um` micrometres a pixel (None: as it is)."""
+        whole = manifest.open(row)
+        image = whole if um is None else whole.at(um)
+        height, width = image.sizes["Y"], image.sizes["X"]
+        if pd.isna(row.get("tile.y")):
+            return cls(image, 0, 0, height, width)
+        # Tiles of an exploded manifest are in pixels of the file.
+        tall, broad = height / whole.sizes["Y"], width / whole.sizes["X"]
+        top, bottom = round(row["tile.y"] * tall), round((row["tile.y"] + row["tile.height"]) * tall)
+        left, right = round(row["tile.x"] * broad), round((row["tile.x"] + row["tile.width"]) * broad)
+        return cls(image, top, left, max(1, bottom - top), max(1, right - left))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.width
+
+    def crop(self, tile: Tile) -> NDArray[Any]:
+        """The pixels (C, H, W) of one tile of the view, its halo included as far as the view goes."""
+        inner = tile.window(self.shape)
+        return self.image.crop(
+            {
+                "Y": slice(self.top + inner["Y"].start, self.top + inner["Y"].stop),
+                "X": slice(self.left + inner["X"].start, self.left + inner["X"].stop),
+            }
+        )
+
+
+def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
+    """The tiles of an image of `shape` (Y, X): with a halo an exact cover, without one an even grid of whole views.
+
+    A network that sees everything gets views of the full size, as many as fit best: no sliver at an edge may weigh
+    as much as a view of a whole cell, and an image little larger than the tile is one view (its centre).
+
+    >>> [(t.y, t.x, t.height, t.width) for t in windows((70, 130), Plan(tile=64))]
+    [(3, 0, 64, 64), (3, 66, 64, 64)]
+    """
+    if plan.halo is not None:
+        return cover(shape, plan.tile, plan.halo)
+
+    def starts(length: int) -> list[int]:
+        count = max(1, round(length / plan.tile))
+        last = max(0, length - plan.tile)
+        return [last // 2] if count == 1 else [round(s) for s in np.linspace(0, last, count)]
+
+    high, wide = min(plan.tile, shape[0]), min(plan.tile, shape[1])
+    return [Tile(y, x, high, wide) for y in starts(shape[0]) for x in starts(shape[1])]
