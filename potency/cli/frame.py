@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -14,11 +15,13 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.models import ArgumentInfo
 
 from potency.errors import PotencyError
 
 Answer = Mapping[str, Any] | Sequence[Any] | None
 INTERRUPTED = 130
+WIDTH = 120  # columns of what is written to a file or a pipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,24 @@ class Options:
     json: Annotated[
         bool, typer.Option("--json", help="End with one line of JSON on stdout; all else goes to stderr.")
     ] = False
+
+    def line(self, name: str) -> str:
+        """The command as it would be typed, without what is left as it was: what a report states."""
+        hints = get_type_hints(type(self), include_extras=True)
+        words, flags = ["potency", name], []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            several = [str(each) for each in (value if isinstance(value, list) else [value])]
+            flag = "--" + field.name.replace("_", "-")
+            if isinstance(hints[field.name].__metadata__[0], ArgumentInfo):
+                words += several
+            elif isinstance(value, bool):
+                flags.append(flag if value else flag.replace("--", "--no-", 1))
+            else:
+                flags += [word for each in several for word in (flag, each)]
+        return shlex.join([*words, *flags])
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741
@@ -56,6 +77,8 @@ def command(app: typer.Typer, *shown: tuple[str, str], again: str = "") -> Calla
         def call(**words: Any) -> None:
             chosen = options(**words)
             say = Console(stderr=chosen.json, highlight=False)
+            if not say.is_terminal:  # a file has no width of its own; tables need some
+                say.width = max(say.width, WIDTH)
             try:
                 answer = verb(chosen, say)
             except Failed as failed:

@@ -50,6 +50,7 @@ class Train(Rows):
     ] = False
     baselines: Annotated[bool, typer.Option(help="A trivial baseline and a forest beside the network.")] = True
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same weights.")] = 0
+    workers: Annotated[int, typer.Option(min=0, help="Processes that share the folds. [dim]0: this one[/dim]")] = 0
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run of the same command was.")] = False
     dry_run: Annotated[
         int, typer.Option(min=0, metavar="N", help="N steps on one fold, nothing kept: does it work at all?")
@@ -86,14 +87,27 @@ def train(options: Train, say: Console) -> dict[str, Any]:
     task = chosen_task(options.task, manifest)
     plan = decided(options, manifest, task)
 
-    from potency.learning import protocol  # after the rows are understood: bad input is told before torch is imported
+    # After the rows are understood: bad input is told before torch is imported.
+    from potency.inference.pool import Pool
+    from potency.learning import protocol
 
+    asked = protocol.Choices(
+        folds=options.folds,
+        split=options.split,
+        baselines=protocol.Choices.baselines if options.baselines and not options.dry_run else (),
+        random_split=options.random_split,
+        holdout=options.holdout or bool(options.dry_run),
+        keep_folds=options.keep_folds,
+        resume=options.resume,
+        command=options.line("train"),
+    )
     with ExitStack() as stack:
         into = options.into
         if options.dry_run:
             into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-"))) / "dry"
+        on = stack.enter_context(Pool(options.workers)) if options.workers else map
         progress = stack.enter_context(Progress())
-        outcome = protocol.run(manifest, task, into=into, plan=plan, choices=choices(options), progress=progress)
+        outcome = protocol.run(manifest, task, into=into, plan=plan, choices=asked, on=on, progress=progress)
         figures(outcome.report.json(), say)
         if options.dry_run:
             say.print(f"dry run: {plan.steps} steps worked; nothing is kept, the figures mean nothing")

@@ -60,4 +60,4 @@ class Progress:
         started = self._last.setdefault(what, now - QUIET_EVERY)
         if done >= total or now - started >= QUIET_EVERY:
             self._last[what] = now if done < total else float("inf")
-            print(f"{what}: {done:g} of {total:g}", file=sys.stderr, flush=True)
+            print(f"{what}: {100 * done / max(1, total):.0f} %", file=sys.stderr, flush=True)

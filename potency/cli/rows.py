@@ -104,7 +104,8 @@ def grid(first: str, rows: Mapping[str, Mapping[str, Any]], say: Console) -> Non
     table = Table(first, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     for column in columns:
-        table.add_column(column, justify="right")
+        words = any(str(row.get(column, "0"))[:1].isalpha() for row in rows.values())
+        table.add_column(column, justify="left" if words else "right", no_wrap=not words)
     for name, row in rows.items():
         table.add_row(escape(name), *(escape(str(row.get(column, ""))) for column in columns))
     say.print(table)

@@ -47,16 +47,40 @@ def evaluate(options: Evaluate, say: Console) -> dict[str, Any]:
     """Compare prediction columns with the truth: numbers with intervals over groups, and a report; knows no model."""
     from potency.evaluation.evaluate import evaluate as judge
 
-    manifest = options.read()
-    main = [str(c) for c in manifest.table.columns if str(c).startswith("prediction") and "." not in str(c)]
-    columns = listed(options.predictions) or tuple(sorted(main, key=lambda c: (c != "prediction", c)))
+    rows, facts = judged(options)
+    table = getattr(rows, "table", rows)
+    main = [str(c) for c in table.columns if str(c).startswith("prediction") and "." not in str(c)]
+    grouped = sorted((c for c in main if not c.endswith("random")), key=lambda c: (c != "prediction", c))
+    columns = listed(options.predictions) or tuple(grouped)
     if not columns:
         raise AnswerError("the table has no column of predictions", str(options.source), "name it with --predictions")
-    report = judge(manifest, predictions=columns, by=options.by, draws=options.draws, seed=options.seed)
+    report = judge(rows, predictions=columns, by=options.by, draws=options.draws, seed=options.seed, facts=facts)
     page = report.write(options.into)
     figures(report.json(), say)
     say.print(f"report: {page}", soft_wrap=True)
     return {"report": page, **report.json()}
+
+
+def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
+    """The rows to judge, and what the report says of them; a table of figures needs no images."""
+    from importlib.metadata import version
+
+    from potency.data import columns, tables
+
+    versions = {name: version(name) for name in ("potency", "numpy", "pandas", "scikit-learn")}
+    facts: dict[str, Any] = {"command": options.line("evaluate"), "versions": versions}
+    if options.source.is_file():
+        frame, _ = tables.read_table(options.source)
+        if not any(columns.plain(str(c)) in columns.IMAGE or str(c).startswith("image.") for c in frame.columns):
+            frame, _ = columns.truth_column(frame, options.truth or None, str(options.source))
+            if options.group:
+                frame = frame.rename(columns={columns.find_column(frame, options.group, str(options.source)): "group"})
+            frame, _ = columns.settle_types(frame, parse=True)
+            return frame, facts
+    manifest = options.read()
+    if all(path.is_file() for row in manifest.table.to_dict("records") for path in manifest.paths(row).values()):
+        facts["fingerprint"] = manifest.fingerprint()
+    return manifest, facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +140,15 @@ def figures(numbers: Mapping[str, Any], say: Console) -> None:
 
 
 def _interval(figure: Mapping[str, float | None]) -> str:
-    value, low, high = figure.get("value"), figure.get("low"), figure.get("high")
-    text = "-" if value is None else f"{value:.3f}"
-    return text if low is None or high is None else f"{text} [{low:.3f}, {high:.3f}]"
+    value, low, high = (_figure(figure.get(name)) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]" if low and high else value or "-"
+
+
+def _figure(value: float | None) -> str:
+    """Two digits of a share, three of anything else; the page and report.json have more."""
+    if value is None:
+        return ""
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3g}" if value != 1 else "1.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,12 +172,16 @@ def models(options: Models, say: Console) -> dict[str, Any]:
         "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
         "answers": {name: _first(answer) for name, answer in ANSWERS.items()},
         "features": {name: _first(family) for name, family in FAMILIES.items()},
-        "readers": {reader.__name__.rpartition(".")[2]: " ".join(reader.suffixes) for reader in READERS},
+        "readers": {_room(reader): " ".join(reader.suffixes) for reader in READERS},
     }
     for title, entries in lists.items():
         say.print(f"\n[bold]{title}[/bold]")
         grid("", {name: {" ": what} for name, what in entries.items()}, say)
     return lists
+
+
+def _room(module: object) -> str:
+    return str(getattr(module, "__name__", type(module).__name__)).rpartition(".")[2]
 
 
 def _first(described: object) -> str:
@@ -167,3 +201,34 @@ class Reproduce(Options):
     ] = None
     into: Annotated[Path | None, typer.Option(help="Folder of its report. [dim]out/ID[/dim]")] = None
     quick: Annotated[bool, typer.Option("--quick", help="Small and fast: does it run to its report?")] = False
+
+
+@command(
+    app,
+    ("--list", "every system of the literature that this program means to run, and where each stands"),
+    ("nsc-fate --quick --into out/nsc", "run one, small, to its report"),
+    ("nsc-fate --data zhu2021/ --into out/nsc", "run it in full on its own images"),
+    ("--list --json", "for a script"),
+    again="the same command goes on where it was",
+)
+def reproduce(options: Reproduce, say: Console) -> Any:
+    """Run a published system and print its published figure beside the measured one."""
+    from potency.systems import AREAS, list_systems
+    from potency.systems import reproduce as run_recipe
+
+    if options.list:
+        systems = list_systems()
+        for area, title in AREAS.items():
+            rows = {s["id"]: s for s in systems if s["area"] == area}
+            say.print(f"\n[bold]{title}[/bold]")
+            grid("id", {name: {"status": s["status"], "title": s["title"]} for name, s in rows.items()}, say)
+        return systems
+    if not options.name:
+        raise PotencyError("no system is named", "potency reproduce", "potency reproduce --list names them all")
+    into = options.into or Path("out") / options.name
+    budget = "quick" if options.quick else "full"
+    page = run_recipe(
+        options.name, into=into, data=options.data, budget=budget, say=lambda line: say.print(escape(line))
+    )
+    say.print(f"report: {page}", soft_wrap=True)
+    return {"report": page}

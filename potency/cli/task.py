@@ -54,4 +54,7 @@ def planned(manifest: Manifest, task: Task, changed: Mapping[str, Any]) -> Plan:
     """The plan computed from the rows, with some decisions changed."""
     from potency.data.plan import Facts, Plan
 
-    return Plan.of(Facts.of(manifest), **{"task": task.name, **changed})
+    learnable = manifest.table["truth"].notna()
+    if "split" in manifest.table:  # external rows decide nothing, not even the scaling
+        learnable &= manifest.table["split"].ne("external")
+    return Plan.of(Facts.of(manifest.where(learnable)), **{"task": task.name, **changed})
