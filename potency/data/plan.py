@@ -85,7 +85,7 @@ class Plan:
     warmup: float = 0.1  # share of the steps
     decay: float = 0.05  # weight decay; never on biases and norms
     average: float = 0.995  # decay of the moving average of the weights (0: none)
-    smoothing: float = 0.1  # label smoothing
+    smoothing: float = 0.05  # label smoothing
     balance: float = 0.5  # 0: samples as they come; 1: every class equally often
     dropout: float = 0.2
     freeze: float = 0.0  # share of the steps in which only the head learns

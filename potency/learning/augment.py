@@ -106,9 +106,8 @@ def drop_channel(images: Tensor, strength: float, rng: Generator) -> Tensor:
 AUGMENTATIONS: Mapping[str, Augmentation] = {
     one.__name__: one for one in (flip, turn, warp, blur, gain, gamma, illumination, noise, drop_channel)
 }
-DEFAULT: Mapping[str, float] = {
-    "flip": 1.0, "turn": 1.0, "warp": 1.0, "gain": 0.1, "gamma": 0.1, "illumination": 0.05, "noise": 0.02,
-}  # fmt: skip
+# Measured on single-cell crops: what interpolates (warp, blur) costs more texture than it adds variety.
+DEFAULT: Mapping[str, float] = {"flip": 1.0, "turn": 1.0, "gain": 0.05, "noise": 0.02}
 
 
 def augment(images: Tensor, chosen: Mapping[str, float], rng: Generator) -> Tensor:

@@ -74,7 +74,7 @@ def body(backbone: str, channels: int, tile: int) -> nn.Module:
 
 
 def _own(name: str, channels: int, tile: int) -> nn.Module:
-    return Tiny(channels)
+    return Tiny(channels, tile)
 
 
 def _timm(name: str, channels: int, tile: int) -> nn.Module:

@@ -31,18 +31,25 @@ class Residual(nn.Module):
 
 
 class Tiny(nn.Module):
-    """Features (N, 96, H/8, W/8) from (N, C, H, W): a 5x5 stem that halves, then four residual blocks.
+    """Features (N, 96, h, w) from (N, C, H, W): a stem fitted to the crop, then three residual blocks that halve.
 
-    No squeeze-excite and no attention, so relevance stays easy to propagate and the network fits any machine.
+    Small crops keep every pixel in the stem (a cell of 20 px has no detail to spare), large ones are reduced there
+    by 2 or 4, so an image costs about the same. No squeeze-excite and no attention: relevance stays easy to
+    propagate, and the network fits any machine.
     """
 
     num_features = 96
-    reduction = 8
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, tile: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(channels, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.ReLU())
-        self.body = nn.Sequential(Residual(24, 32, 1), Residual(32, 64, 2), Residual(64, 96, 2))
+        stem: list[nn.Module] = [nn.Conv2d(channels, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+        if tile > 48:
+            stem[0] = nn.Conv2d(channels, 16, 5, 2, 2, bias=False)
+        if tile > 96:
+            stem.append(nn.MaxPool2d(2))
+        self.stem = nn.Sequential(*stem)
+        self.body = nn.Sequential(Residual(16, 32, 2), Residual(32, 64, 2), Residual(64, 96, 2))
+        self.reduction = 8 * (1 if tile <= 48 else 2 if tile <= 96 else 4)
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.as_tensor(self.body(self.stem(image)))
