@@ -48,8 +48,10 @@ class Tiny(nn.Module):
         if tile > 96:
             stem.append(nn.MaxPool2d(2))
         self.stem = nn.Sequential(*stem)
-        self.body = nn.Sequential(Residual(16, 32, 2), Residual(32, 64, 2), Residual(64, 96, 2))
-        self.reduction = 8 * (1 if tile <= 48 else 2 if tile <= 96 else 4)
+        # A crop of under 24 px must keep three values a side: its first blocks do not halve.
+        first, second = 1 if tile < 24 else 2, 1 if tile < 12 else 2
+        self.body = nn.Sequential(Residual(16, 32, first), Residual(32, 64, second), Residual(64, 96, 2))
+        self.reduction = 2 * first * second * (1 if tile <= 48 else 2 if tile <= 96 else 4)
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.as_tensor(self.body(self.stem(image)))

@@ -1,0 +1,155 @@
+"""The folds of a protocol as independent jobs: train without a fold, predict it, hand back its column."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+
+from potency.bundle import Bundle, EstimatorMember
+from potency.data.manifest import Manifest
+from potency.data.plan import Plan
+from potency.errors import PotencyError
+from potency.inference.predict import predict
+from potency.learning.train import train
+from potency.tasks import find_task
+
+WRITE_EVERY = 0.5  # seconds between two notes of how far a job is
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One fold of one column: plain data, so that it can be done in another process."""
+
+    column: str
+    fold: int
+    manifest: Manifest  # rows with `split`
+    plan: Plan
+    into: Path
+    cache: Path
+    features: pd.DataFrame | None = field(default=None, repr=False)
+
+    @property
+    def notes(self) -> Path:
+        return self.into / "progress"
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What came of a job: uncalibrated answers of its test rows (a frame with `id`), and how it learned."""
+
+    column: str
+    fold: int
+    answers: pd.DataFrame
+    bundle: Path
+    log: list[dict[str, Any]]
+    trust: dict[str, float]
+
+
+def work(job: Job) -> Done:
+    """Train on all rows but those of the fold and predict these; what an earlier call finished is not done again."""
+    notes = _Notes(job.notes)
+    folder = job.into / "bundle"
+    if (folder / "card.json").is_file():
+        bundle = Bundle.load(folder)
+    else:
+        bundle = train(job.manifest, job.plan.task, into=job.into, plan=job.plan, cache=job.cache, features=job.features,
+                       progress=notes)  # fmt: skip
+    raw = bundle.but(trust={})
+    tested = job.manifest.of("test")
+    if job.features is None:
+        told = predict(tested, raw, into=None, name=job.column).table
+    else:
+        told = _of_features(raw, tested, job)
+    kept = ["id", *(c for c in told if c == job.column or str(c).startswith(f"{job.column}."))]
+    notes.done()
+    log = [{"fold": job.fold, **row} for row in bundle.card.validation.get("log", ())]
+    return Done(job.column, job.fold, told[kept], folder, log, dict(bundle.card.trust))
+
+
+def _of_features(bundle: Bundle, tested: Manifest, job: Job) -> pd.DataFrame:
+    """Features were measured once for all rows; an estimator answers from them without opening an image again."""
+    assert job.features is not None
+    member, task = bundle.members[0], find_task(job.plan.task)
+    assert isinstance(member, EstimatorMember)
+    ids = tested.table["id"].astype(str)
+    outputs = member.of_features(job.features.loc[list(ids)])
+    cells = [task.decode(output, member.plan).cells(tested.folder, job.column) for output in outputs]
+    return pd.DataFrame(cells).assign(id=ids.to_numpy())
+
+
+class _Notes:
+    """How far a job is, in a file that the caller reads wherever the job runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.last, self.total = path, 0.0, 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, done: int, total: int) -> None:
+        self.total = total
+        if time.monotonic() - self.last > WRITE_EVERY:
+            self.last = time.monotonic()
+            self._write(done / max(1, total))
+
+    def done(self) -> None:
+        self._write(1.0)
+
+    def _write(self, share: float) -> None:
+        try:
+            part = self.path.with_suffix(f".part{os.getpid()}")
+            part.write_text(f"{share:.6f}")
+            part.replace(self.path)
+        except OSError:  # progress is a courtesy; the work itself reports a full disk
+            return
+
+
+class Watch:
+    """Adds up the notes of all jobs while they run and tells `progress(done, total)` in permille of the whole."""
+
+    def __init__(self, jobs: Sequence[Job], progress: Callable[[int, int], object] | None) -> None:
+        self.jobs, self.progress, self.stop = jobs, progress, threading.Event()
+        self.thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Watch:
+        for job in self.jobs:
+            job.notes.unlink(missing_ok=True)
+        if self.progress is not None:
+            self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop.set()
+        if self.progress is not None:
+            self.thread.join()
+            if kind is None:
+                self.progress(1000, 1000)
+
+    def _look(self) -> None:
+        assert self.progress is not None
+        while not self.stop.wait(0.5):
+            share = sum(_share(job.notes) for job in self.jobs) / max(1, len(self.jobs))
+            self.progress(round(1000 * share), 1000)
+
+
+def _share(path: Path) -> float:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def finished(results: Iterable[Any]) -> list[Done]:
+    """All results, or the error of a job whose worker was lost."""
+    found = []
+    for result in results:
+        if not isinstance(result, Done):
+            raise PotencyError(f"a fold could not be trained: {result.reason}", "learning", "free some memory; --resume goes on")
+        found.append(result)
+    return found

@@ -1,0 +1,278 @@
+"""The honest protocol: folds by group, baselines beside the network, out-of-fold columns, a report, then one bundle."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from potency.bundle import Bundle, Card
+from potency.data.manifest import Manifest
+from potency.data.plan import Facts, Plan
+from potency.errors import PlanError, PotencyError
+from potency.evaluation.evaluate import evaluate
+from potency.evaluation.results import Report
+from potency.inference.pool import Mapper
+from potency.inference.predict import predict
+from potency.learning.folds import Done, Job, Watch, finished, work
+from potency.learning.train import calibration, described, examples, measured, train
+from potency.tasks import Task
+
+Progress = Callable[[float, float, str], object]
+VERSIONS = ("potency", "torch", "timm", "openvino", "scikit-learn", "numpy", "pandas")
+SPLIT_FAULTS = ("identical-across-splits", "group-in-two-splits")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How honest and how thorough: what is not a decision of the model but of the protocol around it."""
+
+    folds: int = 5
+    split: str = "stratified"  # a kind of Manifest.split
+    by: str = "group"
+    validation: float = 0.1  # share of the learning rows, in whole groups, that chooses the checkpoint
+    baselines: tuple[str, ...] = ("forest", "trivial")
+    random_split: bool = False  # the network under a random split too; the forest always is
+    holdout: bool = False  # the first fold only
+    keep_folds: bool = False  # the folds' models as an ensemble instead of one refitted model
+    draws: int = 1000
+    resume: bool = False
+    title: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a protocol leaves: the folder of the bundle, the page of the report, the report, and the rows with columns."""
+
+    bundle: Path
+    page: Path
+    report: Report
+    manifest: Manifest
+
+
+def run(
+    manifest: Manifest,
+    task: Task,
+    *,
+    into: str | Path,
+    plan: Plan | None = None,
+    choices: Choices | None = None,
+    on: Mapper = map,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run the protocol and write `into`/report, `into`/bundle and `into`/predictions.parquet.
+
+    Every figure of the report is out of fold: of models that never saw the row, nor any row of its group.
+
+    Args:
+        manifest: rows with truth and group.
+        plan: decisions of the network; computed from the rows by default.
+        on: where folds are trained, `map` or a `Pool`; the answers are the same.
+        progress: called with (done, total, what).
+
+    Raises:
+        ManifestError: faults of the rows, all at once. PlanError: the plan does not fit, or `into` holds another run.
+    """
+    return _Run(manifest, task, Path(into), plan, choices or Choices(), progress).outcome(on)
+
+
+class _Run:
+    """One run of the protocol, step by step in the order of `outcome`."""
+
+    def __init__(self, manifest: Manifest, task: Task, into: Path, plan: Plan | None, choices: Choices,
+                 progress: Progress | None) -> None:  # fmt: skip
+        self.task, self.into, self.choices, self.progress = task, into, choices, progress
+        self.cache = into / "cache"
+        self.findings = manifest.check(progress=self._step("checking images"))
+        self.findings.refuse(str(manifest.folder), SPLIT_FAULTS if choices.split == "random" else ())
+        known = manifest.table["truth"].notna()
+        self.manifest = manifest.where(known)
+        self.plan = plan or Plan.of(Facts.of(self.inner), task=task.name)
+        self.fingerprint = manifest.fingerprint()
+        self._claim()
+
+    @property
+    def inner(self) -> Manifest:
+        """The rows that may be learned from: all but the external ones."""
+        table = self.manifest.table
+        return self.manifest.where(table["split"].ne("external")) if "split" in table else self.manifest
+
+    def outcome(self, on: Mapper) -> Outcome:
+        rows = self.manifest.split(self.choices.by, self.choices.folds, self.plan.seed, self.choices.split)
+        chance = self.manifest.split(self.choices.by, self.choices.folds, self.plan.seed, "random")
+        jobs = self._jobs(rows, chance)
+        with Watch(jobs, self._step("learning")):
+            done = finished(on(work, jobs))
+        columns = list(dict.fromkeys(job.column for job in jobs))
+        for column in columns:
+            rows = rows.add(self._calibrated([d for d in done if d.column == column], rows), {column: self.task.answer.kind})
+        bundle = self._final([d for d in done if d.column == "prediction"], rows)
+        report = self._report(rows, columns, done)
+        bundle = bundle.but(validation={"split": report.facts["split"], **{k: report.json()[k] for k in ("groups", "metrics")}})
+        bundle = bundle.save(self.into / "bundle")
+        rows = self._external(rows, bundle)
+        rows.write(self.into / "predictions.parquet")
+        page = report.write(self.into / "report")
+        return Outcome(self.into / "bundle", page, report, rows)
+
+    def _step(self, what: str) -> Callable[[int, int], object] | None:
+        progress = self.progress
+        return None if progress is None else lambda done, total: progress(done, total, what)
+
+    def _claim(self) -> None:
+        """One folder, one run: another run's folder is refused, the same run goes on only when asked to."""
+        mark = self.into / "run.json"
+        own = {"fingerprint": self.fingerprint, "plan": self.plan.json(), "choices": asdict(replace(self.choices, resume=False, command=""))}
+        own = json.loads(json.dumps(own))
+        if mark.is_file():
+            if json.loads(mark.read_text(encoding="utf-8")) != own:
+                raise PlanError("the folder holds a run with other images, plan or choices", str(self.into), "choose another --into")
+            if not self.choices.resume:
+                raise PlanError("the folder holds this very run already", str(self.into), "add --resume, or choose another --into")
+            return
+        try:
+            self.into.mkdir(parents=True, exist_ok=True)
+            mark.write_text(json.dumps(own, indent=1), encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror or error
+            raise PotencyError(f"the folder cannot be written: {reason}", str(self.into), "choose another --into") from error
+
+    def _jobs(self, rows: Manifest, chance: Manifest) -> list[Job]:
+        jobs = self._folds("prediction", rows, self.plan)
+        for name in self.choices.baselines if self.task.estimates else ():
+            plan = self.plan.but(learner="estimator", network=name)
+            features = self._features(plan)
+            jobs += self._folds(f"prediction@{name}", rows, plan, features)
+            if self.choices.split != "random":
+                jobs += self._folds(f"prediction@{name}-random", chance, plan, features)
+        if self.choices.random_split and self.choices.split != "random":
+            jobs += self._folds("prediction@random", chance, self.plan)
+        return jobs
+
+    def _folds(self, column: str, rows: Manifest, plan: Plan, features: pd.DataFrame | None = None) -> list[Job]:
+        folds = sorted(int(k) for k in rows.table["fold"].unique() if k >= 0)
+        name = column.replace("prediction", "network", 1)
+        return [
+            Job(column, k, _divided(rows, k, self.choices.validation, plan), plan, self.into / "folds" / f"{name}-{k}", self.cache, features)
+            for k in (folds[:1] if self.choices.holdout else folds)
+        ]
+
+    def _features(self, plan: Plan) -> pd.DataFrame:
+        path = self.cache / f"features-{plan.network}-{self.fingerprint[:16]}.parquet"
+        if path.is_file():
+            return pd.read_parquet(path)
+        found = measured(self.manifest, plan, self._step(f"measuring ({plan.network})"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        found.to_parquet(part)
+        part.replace(path)
+        return found
+
+    def _calibrated(self, done: Sequence[Done], rows: Manifest) -> pd.DataFrame:
+        """Out-of-fold answers; each fold is calibrated on the others, so that no row's own truth is used."""
+        column, pieces = done[0].column, []
+        for one in done:
+            others = [d.answers for d in done if d is not one]
+            trust = self._trust(others, column, rows) if others else one.trust
+            pieces.append(self._applied(one.answers, column, trust))
+        return pd.concat(pieces, ignore_index=True)
+
+    def _trust(self, answers: Sequence[pd.DataFrame], column: str, rows: Manifest) -> dict[str, float]:
+        told = rows.add(pd.concat(answers, ignore_index=True))
+        return calibration(told, self.task, self.plan.classes, column)
+
+    def _applied(self, answers: pd.DataFrame, column: str, trust: Mapping[str, float]) -> pd.DataFrame:
+        kind, made = self.task.answer, []
+        for row in answers.to_dict("records"):
+            cells = {str(k).removeprefix(column).removeprefix("."): v for k, v in row.items() if k != "id"}
+            error = cells.pop("error", None)
+            answered = not pd.isna(cells.get(""))
+            found = kind.of_cells(cells, self.manifest.folder).calibrated(trust).cells(self.manifest.folder, column) if answered else {}
+            made.append({"id": row["id"], **found, **({} if pd.isna(error) else {f"{column}.error": error})})
+        return pd.DataFrame(made)
+
+    def _final(self, done: Sequence[Done], rows: Manifest) -> Bundle:
+        """What a user takes away: one model refitted on all rows, or the folds' models together."""
+        trust = self._trust([d.answers for d in done], "prediction", rows) if len(done) > 1 else done[0].trust
+        if self.choices.keep_folds:
+            members = tuple(Bundle.load(d.bundle).members[0] for d in done)
+            card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner))
+            return Bundle(card, members, examples(self.inner, members[0].plan))
+        best = [row["step"] for d in done for row in d.log if row["best"]]
+        steps = int(np.median(best)) if best else self.plan.steps
+        learned = self.inner.add({"split": ["train"] * len(self.inner)})
+        plan = self.plan.but(steps=max(1, steps)) if self.plan.steps else self.plan
+        bundle = train(learned, self.task, into=self.into / "folds" / "all", plan=plan, cache=self.cache, progress=self._step("refitting on all rows"))
+        return bundle.but(trust=trust)
+
+    def _report(self, rows: Manifest, columns: Sequence[str], done: Sequence[Done]) -> Report:
+        grouped = [c for c in columns if not c.endswith("random")]
+        chance = [c for c in columns if c.endswith("random")]
+        inner = rows.where(rows.table["fold"].ge(0))
+        facts = self._facts(rows, done)
+        if chance:
+            seen = evaluate(inner, predictions=chance, draws=self.choices.draws, seed=self.plan.seed).numbers
+            names = {c: c.removesuffix("-random").replace("@random", "") for c in chance}
+            facts["random_split"] = {names[c]: {m: asdict(v) for m, v in seen[c].items()} for c in chance}
+        return evaluate(inner, predictions=grouped, draws=self.choices.draws, seed=self.plan.seed, facts=facts)
+
+    def _facts(self, rows: Manifest, done: Sequence[Done]) -> dict[str, Any]:
+        simulated = described(self.inner)["simulated"]
+        found = {"faults": self.findings.faults, "warnings": self.findings.warnings}
+        return {
+            "title": self.choices.title or f"{self.task.name.capitalize()}: {self.manifest.folder.resolve().name}",
+            "split": f"{rows.origin.get('split', '')}; groups: {rows.origin.get('group', 'unknown')}",
+            "split_kind": rows.origin.get("split_kind", ""),
+            "learning": [row for d in done if d.column == "prediction" for row in d.log],
+            "calibration": self._calibration(done, rows),
+            "fingerprint": self.fingerprint, "command": self.choices.command, "versions": versions(),
+            "findings": {kind: [asdict(f) for f in each] for kind, each in found.items()},
+            "plan": self.plan.json(), "folder": str(self.manifest.folder), "simulated": simulated,
+        }  # fmt: skip
+
+    def _calibration(self, done: Sequence[Done], rows: Manifest) -> dict[str, float]:
+        """Expected calibration error before and after, where the answer knows one."""
+        raw = pd.concat([d.answers for d in done if d.column == "prediction"], ignore_index=True)
+        plain = rows.table.drop(columns=[c for c in rows.table if str(c).startswith("prediction")])
+        before = evaluate(replace(rows, table=plain).add(raw, self.task.answer.kind and {"prediction": self.task.answer.kind}), draws=0)
+        after = evaluate(rows, draws=0)
+        ece = [report.numbers["prediction"].get("ece") for report in (before, after)]
+        return {} if None in ece else {"before": ece[0].value, "after": ece[1].value}  # type: ignore[union-attr]
+
+    def _external(self, rows: Manifest, bundle: Bundle) -> Manifest:
+        """Rows marked external are answered once, by the finished bundle, and reported on their own."""
+        outside = rows.where(rows.table["fold"].lt(0))
+        if not len(outside):
+            return rows
+        plain = replace(outside, table=outside.table.drop(columns=[c for c in outside.table if str(c).startswith("prediction")]))
+        told = predict(plain, bundle, into=None)
+        facts = {"title": f"{self.choices.title or self.task.name}: external rows", "split": "external rows, never learned from",
+                 "split_kind": "external", "fingerprint": self.fingerprint, "command": self.choices.command,
+                 "versions": versions(), "folder": str(self.manifest.folder), "plan": self.plan.json()}  # fmt: skip
+        evaluate(told, draws=self.choices.draws, seed=self.plan.seed, facts=facts).write(self.into / "report-external")
+        joined = pd.concat([rows.where(rows.table["fold"].ge(0)).table, told.table], ignore_index=True)
+        return replace(rows, table=joined)
+
+
+def _divided(rows: Manifest, k: int, validation: float, plan: Plan) -> Manifest:
+    """Fold k as test, and for learners that need validation rows a part of the rest in whole groups."""
+    return rows.fold(k, validation if plan.learner == "gradient" else 0.0, plan.seed)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
