@@ -142,6 +142,7 @@ def test_nsc_fate_prints_published_beside_measured(simulated: tuple[Path, Learne
     for part in SYSTEMS["nsc-fate"].missing:
         assert part in text
     assert "our choice" in text
+    assert re.search(r"<td>forest</td><td>-</td><td>\.\d", text)  # nobody published a forest
     assert not re.findall(r'(?:src|href)="(?!#|data:|simulated-|real-)', text)  # nothing is fetched from elsewhere
     for scene in ("simulated-binary", "simulated-multiclass"):
         inner = (page.parent / scene / "report.html").read_text("utf-8")

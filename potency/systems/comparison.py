@@ -59,18 +59,20 @@ def lines(scene: Scene) -> Iterator[Line]:
     """The rows of a scene's table: every network and baseline for the headline metrics, then single classes."""
     report = scene.report
     mains = [column for column in report.numbers if not column.endswith(RANDOM)]
-    shown = [*dict.fromkeys(("accuracy", "balanced_accuracy", "auc", *scene.published))]
-    for metric in shown:
+    named = report.facts.get("names", {})
+    for metric in dict.fromkeys(("accuracy", "balanced_accuracy", "auc", *scene.published)):
+        said = scene.published.get(metric)
+        whole = f"{said.value} ({said.stated})" if said else "-"
         for column in mains:
-            grouped = report.numbers[column].get(metric)
-            if grouped is None and metric not in scene.published:
+            grouped, random = report.numbers[column].get(metric), _random(report, column, metric)
+            if grouped is None and random is None:
                 continue
-            said = scene.published.get(metric)
+            # A published figure is one of networks: no baseline of ours stands beside it.
             yield Line(
-                wording.source(column, report.facts), wording.known(metric)[0],
-                f"{said.value} ({said.stated})" if said else "-",
-                wording.spoken(grouped, metric), wording.spoken(_random(report, column, metric), metric),
+                wording.source(column, report.facts), wording.known(metric)[0], whole if column in named else "-",
+                wording.spoken(grouped, metric), wording.spoken(random, metric),
             )  # fmt: skip
+            whole = said.value if said else "-"  # where it is stated is said once
 
 
 def _random(report: Report, column: str, metric: str) -> Interval | None:
