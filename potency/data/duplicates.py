@@ -22,7 +22,7 @@ CANDIDATES = 0.003  # share of images that may stand in a gap by chance, before 
 CONFIRMED = 0.05
 _RANKS = 8  # behind which a gap is looked for: one image and up to eight copies of it
 _FLOOR = 2e-3  # below this distance two thumbnails are equal for all purposes
-_BLOCK = 2**25  # similarities held at once
+_BLOCK = 2**23  # similarities held at once
 _BACK = np.array([0, 3, 2, 1, 4, 5, 6, 7])  # which of the eight turns undoes which
 
 Thumbnails = NDArray[np.float32]
@@ -81,11 +81,14 @@ def near_duplicates(thumbnails: Thumbnails, shapes: Sequence[tuple[int, int]], g
             for pair, _ in sorted(found, key=lambda item: (-confirmed[item[0]], item[0]))]
 
 
+def _turn(images: Thumbnails, turn: int) -> Thumbnails:
+    """The images in one of eight flips and turns; 0 leaves them as they are."""
+    return np.rot90(images[:, :, ::-1] if turn > 3 else images, turn, (1, 2))
+
+
 def _turned(images: Thumbnails) -> Iterator[Thumbnails]:
     """The images in all eight flips and turns, as they are first."""
-    for flipped in (images, images[:, :, ::-1]):
-        for turn in range(4):
-            yield np.rot90(flipped, turn, (1, 2))
+    return (_turn(images, turn) for turn in range(8))
 
 
 def _unit(rows: Thumbnails) -> Thumbnails:
@@ -162,19 +165,20 @@ def _registered(half: Thumbnails, neighbours: NDArray[np.int64], turns: NDArray[
     shift and its correlation come out of one small regression a pair.
     """
     one = _unit(half)
-    two = np.stack([_unit(turn) for turn in _turned(half)])
-    slopes = [np.stack([_unit(np.gradient(turn, axis=axis)) for turn in _turned(half)]) for axis in (1, 2)]
-    base = np.stack([two, *slopes], axis=2)  # (8, N, 3, pixels)
-    gram = base @ np.swapaxes(base, -1, -2) + 1e-6 * np.eye(3, dtype=np.float32)
     image = np.repeat(np.arange(len(half)), neighbours.shape[1])
-    other, turn = neighbours.ravel(), turns.ravel()
-    result = np.empty(len(image))
-    for start in range(0, len(image), 8192):
-        part = slice(start, start + 8192)
-        along = np.einsum("ikp,ip->ik", base[turn[part], other[part]], one[image[part]])
-        weight = np.linalg.solve(gram[turn[part], other[part]], along[:, :, None])[:, :, 0]
-        explained = np.sqrt(np.clip((along * weight).sum(axis=1), 0, 1))
-        result[part] = np.where(along[:, 0] > 0, explained, along[:, 0])
+    other, result = neighbours.ravel(), np.empty(len(image))
+    for turn in range(8):
+        pairs = np.flatnonzero(turns.ravel() == turn)
+        for start in range(0, len(pairs), 4096):
+            part = pairs[start:start + 4096]
+            two = _turn(half[other[part]], turn)
+            down, right = np.gradient(two, axis=1), np.gradient(two, axis=2)
+            base = np.stack([_unit(two), _unit(down), _unit(right)], axis=1)
+            along = np.einsum("ikp,ip->ik", base, one[image[part]])
+            gram = base @ np.swapaxes(base, 1, 2) + 1e-6 * np.eye(3, dtype=np.float32)
+            weight = np.linalg.solve(gram, along[:, :, None])[:, :, 0]
+            explained = np.sqrt(np.clip((along * weight).sum(axis=1), 0, 1))
+            result[part] = np.where(along[:, 0] > 0, explained, along[:, 0])
     return result.reshape(neighbours.shape)
 
 
