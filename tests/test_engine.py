@@ -59,6 +59,13 @@ def test_outputs_are_not_overwritten_by_the_next_batch() -> None:
     np.testing.assert_array_equal(first, kept)
 
 
+def test_a_damaged_image_in_the_first_batch_is_no_reason_to_distrust_an_engine() -> None:
+    images = batch()
+    images[1, 0, 2, 2] = np.nan
+    run = start_engine(Small(), images)
+    assert run.name == "openvino"
+
+
 def test_a_network_that_returns_one_tensor_is_called_output() -> None:
     assert start_engine(nn.Conv2d(1, 2, 3), batch())(batch())["output"].shape == (4, 2, 10, 10)
 

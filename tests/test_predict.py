@@ -87,6 +87,14 @@ def test_a_row_that_fails_keeps_its_error_and_the_rest_goes_on(tmp_path: Path, b
     assert not any("\n" in error for error in errors.dropna())
 
 
+def test_not_a_number_in_one_image_fails_that_row_only(tmp_path: Path, bundle: Bundle) -> None:
+    rows = images(tmp_path / "in", MIXED[:4])
+    np.save(tmp_path / "in" / "im 01.npy", np.full((16, 16), np.nan, np.float32))
+    found = predict(rows, bundle, into=None).table
+    assert found["prediction.error"].notna().tolist() == [False, True, False, False]
+    assert "256 pixels are no number or infinite; where: im 01.npy" in found["prediction.error"][1]
+
+
 def test_all_rows_may_fail(tmp_path: Path, bundle: Bundle) -> None:
     found = predict(images(tmp_path / "in", [(2, 16, 16)] * 3), bundle, into=tmp_path / "out")
     assert found.table["prediction"].isna().all() and found.table["prediction.error"].notna().all()

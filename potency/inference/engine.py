@@ -84,7 +84,7 @@ def start_engine(
         if value not in known:
             raise PotencyError(f"there is no {what} {value!r}", f"{what}=", nearest(value, known))
     where = find_device(device)
-    sample = np.ascontiguousarray(sample[:4], np.float32)
+    sample = np.nan_to_num(sample[:4].astype(np.float32))  # one damaged image is no reason to distrust an engine
     sample = np.concatenate([sample, sample[:, :, ::-1, ::-1]]) if len(sample) < 2 else sample
     # Built outside inference mode, or the weights could never again be asked for a gradient.
     with torch.inference_mode(False), torch.no_grad(), _evaluating(network):

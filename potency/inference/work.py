@@ -8,11 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.manifest import Manifest
 from potency.data.tiles import Tile
-from potency.errors import PotencyError
+from potency.errors import ImageError, PotencyError
 from potency.inference.view import View, windows
 
 if TYPE_CHECKING:
@@ -148,7 +149,15 @@ class _Run:
             self.found[i] = Outcome(tiles=tuple(tiles), shape=view.shape)
             return
         for part in tiles:
-            yield part, {"image": view.crop(part)}
+            pixels = view.crop(part)
+            # Asked here, because a compiled network can swallow a not-a-number and answer as if all were well.
+            if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+                raise ImageError(
+                    f"{np.count_nonzero(~np.isfinite(pixels))} pixels are no number or infinite",
+                    str(row["image"]),
+                    "export the image again, or replace these pixels",
+                )
+            yield part, {"image": pixels}
 
     def _flush(self) -> None:
         waiting, self.waiting = [entry for entry in self.waiting if not self.found[entry[0]].error], []
