@@ -91,6 +91,7 @@ class Plan:
     freeze: float = 0.0  # share of the steps in which only the head learns
     patience: int = 0  # validations without gain before an early stop (0: never)
     validations: int = 10  # how often the validation rows are predicted and evaluated
+    symmetries: int = 8  # flips and quarter turns of a crop whose outputs are averaged at prediction (1, 2, 4 or 8)
     precision: str = "float32"  # or "bfloat16" (autocast)
     augment: Mapping[str, float] = field(default_factory=dict)  # name -> strength, see learning/augment
     seed: int = 0
@@ -134,6 +135,7 @@ class Plan:
             "accumulate": self.accumulate >= 1, "rate": self.rate > 0, "warmup": 0 <= self.warmup < 1,
             "average": 0 <= self.average < 1, "smoothing": 0 <= self.smoothing < 1, "balance": 0 <= self.balance <= 1,
             "dropout": 0 <= self.dropout < 1, "freeze": 0 <= self.freeze <= 1, "validations": self.validations >= 1,
+            "symmetries": self.symmetries in (1, 2, 4, 8),
             "precision": self.precision in ("float32", "bfloat16"), "decay": self.decay >= 0,
             "pixel_size": self.pixel_size is None or self.pixel_size > 0,
             "scaling": all(len(r) == 2 and r[0] < r[1] for r in self.scaling.values()),

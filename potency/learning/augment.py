@@ -51,6 +51,20 @@ def warp(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+def shift(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """Move by whole pixels, up to `strength` of a side each way, repeating the border: no pixel is interpolated."""
+    n, _, h, w = images.shape
+    rows = _moved(n, h, strength, rng)[:, None, :, None].expand(-1, images.shape[1], -1, w)
+    columns = _moved(n, w, strength, rng)[:, None, None, :].expand(-1, images.shape[1], h, -1)
+    return images.gather(2, rows).gather(3, columns)
+
+
+def _moved(n: int, side: int, strength: float, rng: Generator) -> Tensor:
+    reach = int(side * strength)
+    offset = torch.randint(-reach, reach + 1, (n, 1), generator=rng)
+    return (torch.arange(side)[None] + offset).clamp(0, side - 1)
+
+
 def blur(images: Tensor, strength: float, rng: Generator) -> Tensor:
     """Gaussian blur of sigma 0 to `strength` px, one for each image: focus."""
     n, c, h, w = images.shape
@@ -104,7 +118,7 @@ def drop_channel(images: Tensor, strength: float, rng: Generator) -> Tensor:
 
 # The order in which they are applied; a plan names those it wants with their strengths.
 AUGMENTATIONS: Mapping[str, Augmentation] = {
-    one.__name__: one for one in (flip, turn, warp, blur, gain, gamma, illumination, noise, drop_channel)
+    one.__name__: one for one in (flip, turn, shift, warp, blur, gain, gamma, illumination, noise, drop_channel)
 }
 # Measured on single-cell crops: what interpolates (warp, blur) costs more texture than it adds variety.
 DEFAULT: Mapping[str, float] = {"flip": 1.0, "turn": 1.0, "gain": 0.05, "noise": 0.02}
