@@ -1,4 +1,4 @@
-"""Manifests: tables in every dialect, folders, channels, groups, safe writing, explode and gather."""
+"""Manifests: folders, channels, groups, paths, added columns, fingerprints, explode and gather."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from PIL import Image as Picture
 
 from potency.data.groups import infer_groups
 from potency.data.manifest import Manifest
-from potency.data.tables import read_table
 from potency.errors import ImageError, ManifestError
 
 
@@ -25,109 +24,6 @@ def cells(folder: Path) -> Path:
     for number in range(4):
         picture(folder / f"{number}.png", number)
     return folder
-
-
-HEADER = ["file", "label", "plate", "size"]
-ROWS = [["0.png", "stem", "007", "1.5"], ["1.png", "neurone é", "007", "2.5"],
-        ["2.png", "stem", "008", ""], ["3.png", "neurone é", "008", "4"]]
-
-
-def text(separator: str, decimal: str = ".") -> str:
-    lines = [HEADER, *([*row[:3], row[3].replace(".", decimal)] for row in ROWS)]
-    return "\n".join(separator.join(line) for line in lines) + "\n"
-
-
-@pytest.mark.parametrize(("name", "raw"), [
-    ("labels.csv", text(",").encode()),
-    ("labels.csv", text(",").encode("utf-8-sig")),
-    ("labels.csv", text(";", ",").encode("cp1252")),
-    ("labels.csv", ("sep=;\n" + text(";", ",")).encode()),
-    ("labels.csv", text(",").encode("utf-16")),
-    ("labels.tsv", text("\t").encode()),
-    ("labels.csv", text(",").replace("\n", "\r\n").encode()),
-    ("labels.csv", text("|").encode()),
-])
-def test_every_dialect_reads_alike(tmp_path: Path, name: str, raw: bytes) -> None:
-    (cells(tmp_path) / name).write_bytes(raw)
-    made = Manifest.read(tmp_path)
-    assert made.table["image"].tolist() == ["0.png", "1.png", "2.png", "3.png"]
-    assert made.table["id"].is_unique
-    assert made.classes == ("neurone é", "stem")
-    assert made.table["plate"].tolist() == ["007", "007", "008", "008"]  # a name, not the number 7
-    assert made.table["size"].iloc[:2].tolist() == [1.5, 2.5] and np.isnan(made.table["size"].iloc[2])
-    assert made.origin["source"] == f"table {name}"
-    assert made.origin["group"].startswith("inferred from column plate (2 groups)")
-
-
-def test_parquet_and_excel_read_like_csv(tmp_path: Path) -> None:
-    frame = pd.DataFrame(ROWS, columns=HEADER)
-    frame.to_parquet(tmp_path / "a.parquet")
-    frame.assign(number=[1, 2, 3, 4]).to_excel(tmp_path / "b.xlsx", index=False)
-    for name in ("a.parquet", "b.xlsx"):
-        made = Manifest.read(tmp_path / name)
-        assert made.table["truth"].tolist() == [row[1] for row in ROWS]
-        assert made.table["plate"].tolist() == ["007", "007", "008", "008"]
-    assert made.table["number"].tolist() == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("name", ["image", "File", "PATH", "filename", "File Name", "file_name"])
-def test_names_of_the_image_column_are_one(tmp_path: Path, name: str) -> None:
-    (tmp_path / "t.csv").write_text(f"{name},class\na.png,x\nb.png,y\n")
-    made = Manifest.read(tmp_path / "t.csv")
-    assert made.table["image"].tolist() == ["a.png", "b.png"] and made.table["truth"].tolist() == ["x", "y"]
-
-
-@pytest.mark.parametrize(("content", "words"), [
-    ("picture,label\na.png,x\n", ["no column holds the image files", "columns: picture, label",
-                                  "rename the column 'picture' to image"]),
-    ("a,b\n1,2\n", ["no column holds the image files", "columns: a, b", "name it image"]),
-    ("file,label,file\na.png,x,b\n", ["a column stands twice: file", "rename or remove one"]),
-    ("file,label\na.png,x,y\nb.png,x\n", ["the rows do not fit the columns", "columns file, label"]),
-    ("file,label,\na.png,x,\n", ["a column has no name", "name it in the first line"]),
-    ("file,label\n", ["the table has no rows", "columns: file, label"]),
-    ("", ["the table is empty", "export it again"]),
-    ("fi\0le", ["this is not a text table", "right ending"]),
-])
-def test_damaged_tables_say_what_where_and_how_to_mend(tmp_path: Path, content: str, words: list[str]) -> None:
-    (tmp_path / "t.csv").write_text(content)
-    with pytest.raises(ManifestError) as caught:
-        Manifest.read(tmp_path / "t.csv")
-    assert str(tmp_path / "t.csv") in caught.value.where
-    for word in words:
-        assert word in str(caught.value)
-
-
-def test_row_numbers_saved_by_other_programs_are_no_fault(tmp_path: Path) -> None:
-    pd.DataFrame({"file": ["a.png", "b.png"], "label": ["x", "y"]}).to_csv(tmp_path / "t.csv")
-    assert Manifest.read(tmp_path / "t.csv").table["index"].tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(("name", "words"), [("t.xlsx", "not an Excel file"), ("t.parquet", "cannot be read"),
-                                             ("t.doc", "not a kind of table")])
-def test_mislabelled_tables_are_refused(tmp_path: Path, name: str, words: str) -> None:
-    (tmp_path / name).write_text(text(","))
-    with pytest.raises(ManifestError, match=words):
-        read_table(tmp_path / name)
-
-
-def test_unknown_columns_and_classes_name_the_nearest(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("file,fate,donor\na.png,stem,1\nb.png,neuron,2\n")
-    with pytest.raises(ManifestError, match="there is no column 'fates'") as caught:
-        Manifest.read(tmp_path / "t.csv", truth="fates")
-    assert "did you mean 'fate'?" in caught.value.mend and "columns: " in caught.value.where
-    with pytest.raises(ManifestError, match="there is no class 'neurons'") as caught:
-        Manifest.read(tmp_path / "t.csv", truth="fate", classes=["neurons"])
-    assert caught.value.mend == "did you mean 'neuron'?"
-    made = Manifest.read(tmp_path / "t.csv", truth="Fate", group="donor", classes=["stem", "neuron"])
-    assert made.classes == ("stem", "neuron") and made.table["group"].tolist() == ["1", "2"]
-
-
-def test_truth_may_be_a_number_or_several(tmp_path: Path) -> None:
-    (tmp_path / "n.csv").write_text("file,label,dna\n" + "".join(f"{n}.png,x,{n * 1.5}\n" for n in range(30)))
-    made = Manifest.read(tmp_path / "n.csv", truth="dna")
-    assert made.kinds["truth"] == "number" and made.classes == () and made.table["label"].tolist() == ["x"] * 30
-    (tmp_path / "v.csv").write_text("file,truth.y,truth.x\n" + "".join(f"{n}.png,{n},.5\n" for n in range(9)))
-    assert Manifest.read(tmp_path / "v.csv").kinds["truth"] == "vector"
 
 
 def test_a_folder_is_read_by_its_table_else_by_its_classes(tmp_path: Path) -> None:
@@ -251,46 +147,6 @@ def test_spaces_unicode_and_missing_files(tmp_path: Path) -> None:
     assert made.open(made.table.iloc[0]).shape == (12, 12)
     with pytest.raises(ImageError):
         made.open(made.table.iloc[1])
-
-
-@pytest.mark.parametrize("name", ["m.parquet", "m.csv", "m.tsv", "m.xlsx"])
-def test_writing_and_reading_back_keeps_the_table(tmp_path: Path, name: str) -> None:
-    cells(tmp_path / "data")
-    (tmp_path / "data" / "labels.csv").write_text(text(","))
-    made = Manifest.read(tmp_path / "data").split(folds=2).fold(0)
-    made = made.add({"prediction": ["=SUM(A1)", "+1", "'=x", "-a"]}, kind="category")
-    again = Manifest.read(made.write(tmp_path / "out" / name))
-    assert again.table["image"].iloc[0] == "../data/0.png"
-    pd.testing.assert_frame_equal(again.table.drop(columns="image"), made.table.drop(columns="image"),
-                                  check_dtype=name.endswith("parquet"), check_like=True)
-    assert again.fingerprint() == made.fingerprint()
-    if name.endswith("parquet"):
-        assert again.kinds == made.kinds and again.origin == made.origin
-
-
-def test_no_cell_of_a_written_csv_is_a_formula(tmp_path: Path) -> None:
-    risky = ["=1+1", "+1", "-1", "@x", "\tx"]
-    table = pd.DataFrame({"image": risky, "id": risky, "=col": risky})
-    raw = Manifest.of_rows(table, tmp_path).write(tmp_path / "x.csv").read_text()
-    cells = [cell.strip('"') for line in raw.splitlines() for cell in line.split(",")]
-    assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t")]
-
-
-def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Manifest.of_rows(pd.DataFrame({"image": ["a.png"]}), tmp_path)
-    path = made.write(tmp_path / "m.csv")
-    before = path.read_bytes()
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
-    with pytest.raises(ManifestError, match="the table cannot be written") as caught:
-        made.write(path)
-    assert "No space left on device" in caught.value.mend and path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
-    with pytest.raises(ManifestError, match="cannot be written as '.docx'"):
-        made.write(tmp_path / "m.docx")
 
 
 def test_adding_columns_joins_by_id_or_order() -> None:

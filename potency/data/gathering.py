@@ -118,7 +118,7 @@ def _together(frame: pd.DataFrame, source: str, columns: list[str], how: str) ->
     return made
 
 
-def moved(cells: Iterable[object], old: Path, new: Path) -> list[object]:
+def moved(cells: Iterable[object], old: Path, new: Path) -> list[Any]:
     """Paths relative to the folder `old` written relative to `new`; absolute ones and missing cells stay.
 
     >>> moved(["a/1.png", None], Path("data"), Path("out"))
