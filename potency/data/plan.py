@@ -114,7 +114,7 @@ class Plan:
             tile=tile,
             scaling=dict(facts.scaling),
             batch=batch,
-            steps=int(np.clip(40 * facts.rows / batch, 200, 4000)),
+            steps=int(np.clip(20 * facts.rows / batch, 300, 4000)),
         )
         return plan.but(**changes)
 

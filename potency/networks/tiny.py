@@ -31,14 +31,14 @@ class Residual(nn.Module):
 
 
 class Tiny(nn.Module):
-    """Features (N, 96, h, w) from (N, C, H, W): a stem fitted to the crop, then three residual blocks that halve.
+    """Features (N, 88, h, w) from (N, C, H, W): a stem fitted to the crop, then five residual blocks, three that halve.
 
     Small crops keep every pixel in the stem (a cell of 20 px has no detail to spare), large ones are reduced there
     by 2 or 4, so an image costs about the same. No squeeze-excite and no attention: relevance stays easy to
     propagate, and the network fits any machine.
     """
 
-    num_features = 96
+    num_features = 88
 
     def __init__(self, channels: int, tile: int) -> None:
         super().__init__()
@@ -50,7 +50,13 @@ class Tiny(nn.Module):
         self.stem = nn.Sequential(*stem)
         # A crop of under 24 px must keep three values a side: its first blocks do not halve.
         first, second = 1 if tile < 24 else 2, 1 if tile < 12 else 2
-        self.body = nn.Sequential(Residual(16, 32, first), Residual(32, 64, second), Residual(64, 96, 2))
+        self.body = nn.Sequential(
+            Residual(16, 32, first),
+            Residual(32, 32, 1),
+            Residual(32, 64, second),
+            Residual(64, 64, 1),
+            Residual(64, 88, 2),
+        )
         self.reduction = 2 * first * second * (1 if tile <= 48 else 2 if tile <= 96 else 4)
 
     def forward(self, image: Tensor) -> Tensor:
