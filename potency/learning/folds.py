@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,6 +35,7 @@ class Job:
     into: Path
     cache: Path
     features: pd.DataFrame | None = field(default=None, repr=False)
+    start: str = ""  # folder of a bundle to go on from
 
     @property
     def notes(self) -> Path:
@@ -60,8 +61,9 @@ def work(job: Job) -> Done:
     if (folder / "card.json").is_file():
         bundle = Bundle.load(folder)
     else:
-        bundle = train(job.manifest, job.plan.task, into=job.into, plan=job.plan, cache=job.cache, features=job.features,
-                       progress=notes)  # fmt: skip
+        start = Bundle.load(Path(job.start)) if job.start else None
+        bundle = train(job.manifest, job.plan.task, into=job.into, plan=job.plan, start=start, cache=job.cache,
+                       features=job.features, progress=notes)  # fmt: skip
     raw = bundle.but(trust={})
     tested = job.manifest.of("test")
     if job.features is None:
@@ -143,6 +145,13 @@ def _share(path: Path) -> float:
         return float(path.read_text())
     except (OSError, ValueError):
         return 0.0
+
+
+def dealt(manifest: Manifest, by: str, folds: int, seed: int, kind: str) -> Manifest:
+    """The rows in folds: those the table came with in its column `fold`, else dealt now."""
+    if "fold" not in manifest.table:
+        return manifest.split(by, folds, seed, kind)
+    return replace(manifest, origin={"split": "column 'fold'", "split_by": by, "split_kind": kind, **manifest.origin})
 
 
 def finished(results: Iterable[Any]) -> list[Done]:

@@ -21,12 +21,13 @@ from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
-from potency.learning.folds import Done, Job, Watch, finished, work
+from potency.learning.folds import Done, Job, Watch, dealt, finished, work
 from potency.learning.train import calibration, described, examples, measured, train
 from potency.tasks import Task
 
 Progress = Callable[[float, float, str], object]
 VERSIONS = ("potency", "torch", "timm", "openvino", "scikit-learn", "numpy", "pandas")
+SEEN = "the model started from had learned from these very images: the figures flatter"
 SPLIT_FAULTS = ("identical-across-splits", "group-in-two-splits")
 
 
@@ -42,6 +43,7 @@ class Choices:
     random_split: bool = False  # the network under a random split too; the forest always is
     holdout: bool = False  # the first fold only
     keep_folds: bool = False  # the folds' models as an ensemble instead of one refitted model
+    start: str = ""  # folder of a bundle that the networks go on from (fine-tuning)
     draws: int = 1000
     resume: bool = False
     title: str = ""
@@ -97,6 +99,7 @@ class _Run:
         self.manifest = manifest.where(known)
         self.plan = plan or Plan.of(Facts.of(self.inner), task=task.name)
         self.fingerprint = manifest.fingerprint()
+        self.started = Bundle.load(Path(self.choices.start)) if self.choices.start else None
         self._claim()
 
     @property
@@ -106,7 +109,7 @@ class _Run:
         return self.manifest.where(table["split"].ne("external")) if "split" in table else self.manifest
 
     def outcome(self, on: Mapper) -> Outcome:
-        rows = self.manifest.split(self.choices.by, self.choices.folds, self.plan.seed, self.choices.split)
+        rows = dealt(self.manifest, self.choices.by, self.choices.folds, self.plan.seed, self.choices.split)
         chance = self.manifest.split(self.choices.by, self.choices.folds, self.plan.seed, "random")
         jobs = self._jobs(rows, chance)
         with Watch(jobs, self._step("learning")):
@@ -160,8 +163,9 @@ class _Run:
     def _folds(self, column: str, rows: Manifest, plan: Plan, features: pd.DataFrame | None = None) -> list[Job]:
         folds = sorted(int(k) for k in rows.table["fold"].unique() if k >= 0)
         name = column.replace("prediction", "network", 1)
+        start = self.choices.start if plan.learner == self.plan.learner else ""
         return [
-            Job(column, k, _divided(rows, k, self.choices.validation, plan), plan, self.into / "folds" / f"{name}-{k}", self.cache, features)
+            Job(column, k, _divided(rows, k, self.choices.validation, plan), plan, self.into / "folds" / f"{name}-{k}", self.cache, features, start)
             for k in (folds[:1] if self.choices.holdout else folds)
         ]
 
@@ -210,7 +214,8 @@ class _Run:
         steps = int(np.median(best)) if best else self.plan.steps
         learned = self.inner.add({"split": ["train"] * len(self.inner)})
         plan = self.plan.but(steps=max(1, steps)) if self.plan.steps else self.plan
-        bundle = train(learned, self.task, into=self.into / "folds" / "all", plan=plan, cache=self.cache, progress=self._step("refitting on all rows"))
+        bundle = train(learned, self.task, into=self.into / "folds" / "all", plan=plan, start=self.started, cache=self.cache,
+                       progress=self._step("refitting on all rows"))  # fmt: skip
         return bundle.but(trust=trust)
 
     def _report(self, rows: Manifest, columns: Sequence[str], done: Sequence[Done]) -> Report:
@@ -228,6 +233,7 @@ class _Run:
         simulated = described(self.inner)["simulated"]
         found = {"faults": self.findings.faults, "warnings": self.findings.warnings}
         return {
+            "banner": [SEEN] if self.started and self.started.card.data.get("fingerprint") == described(self.inner)["fingerprint"] else [],
             "title": self.choices.title or f"{self.task.name.capitalize()}: {self.manifest.folder.resolve().name}",
             "split": f"{rows.origin.get('split', '')}; groups: {rows.origin.get('group', 'unknown')}",
             "split_kind": rows.origin.get("split_kind", ""),

@@ -18,7 +18,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Plan, span
 from potency.data.tiles import fit
 from potency.errors import ImageError, PotencyError
-from potency.inference.work import windows
+from potency.inference.view import View, windows
 
 SEEN = 200_000  # values a channel from which a scaling is computed
 
@@ -93,15 +93,13 @@ def _pieces(
     rows = manifest.table.to_dict("records")
 
     def one(row: dict[Any, Any]) -> NDArray[Any]:
-        image = manifest.open(row)
-        image = image if plan.pixel_size is None else image.at(plan.pixel_size)
-        if len(image.channels) != len(plan.channels):
+        view = View.of(manifest, row, plan.pixel_size)
+        if len(view.image.channels) != len(plan.channels):
             raise ImageError(
-                f"the image has {len(image.channels)} channels, the plan has {len(plan.channels)}", str(row["image"]),
+                f"the image has {len(view.image.channels)} channels, the plan has {len(plan.channels)}", str(row["image"]),
                 "mend or leave out the image, or plan again",
             )  # fmt: skip
-        shape = (image.sizes["Y"], image.sizes["X"])
-        return np.stack([fit(image.crop(tile.window(shape)), plan.tile) for tile in windows(shape, plan)])
+        return np.stack([fit(view.crop(tile), plan.tile) for tile in windows(view.shape, plan)])
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter
         for done, piece in enumerate(pool.map(one, rows), 1):

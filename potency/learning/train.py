@@ -15,10 +15,12 @@ from potency.answers import Answer
 from potency.bundle import Bundle, Card, EstimatorMember, Member, NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
+from potency.data.tiles import Tile
 from potency.errors import ManifestError, PlanError, nearest
 from potency.estimators import find_estimator
 from potency.evaluation.evaluate import evaluate
 from potency.inference.predict import predict
+from potency.inference.view import View
 from potency.learning import gradient
 from potency.learning.augment import AUGMENTATIONS, DEFAULT
 from potency.learning.samples import Samples, cut
@@ -120,12 +122,10 @@ def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
     chosen = rows.table.iloc[:: max(1, len(rows) // EXAMPLES)].head(EXAMPLES)
     found: list[Mapping[str, Any]] = []
     for _, row in chosen.iterrows():
-        image = rows.open(row) if plan.pixel_size is None else rows.open(row).at(plan.pixel_size)
-        window = {}
-        for axis in "YX":
-            start = max(0, (image.sizes[axis] - plan.tile) // 2)
-            window[axis] = slice(start, start + min(plan.tile, image.sizes[axis]))
-        found.append({"image": image.crop(window)})
+        view = View.of(rows, row.to_dict(), plan.pixel_size)
+        high, wide = (min(plan.tile, side) for side in view.shape)
+        centre = Tile((view.height - high) // 2, (view.width - wide) // 2, high, wide)
+        found.append({"image": view.crop(centre)})
     return found
 
 
@@ -229,8 +229,8 @@ def measured(rows: Manifest, plan: Plan, progress: Progress | None = None) -> pd
     estimator = find_estimator(plan.network)
     images = []
     for done, (_, row) in enumerate(rows.table.iterrows(), 1):
-        image = rows.open(row)
-        images.append((image if plan.pixel_size is None else image.at(plan.pixel_size)).crop())
+        view = View.of(rows, row.to_dict(), plan.pixel_size)
+        images.append(view.crop(Tile(0, 0, *view.shape)))
         if progress is not None:
             progress(done, len(rows))
     return estimator.features(images, plan.channels, plan.pixel_size).set_axis(rows.table["id"].astype(str), axis=0)

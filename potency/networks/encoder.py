@@ -43,20 +43,21 @@ class Encoder(Network):
     def __init__(self, backbone: str, channels: int, outputs: int, tile: int = 64, dropout: float = 0.0) -> None:
         super().__init__()
         self.body = body(backbone, channels, tile)
-        features, reduction = _measure(self.body, channels, tile)
-        if reduction is not None:
-            for layer in _halving(self.body):
-                if -(-tile // reduction) >= FEWEST:
-                    break
-                _undo(layer)
-                reduction //= 2
-        self.stride = reduction or 1
-        self.smallest = tile if reduction is None else self.stride
+        features, left = _run_once(self.body, channels, tile)
+        self.enlarge, self.stride, self.smallest = 1, 1, tile
+        if left is not None:
+            _keep_some(self.body, channels, tile, left)
+            while (_run_once(self.body, channels, tile * self.enlarge)[1] or 0) < FEWEST:
+                self.enlarge *= 2
+            features, left = _run_once(self.body, channels, 128)
+            self.stride = self.smallest = max(1, round(128 / (left or 1)))
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(features, outputs)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
+        if self.enlarge > 1:
+            image = nn.functional.interpolate(image, scale_factor=self.enlarge, mode="bilinear")
         values = self.body(2 * image - 1)  # the plan scales to 0..1, networks like zero in the middle
         embedding = values.mean((2, 3)) if values.ndim == 4 else values
         return {"output": self.linear(self.dropout(embedding)), "embedding": embedding}
@@ -121,21 +122,32 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((key, m) for key, m in network.named_modules() if isinstance(m, nn.Conv2d))
 
 
-def _measure(network: nn.Module, channels: int, tile: int) -> tuple[int, int | None]:
-    """(features, reduction of a side or None for a network without a map), seen by running it once."""
+def _run_once(network: nn.Module, channels: int, side: int) -> tuple[int, int | None]:
+    """(features, values left on a side) for crops of this side; None for a network that gives a vector, 0 if too small."""
     was = network.training
     try:
         with torch.no_grad():
-            side = 128
-            try:
-                out = network.eval()(torch.zeros(1, channels, side, side))
-            except (AssertionError, RuntimeError):  # a transformer takes only the size it was built for
-                out = network(torch.zeros(1, channels, tile, tile))
+            out = network.eval()(torch.zeros(1, channels, side, side))
+    except RuntimeError:  # a map smaller than its kernel, or a skip that halves where its block does not
+        return 0, 0
     finally:
         network.train(was)
-    if out.ndim == 2:
-        return out.shape[1], None
-    return out.shape[1], 2 ** round(torch.log2(torch.tensor(side / out.shape[2])).item())
+    return out.shape[1], out.shape[2] if out.ndim == 4 else None
+
+
+def _keep_some(network: nn.Module, channels: int, tile: int, left: int) -> None:
+    """Undo early strides until a crop keeps 3 x 3 values, as far as the stem goes."""
+    for layer in _halving(network):
+        if left >= FEWEST:
+            return
+        before = {name: getattr(layer, name) for name in ("stride", "padding", "ceil_mode") if hasattr(layer, name)}
+        _undo(layer)
+        now = _run_once(network, channels, tile)[1] or 0
+        if now <= left:  # inside a block whose skip still halves
+            for name, value in before.items():
+                setattr(layer, name, value)
+            return
+        left = now
 
 
 def _halving(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d]:
