@@ -98,6 +98,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
         random_split=options.random_split,
         holdout=options.holdout or bool(options.dry_run),
         keep_folds=options.keep_folds,
+        start=str(options.start or ""),
         resume=options.resume,
         command=options.line("train"),
     )
@@ -121,7 +122,13 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
     """The plan of a file or of the data, with what the command line changes in it."""
     from potency.data.plan import Plan
 
-    changed = changes(options.set)
+    changed: dict[str, Any] = {}
+    if options.start:
+        from potency.bundle import Bundle
+
+        before = Bundle.load(options.start).card.plan
+        changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size")}
+    changed |= changes(options.set)
     for name in ("network", "weights", "steps"):
         if getattr(options, name):
             changed[name] = getattr(options, name)

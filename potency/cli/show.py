@@ -78,7 +78,7 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
             frame, _ = columns.settle_types(frame, parse=True)
             return frame, facts
     manifest = options.read()
-    if all(path.is_file() for row in manifest.table.to_dict("records") for path in manifest.paths(row).values()):
+    if all(path.is_file() for _, row in manifest.table.iterrows() for path in manifest.paths(row).values()):
         facts["fingerprint"] = manifest.fingerprint()
     return manifest, facts
 
