@@ -142,7 +142,7 @@ def test_paths_of_others_may_not_leave_their_folder(tmp_path: Path) -> None:
 
 def test_spaces_unicode_and_missing_files(tmp_path: Path) -> None:
     picture(tmp_path / "mésange à côté" / "cell 1 – β.png")
-    (tmp_path / "t.csv").write_text("file\nmésange à côté/cell 1 – β.png\nabsent.png\n", encoding="utf-8")
+    (tmp_path / "t.csv").write_text("file\nmésange à côté\\cell 1 – β.png\nabsent.png\n", encoding="utf-8")
     made = Manifest.read(tmp_path / "t.csv")
     assert made.open(made.table.iloc[0]).shape == (12, 12)
     with pytest.raises(ImageError):

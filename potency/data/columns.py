@@ -106,6 +106,8 @@ def settle_types(frame: pd.DataFrame, parse: bool) -> tuple[pd.DataFrame, dict[s
     for name in map(str, frame.columns):
         text = name in _TEXT or name.startswith("image.")
         settled[name] = _text(frame[name]) if text else typed(frame[name]) if parse else frame[name]
+        if parse and (name == "image" or name.startswith("image.")):
+            settled[name] = settled[name].str.replace("\\", "/", regex=False)  # a table made on Windows
     if "split" in settled:
         settled["split"] = settled["split"].map(lambda name: split_name(name) if isinstance(name, str) else name)
     if "truth" in settled:
@@ -131,6 +133,9 @@ def truth_kind(truth: pd.Series) -> str:
 
 
 def _text(cells: pd.Series) -> pd.Series:
+    if isinstance(cells.dtype, pd.StringDtype):
+        return cells.where(cells != "")
+
     def name(cell: object) -> str | None:
         if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and cell != cell):
             return None

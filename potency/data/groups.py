@@ -43,9 +43,8 @@ def infer_groups(frame: pd.DataFrame) -> tuple[pd.Series, str] | None:
     >>> infer_groups(rows)[1]
     'inferred from file names: donor (2 groups)'
     """
-    for found, how in ((_from_columns(frame), "inferred from column"),
-                       (_from_names(frame), "inferred from file names:")):
-        levels = {level: values for level, values in found.items() if 1 < values.nunique() < len(values)}
+    for find, how in ((_from_columns, "inferred from column"), (_from_names, "inferred from file names:")):
+        levels = {level: values for level, values in find(frame).items() if 1 < values.nunique() < len(values)}
         if not levels:
             continue
         level = next((level for level, values in levels.items() if _serves(values, frame.get("truth"))), None)
