@@ -244,7 +244,7 @@ def protocol(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
         ours("learning rate", "rate"), ours("weight decay", "decay"), ours("batch", "batch"),
         ours("dropout rate", "dropout"), ours("label smoothing", "smoothing"), ours("class balance", "balance"),
         Fact("steps", "", ", ".join(f"{n} {budget.steps.get(n, 'as planned')}" for n in budget.networks)),
-        ours("augmentation", "augment", show=lambda a: ", ".join(a) if isinstance(a, Mapping) and a else "as planned"),
+        ours("augmentation", "augment", show=lambda a: ", ".join(a) or "the defaults of `potency train`"),
         ours("seed", "seed"),
         Fact("binary question on real images", "astrocyte v. oligodendrocyte medium", "the two classes named there"),
     )  # fmt: skip
