@@ -1,7 +1,7 @@
 """The main job on the real sets: network, forest and trivial baseline, by group and at random, with paired intervals.
 
-`python benchmarks/real_sets.py --into out/real [--sets jurkat,tcell] [--quick] [--json]` needs POTENCY_DATA. It runs the
-very protocol of `potency train` on each set, goes on where an earlier call stopped, and leaves each report in `--into`.
+`python benchmarks/real_sets.py --into out/real [--sets jurkat,tcell] [--quick] [--json]` needs POTENCY_DATA. It runs
+the protocol of `potency train` on each set, goes on where an earlier call stopped, and leaves the reports in `--into`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ def rows_of(name: str, outcome: protocol.Outcome, seconds: float) -> list[dict[s
         cells = {f: str(figures[f]) for f in FIGURES if f in figures}
         made.append({"name": f"{name} by group", "source": _source(column), **shared, **cells})
     for column, figures in report.facts["random_split"].items():
-        cells = {f: f"{figures[f]['value']:.3f} [{figures[f]['low']:.3f}, {figures[f]['high']:.3f}]" for f in FIGURES if f in figures}
+        cells = {
+            f: f"{figures[f]['value']:.3f} [{figures[f]['low']:.3f}, {figures[f]['high']:.3f}]"
+            for f in FIGURES
+            if f in figures
+        }
         made.append({"name": f"{name} at random", "source": _source(column), **shared, **cells})
     for contest in report.contests:
         cells = {f: str(contest.differences[f]) for f in FIGURES if f in contest.differences}
@@ -87,7 +91,12 @@ def main() -> None:
     made: list[dict[str, Any]] = []
     for name in options.sets.split(","):
         start = time.monotonic()
-        outcome = run(name, options.into / (f"{name}-quick" if options.quick else name), options.workers, 20 if options.quick else 0)
+        outcome = run(
+            name,
+            options.into / (f"{name}-quick" if options.quick else name),
+            options.workers,
+            20 if options.quick else 0,
+        )
         made += rows_of(name, outcome, time.monotonic() - start)
     print(json.dumps(made) if options.json else "\n".join(map(str, made)))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-LIBRARIES = ("torch", "openvino", "numpy", "pandas", "scikit-learn", "scikit-image")
+LIBRARIES = ("torch", "openvino", "numpy", "pandas", "scikit-learn")
 
 
 def benchmarks(names: Sequence[str]) -> list[Path]:

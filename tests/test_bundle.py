@@ -108,7 +108,10 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown task": (_card(lambda card: card.update(task="clasify")), "did you mean 'classify'"),
     "unknown learner": (_card(lambda card: card["members"][0]["plan"].update(learner="magic")), "learner 'magic'"),
     "plan with an unknown key": (_card(lambda card: card["members"][0]["plan"].update(nettwork=1)), "nettwork"),
-    "plan of another network": (_card(lambda card: card["members"][0]["plan"].update(network="resnet18")), "do not fit"),
+    "plan of another network": (
+        _card(lambda card: card["members"][0]["plan"].update(network="resnet18")),
+        "do not fit",
+    ),
     "no members": (_card(lambda card: card.update(members=[])), "names no member"),
     "missing weights": (lambda folder: (folder / "weights.safetensors").unlink(), "file of the bundle is missing"),
     "truncated weights": (_truncated("weights.safetensors"), "weights are damaged"),

@@ -42,13 +42,44 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     into = tmp_path_factory.mktemp("out") / "first"
-    assert run(["train", str(cells), "--into", str(into), "--steps", "12", "--folds", "2", "--set", "batch=8"]) == 0
+    assert (
+        run(
+            [
+                "train",
+                str(cells),
+                "--into",
+                str(into),
+                "--steps",
+                "12",
+                "--folds",
+                "2",
+                "--set",
+                "batch=8",
+                "--set",
+                "validations=1",
+            ]
+        )
+        == 0
+    )
     return into
 
 
 def test_train_ends_with_bundle_and_report(trained: Path, cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = answer(
-        capsys, "train", cells, "--into", trained, "--steps", 12, "--folds", 2, "--set", "batch=8", "--resume"
+        capsys,
+        "train",
+        cells,
+        "--into",
+        trained,
+        "--steps",
+        12,
+        "--folds",
+        2,
+        "--set",
+        "batch=8",
+        "--set",
+        "validations=1",
+        "--resume",
     )
     assert set(told) == {"bundle", "report"}
     assert (Path(str(told["bundle"])) / "card.json").is_file() and Path(str(told["report"])).name == "report.html"
@@ -64,7 +95,25 @@ def test_train_ends_with_bundle_and_report(trained: Path, cells: Path, capsys: p
 
 
 def test_the_same_folder_is_not_written_over(trained: Path, cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["train", str(cells), "--into", str(trained), "--steps", "12", "--folds", "2", "--set", "batch=8"]) == 2
+    assert (
+        run(
+            [
+                "train",
+                str(cells),
+                "--into",
+                str(trained),
+                "--steps",
+                "12",
+                "--folds",
+                "2",
+                "--set",
+                "batch=8",
+                "--set",
+                "validations=1",
+            ]
+        )
+        == 2
+    )
     assert "--resume" in capsys.readouterr().err
     assert run(["train", str(cells), "--into", str(trained), "--steps", "13"]) == 2
     assert "another --into" in capsys.readouterr().err
@@ -127,7 +176,10 @@ def test_a_dry_run_keeps_nothing(cells: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_a_plan_file_is_obeyed(cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tmp_path / "plan.json"
-    assert run(["plan", str(cells), "--set", "steps=3", "--set", "batch=8", "--into", str(plan)]) == 0
+    assert (
+        run(["plan", str(cells), "--set", "steps=3", "--set", "batch=8", "--set", "validations=1", "--into", str(plan)])
+        == 0
+    )
     told = answer(
         capsys,
         "train",
@@ -151,7 +203,7 @@ def test_a_plan_file_is_obeyed(cells: Path, tmp_path: Path, capsys: pytest.Captu
 def test_training_goes_on_from_a_bundle_and_says_when_it_has_seen_these_images(
     trained: Path, cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = ("--steps", 1, "--folds", 2, "--set", "batch=8", "--no-baselines", "--holdout")
+    quick = ("--steps", 1, "--folds", 2, "--set", "batch=8", "--set", "validations=1", "--no-baselines", "--holdout")
     told = answer(capsys, "train", cells, "--start", trained / "bundle", "--into", tmp_path / "tuned", *quick)
     numbers = json.loads(Path(str(told["report"])).with_suffix(".json").read_text("utf-8"))
     assert any("had learned from these very images" in line for line in numbers["banner"])
@@ -164,7 +216,7 @@ def test_folds_of_the_table_are_obeyed_and_torn_groups_refused(
     table = pd.read_csv(cells / "labels.csv")
     table["fold"] = table["group"].map({f"clone{k}": k // 3 for k in range(6)})
     table.to_csv(cells / "folds.csv", index=False)
-    quick = ("--steps", 1, "--set", "batch=8", "--no-baselines")
+    quick = ("--steps", 1, "--set", "batch=8", "--set", "validations=1", "--no-baselines")
     into = tmp_path / "given"
     answer(capsys, "train", cells / "folds.csv", "--into", into, *quick)
     rows = pd.read_parquet(into / "predictions.parquet")

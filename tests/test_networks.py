@@ -30,7 +30,9 @@ def test_a_backbone_takes_any_channels_and_keeps_something_of_a_small_crop(backb
         found = network(batch)
         assert found["output"].shape == (2, 3)
         assert torch.isfinite(found["output"]).all()
-        assert network.enlarge == 1 and min(network.body(2 * batch - 1).shape[2:]) >= 3  # a crop is not reduced to nothing
+        assert (
+            network.enlarge == 1 and min(network.body(2 * batch - 1).shape[2:]) >= 3
+        )  # a crop is not reduced to nothing
         alone = network(batch[:1])["output"]
     torch.testing.assert_close(alone, found["output"][:1], rtol=1e-4, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""The contract of every task in the list: it learns, its bundle comes back, it evaluates and draws, it names what to explain."""
+"""The contract of every task in the list: it learns, comes back, evaluates, draws, and names what to explain."""
 
 from __future__ import annotations
 

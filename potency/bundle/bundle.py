@@ -1,4 +1,4 @@
-"""A trained model as a folder of numbers and text: called on a batch of samples it answers; nothing in it is executed."""
+"""A trained model as a folder of numbers and text: called on samples it answers; nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ class Bundle:
     def __call__(self, samples: Sequence[Sample]) -> list[Answer]:
         """Answer a batch of samples; sample["image"] is (C, H, W) as read, of any size."""
         decode, kind = self.task.decode, self.task.answer
-        votes = [
-            [decode(output, member.plan) for output in member.outputs(samples)] for member in self.members
-        ]
+        votes = [[decode(output, member.plan) for output in member.outputs(samples)] for member in self.members]
         joined = votes[0] if len(votes) == 1 else [kind.average(answers) for answers in zip(*votes, strict=True)]
         return [answer.calibrated(self.card.trust) for answer in joined]
 
@@ -82,7 +80,9 @@ class Bundle:
             for i, member in enumerate(self.members):
                 (part / f"{_stem(i)}{member.suffix}").write_bytes(member.dumps())
             (part / "examples.safetensors").write_bytes(self._dump_examples())
-            (part / "card.json").write_text(json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8")
+            (part / "card.json").write_text(
+                json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8"
+            )
             for path in part.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
@@ -92,7 +92,9 @@ class Bundle:
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             reason = error.strerror or error
-            raise BundleError(f"the bundle cannot be written: {reason}", str(folder), "free some space or choose another --into") from error
+            raise BundleError(
+                f"the bundle cannot be written: {reason}", str(folder), "free some space or choose another --into"
+            ) from error
         return replace(self, folder=folder)
 
     @classmethod
@@ -111,13 +113,17 @@ class Bundle:
         members = []
         for i, plan in enumerate(card.plans):
             if plan.learner not in MEMBERS:
-                raise BundleError(f"the learner {plan.learner!r} is not known", str(folder), nearest(plan.learner, MEMBERS))
+                raise BundleError(
+                    f"the learner {plan.learner!r} is not known", str(folder), nearest(plan.learner, MEMBERS)
+                )
             kind = MEMBERS[plan.learner]
             path = folder / f"{_stem(i)}{kind.suffix}"
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise BundleError(f"a file of the bundle is missing: {path.name}", str(folder), "copy the bundle again") from error
+                raise BundleError(
+                    f"a file of the bundle is missing: {path.name}", str(folder), "copy the bundle again"
+                ) from error
             members.append(_built(kind, data, TASKS[card.task], plan, str(path)))
         made = cls(card, tuple(members), folder=folder)
         return replace(made, examples=made._check_examples(folder / "examples.safetensors"))
@@ -125,7 +131,9 @@ class Bundle:
     def _dump_examples(self) -> bytes:
         from safetensors.numpy import save
 
-        arrays: dict[str, NDArray[Any]] = {f"image.{i}": np.ascontiguousarray(s["image"]) for i, s in enumerate(self.examples)}
+        arrays: dict[str, NDArray[Any]] = {
+            f"image.{i}": np.ascontiguousarray(s["image"]) for i, s in enumerate(self.examples)
+        }
         if self.examples:
             for m, member in enumerate(self.members):
                 arrays[f"output.{m}"] = np.stack([output["output"] for output in member.outputs(self.examples)])
@@ -138,7 +146,9 @@ class Bundle:
         try:
             arrays = load(path.read_bytes())
         except (OSError, SafetensorError, ValueError, KeyError) as error:
-            raise BundleError(f"the examples of the bundle cannot be read: {error}", str(path), "copy the bundle again") from error
+            raise BundleError(
+                f"the examples of the bundle cannot be read: {error}", str(path), "copy the bundle again"
+            ) from error
         count = sum(name.startswith("image.") for name in arrays)
         examples: list[Mapping[str, NDArray[Any]]] = [{"image": arrays[f"image.{i}"]} for i in range(count)]
         for m, member in enumerate(self.members if examples else ()):
@@ -149,7 +159,8 @@ class Bundle:
             off = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-6)
             if not off <= TOLERANCE:
                 raise BundleError(
-                    f"the model answers its own examples differently here (by {off:.2g} of their size)", str(path.parent),
+                    f"the model answers its own examples differently here (by {off:.2g} of their size)",
+                    str(path.parent),
                     "copy the bundle again; if that does not help, run `potency doctor` and retrain",
                 )  # fmt: skip
         return examples
@@ -165,4 +176,6 @@ def _built(kind: type[Member], data: bytes, task: Task, plan: Any, where: str) -
     except PotencyError:
         raise
     except Exception as error:  # a garbled plan can make any constructor fail; to the user it is one damaged bundle
-        raise BundleError(f"the model cannot be built from its card: {error}", where, "copy the bundle again") from error
+        raise BundleError(
+            f"the model cannot be built from its card: {error}", where, "copy the bundle again"
+        ) from error

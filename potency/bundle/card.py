@@ -58,14 +58,20 @@ class Card:
         """
         try:
             if path.stat().st_size > LARGEST:
-                raise BundleError(f"the card is larger than {LARGEST // 2**20} MB", str(path), "this is no card of ours")
+                raise BundleError(
+                    f"the card is larger than {LARGEST // 2**20} MB", str(path), "this is no card of ours"
+                )
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise BundleError("the bundle has no card", str(path), "give the folder that `potency train` wrote") from error
+            raise BundleError(
+                "the bundle has no card", str(path), "give the folder that `potency train` wrote"
+            ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise BundleError(f"the card cannot be read: {error}", str(path), "copy the bundle again") from error
         if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
-            raise BundleError("the card is not one of a bundle", str(path), "give the folder that `potency train` wrote")
+            raise BundleError(
+                "the card is not one of a bundle", str(path), "give the folder that `potency train` wrote"
+            )
         if values["schema"] > SCHEMA:
             version = values.get("potency", "a newer version")
             raise BundleError(

@@ -48,8 +48,9 @@ class Member(ABC):
         for sample in samples:
             if len(sample["image"]) != len(channels):
                 raise ImageError(
-                    f"the image has {len(sample['image'])} channels, the model takes {len(channels)}: {', '.join(channels)}",
-                    "", "give images with the channels the model was trained on, in that order",
+                    f"the image has {len(sample['image'])} channels, the model takes {len(channels)}",
+                    f"channels {', '.join(channels)}",
+                    "give images with the channels the model was trained on, in that order",
                 )  # fmt: skip
         return [sample["image"] for sample in samples]
 
@@ -112,16 +113,18 @@ class NetworkMember(Member):
             state = load(data)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"the weights are damaged: {error}", where, "copy the bundle again") from error
-        with torch.inference_mode(False):  # built here: a network made inside inference mode has no gradients to explain
+        with torch.inference_mode(
+            False
+        ):  # built here: a network made inside inference mode has no gradients to explain
             nets = task.build(plan)
             own = nets.state_dict()
             wrong = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
             if wrong:
-                raise BundleError(f"the weights do not fit the plan: {len(wrong)} tensors differ, the first is {wrong[0]!r}",
+                raise BundleError(f"the weights do not fit the plan: {len(wrong)} tensors differ, first {wrong[0]!r}",
                                   where, "copy card and weights from the same bundle")  # fmt: skip
             broken = [n for n, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
             if broken:
-                raise BundleError(f"{len(broken)} tensors hold not-a-number or infinity, the first is {broken[0]!r}", where,
+                raise BundleError(f"{len(broken)} tensors hold not-a-number or infinity, first {broken[0]!r}", where,
                                   "train again; the training diverged or the file was damaged")  # fmt: skip
             nets.load_state_dict(state)
         return cls(task, plan, nets.eval())

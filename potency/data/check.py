@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
-                progress: Callable[[int, int], None] | None = None) -> Findings:
+                progress: Callable[[int, int], object] | None = None) -> Findings:
     """See `Manifest.check`."""
     table = manifest.table
     # A leak is refused unless the rows were divided at random on purpose; then it is only said.
@@ -94,7 +94,7 @@ def _classes(table: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _look(manifest: Manifest, *, pixels: bool, thumbnails: bool,
-          progress: Callable[[int, int], None] | None) -> list[Facts]:
+          progress: Callable[[int, int], object] | None) -> list[Facts]:
     """One reading an image; without `pixels` only whether its files can be opened and what they contain."""
     facts = []
     for number, row in enumerate(manifest.records()):

@@ -141,7 +141,7 @@ class Manifest:
         return open_image(files if self.channels else files[""])
 
     def check(self, pixels: bool = True, duplicates: bool = True,
-              progress: Callable[[int, int], None] | None = None) -> Findings:
+              progress: Callable[[int, int], object] | None = None) -> Findings:
         """All faults and warnings at once; never raises.
 
         Args:

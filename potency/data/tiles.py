@@ -87,6 +87,6 @@ def fit(pixels: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 
 
 def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Map each channel of (..., C, H, W) from its (low, high) of `ranges` (C, 2) to 0..1 as float32, without clipping."""
+    """Map each channel of (..., C, H, W) from its (low, high) in `ranges` (C, 2) to 0..1, float32, without clipping."""
     low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
     return np.asarray((pixels.astype(np.float32) - low) / (high - low), np.float32)

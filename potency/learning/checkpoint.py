@@ -23,14 +23,18 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(save({k: v.detach().contiguous() for k, v in tensors.items()}, {"facts": json.dumps(dict(facts))}))
+            file.write(
+                save({k: v.detach().contiguous() for k, v in tensors.items()}, {"facts": json.dumps(dict(facts))})
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         reason = error.strerror or error
-        raise PotencyError(f"the checkpoint cannot be written: {reason}", str(path), "free some space; --resume goes on") from error
+        raise PotencyError(
+            f"the checkpoint cannot be written: {reason}", str(path), "free some space; --resume goes on"
+        ) from error
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -41,7 +45,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"the checkpoint is damaged: {error}", str(path), "delete it and train again without --resume") from error
+        raise BundleError(
+            f"the checkpoint is damaged: {error}", str(path), "delete it and train again without --resume"
+        ) from error
 
 
 def optimiser_state(name: str, optimiser: Optimizer) -> dict[str, Tensor]:

@@ -126,7 +126,9 @@ class Watch:
             self.thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop.set()
         if self.progress is not None:
             self.thread.join()
@@ -159,6 +161,8 @@ def finished(results: Iterable[Any]) -> list[Done]:
     found = []
     for result in results:
         if not isinstance(result, Done):
-            raise PotencyError(f"a fold could not be trained: {result.reason}", "learning", "free some memory; --resume goes on")
+            raise PotencyError(
+                f"a fold could not be trained: {result.reason}", "learning", "free some memory; --resume goes on"
+            )
         found.append(result)
     return found

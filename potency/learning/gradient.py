@@ -1,4 +1,4 @@
-"""The one gradient loop: crops, augmentation, the task's losses, a step, a checkpoint; no metric but the loss is known here."""
+"""The one gradient loop: crops, augmentation, the task's losses, a step, a checkpoint; it knows no metric."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class State:
     score: float = -math.inf
     best_step: int = 0
     without_gain: int = 0
+    losses: list[float] = field(default_factory=list)  # since the last validation
     log: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path, plan: Plan) -> None:
@@ -57,13 +58,15 @@ class State:
             tensors |= checkpoint.module_state(name, getattr(self, name))
         for part, optimiser in self.optimisers.items():
             tensors |= checkpoint.optimiser_state(f"optimiser.{part}", optimiser)
-        facts = {k: getattr(self, k) for k in ("step", "score", "best_step", "without_gain", "log")}
+        facts = {k: getattr(self, k) for k in ("step", "score", "best_step", "without_gain", "losses", "log")}
         checkpoint.write(path, tensors, {**facts, "plan": plan.json()})
 
     def read(self, path: Path, plan: Plan) -> None:
         tensors, facts = checkpoint.read(path)
         if facts.pop("plan") != plan.json():
-            raise PlanError("the run to go on with had another plan", str(path), "leave out --resume, or use the old plan")
+            raise PlanError(
+                "the run to go on with had another plan", str(path), "leave out --resume, or use the old plan"
+            )
         for name in ("nets", "average", "best"):
             checkpoint.restore_module(name, getattr(self, name), tensors)
         for part, optimiser in self.optimisers.items():
@@ -95,17 +98,14 @@ def fit(
         state.read(path, plan)
     every = max(1, plan.steps // plan.validations)
     order = Order(lesson, plan)
-    saved, losses = time.monotonic(), list[float]()
+    saved = time.monotonic()
     while state.step < plan.steps and not (plan.patience and state.without_gain >= plan.patience):
-        losses.append(_learn(task, plan, lesson, state, order))
+        state.losses.append(_learn(task, plan, lesson, state, order))
         state.step += 1
         _follow(state.average, state.nets, min(plan.average, (1 + state.step) / (10 + state.step)))
         if state.step % every == 0 or state.step == plan.steps:
-            _validate(task, plan, state, judge, float(np.mean(losses)))
-            losses = []
-            state.write(path, plan)
-            saved = time.monotonic()
-        elif not losses[1:] and time.monotonic() - saved > CHECKPOINT_EVERY:
+            _validate(task, plan, state, judge)
+        if state.step == plan.steps or time.monotonic() - saved >= CHECKPOINT_EVERY:
             state.write(path, plan)
             saved = time.monotonic()
         if progress is not None:
@@ -130,7 +130,9 @@ class Order:
         epoch, place = divmod(number, max(1, self.count // size))
         if epoch != self.epoch:
             rng = np.random.default_rng((self.seed, epoch))
-            even = (np.arange(self.count) + rng.random()) / self.count  # systematic: each crop as often as its share says
+            even = (
+                np.arange(self.count) + rng.random()
+            ) / self.count  # systematic: each crop as often as its share says
             self.epoch, self.drawn = epoch, rng.permutation(np.searchsorted(self.edges, even).clip(max=self.count - 1))
         return self.drawn[place * size : (place + 1) * size]
 
@@ -175,7 +177,9 @@ def _free(net: nn.Module, plan: Plan, step: int) -> None:
             head.train().requires_grad_(True)
 
 
-def _views(task: Task, plan: Plan, lesson: Lesson, chosen: NDArray[np.intp], number: int) -> Iterator[Mapping[str, Tensor]]:
+def _views(
+    task: Task, plan: Plan, lesson: Lesson, chosen: NDArray[np.intp], number: int
+) -> Iterator[Mapping[str, Tensor]]:
     crops = torch.from_numpy(np.asarray(lesson.samples.crops[lesson.where[chosen]], np.float32))
     ranges = torch.from_numpy(plan.ranges())
     low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
@@ -223,10 +227,11 @@ def _follow(average: nn.ModuleDict, nets: nn.ModuleDict, decay: float) -> None:
                 old.copy_(new)
 
 
-def _validate(task: Task, plan: Plan, state: State, judge: Judge | None, loss: float) -> None:
+def _validate(task: Task, plan: Plan, state: State, judge: Judge | None) -> None:
     figures = dict(judge(NetworkMember(task, plan, state.average))) if judge is not None else {}
     score = figures.pop("score", math.inf)
-    state.log.append({"step": state.step, "train_loss": loss, **figures})
+    state.log.append({"step": state.step, "train_loss": float(np.mean(state.losses)), **figures})
+    state.losses = []
     if score >= state.score:
         state.score, state.best_step, state.without_gain = score, state.step, 0
         state.best.load_state_dict(state.average.state_dict())

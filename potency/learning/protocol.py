@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,12 @@ from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
+from potency.learning.account import across, calibrated, report, versions, without_predictions
 from potency.learning.folds import Done, Job, Watch, dealt, finished, work
-from potency.learning.train import calibration, described, examples, measured, train
+from potency.learning.train import LEARNERS, described, examples, measured, train
 from potency.tasks import Task
 
 Progress = Callable[[float, float, str], object]
-VERSIONS = ("potency", "torch", "timm", "openvino", "scikit-learn", "numpy", "pandas")
 SEEN = "the model started from had learned from these very images: the figures flatter"
 SPLIT_FAULTS = ("identical-across-splits", "group-in-two-splits")
 
@@ -52,7 +50,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a protocol leaves: the folder of the bundle, the page of the report, the report, and the rows with columns."""
+    """What a protocol leaves: bundle (a folder), page (of the report), the report, the rows with their columns."""
 
     bundle: Path
     page: Path
@@ -114,17 +112,18 @@ class _Run:
         jobs = self._jobs(rows, chance)
         with Watch(jobs, self._step("learning")):
             done = finished(on(work, jobs))
-        columns = list(dict.fromkeys(job.column for job in jobs))
-        for column in columns:
-            rows = rows.add(self._calibrated([d for d in done if d.column == column], rows), {column: self.task.answer.kind})
+        for column in dict.fromkeys(job.column for job in jobs):
+            answers = calibrated([d for d in done if d.column == column], rows, self.task, self.plan.classes)
+            rows = rows.add(answers, {column: self.task.answer.kind})
         bundle = self._final([d for d in done if d.column == "prediction"], rows)
-        report = self._report(rows, columns, done)
-        bundle = bundle.but(validation={"split": report.facts["split"], **{k: report.json()[k] for k in ("groups", "metrics")}})
+        told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts=self._facts(rows))
+        figures = told.json()
+        bundle = bundle.but(validation={k: figures[k] for k in ("split", "groups", "metrics")})
         bundle = bundle.save(self.into / "bundle")
         rows = self._external(rows, bundle)
         rows.write(self.into / "predictions.parquet")
-        page = report.write(self.into / "report")
-        return Outcome(self.into / "bundle", page, report, rows)
+        page = told.write(self.into / "report")
+        return Outcome(self.into / "bundle", page, told, rows)
 
     def _step(self, what: str) -> Callable[[int, int], object] | None:
         progress = self.progress
@@ -133,20 +132,30 @@ class _Run:
     def _claim(self) -> None:
         """One folder, one run: another run's folder is refused, the same run goes on only when asked to."""
         mark = self.into / "run.json"
-        own = {"fingerprint": self.fingerprint, "plan": self.plan.json(), "choices": asdict(replace(self.choices, resume=False, command=""))}
+        own = {
+            "fingerprint": self.fingerprint,
+            "plan": self.plan.json(),
+            "choices": asdict(replace(self.choices, resume=False, command="")),
+        }
         own = json.loads(json.dumps(own))
         if mark.is_file():
             if json.loads(mark.read_text(encoding="utf-8")) != own:
-                raise PlanError("the folder holds a run with other images, plan or choices", str(self.into), "choose another --into")
+                raise PlanError(
+                    "the folder holds a run with other images, plan or choices", str(self.into), "choose another --into"
+                )
             if not self.choices.resume:
-                raise PlanError("the folder holds this very run already", str(self.into), "add --resume, or choose another --into")
+                raise PlanError(
+                    "the folder holds this very run already", str(self.into), "add --resume, or choose another --into"
+                )
             return
         try:
             self.into.mkdir(parents=True, exist_ok=True)
             mark.write_text(json.dumps(own, indent=1), encoding="utf-8")
         except OSError as error:
             reason = error.strerror or error
-            raise PotencyError(f"the folder cannot be written: {reason}", str(self.into), "choose another --into") from error
+            raise PotencyError(
+                f"the folder cannot be written: {reason}", str(self.into), "choose another --into"
+            ) from error
 
     def _jobs(self, rows: Manifest, chance: Manifest) -> list[Job]:
         jobs = self._folds("prediction", rows, self.plan)
@@ -165,7 +174,16 @@ class _Run:
         name = column.replace("prediction", "network", 1)
         start = self.choices.start if plan.learner == self.plan.learner else ""
         return [
-            Job(column, k, _divided(rows, k, self.choices.validation, plan), plan, self.into / "folds" / f"{name}-{k}", self.cache, features, start)
+            Job(
+                column,
+                k,
+                _divided(rows, k, self.choices.validation, plan),
+                plan,
+                self.into / "folds" / f"{name}-{k}",
+                self.cache,
+                features,
+                start,
+            )
             for k in (folds[:1] if self.choices.holdout else folds)
         ]
 
@@ -180,32 +198,9 @@ class _Run:
         part.replace(path)
         return found
 
-    def _calibrated(self, done: Sequence[Done], rows: Manifest) -> pd.DataFrame:
-        """Out-of-fold answers; each fold is calibrated on the others, so that no row's own truth is used."""
-        column, pieces = done[0].column, []
-        for one in done:
-            others = [d.answers for d in done if d is not one]
-            trust = self._trust(others, column, rows) if others else one.trust
-            pieces.append(self._applied(one.answers, column, trust))
-        return pd.concat(pieces, ignore_index=True)
-
-    def _trust(self, answers: Sequence[pd.DataFrame], column: str, rows: Manifest) -> dict[str, float]:
-        told = rows.add(pd.concat(answers, ignore_index=True))
-        return calibration(told, self.task, self.plan.classes, column)
-
-    def _applied(self, answers: pd.DataFrame, column: str, trust: Mapping[str, float]) -> pd.DataFrame:
-        kind, made = self.task.answer, []
-        for row in answers.to_dict("records"):
-            cells = {str(k).removeprefix(column).removeprefix("."): v for k, v in row.items() if k != "id"}
-            error = cells.pop("error", None)
-            answered = not pd.isna(cells.get(""))
-            found = kind.of_cells(cells, self.manifest.folder).calibrated(trust).cells(self.manifest.folder, column) if answered else {}
-            made.append({"id": row["id"], **found, **({} if pd.isna(error) else {f"{column}.error": error})})
-        return pd.DataFrame(made)
-
     def _final(self, done: Sequence[Done], rows: Manifest) -> Bundle:
         """What a user takes away: one model refitted on all rows, or the folds' models together."""
-        trust = self._trust([d.answers for d in done], "prediction", rows) if len(done) > 1 else done[0].trust
+        trust = across(done, rows, self.task, self.plan.classes) if len(done) > 1 else done[0].trust
         if self.choices.keep_folds:
             members = tuple(Bundle.load(d.bundle).members[0] for d in done)
             card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner))
@@ -214,55 +209,47 @@ class _Run:
         steps = int(np.median(best)) if best else self.plan.steps
         learned = self.inner.add({"split": ["train"] * len(self.inner)})
         plan = self.plan.but(steps=max(1, steps)) if self.plan.steps else self.plan
-        bundle = train(learned, self.task, into=self.into / "folds" / "all", plan=plan, start=self.started, cache=self.cache,
-                       progress=self._step("refitting on all rows"))  # fmt: skip
+        bundle = train(
+            learned,
+            self.task,
+            into=self.into / "folds" / "all",
+            plan=plan,
+            start=self.started,
+            cache=self.cache,
+            progress=self._step("refitting on all rows"),
+        )
         return bundle.but(trust=trust)
 
-    def _report(self, rows: Manifest, columns: Sequence[str], done: Sequence[Done]) -> Report:
-        grouped = [c for c in columns if not c.endswith("random")]
-        chance = [c for c in columns if c.endswith("random")]
-        inner = rows.where(rows.table["fold"].ge(0))
-        facts = self._facts(rows, done)
-        if chance:
-            seen = evaluate(inner, predictions=chance, draws=self.choices.draws, seed=self.plan.seed).numbers
-            names = {c: c.removesuffix("-random").replace("@random", "") for c in chance}
-            facts["random_split"] = {names[c]: {m: asdict(v) for m, v in seen[c].items()} for c in chance}
-        return evaluate(inner, predictions=grouped, draws=self.choices.draws, seed=self.plan.seed, facts=facts)
-
-    def _facts(self, rows: Manifest, done: Sequence[Done]) -> dict[str, Any]:
-        simulated = described(self.inner)["simulated"]
+    def _facts(self, rows: Manifest) -> dict[str, Any]:
+        data = described(self.inner)
         found = {"faults": self.findings.faults, "warnings": self.findings.warnings}
+        seen = self.started is not None and self.started.card.data.get("fingerprint") == data["fingerprint"]
         return {
-            "banner": [SEEN] if self.started and self.started.card.data.get("fingerprint") == described(self.inner)["fingerprint"] else [],
+            "banner": [SEEN] if seen else [],
             "title": self.choices.title or f"{self.task.name.capitalize()}: {self.manifest.folder.resolve().name}",
             "split": f"{rows.origin.get('split', '')}; groups: {rows.origin.get('group', 'unknown')}",
             "split_kind": rows.origin.get("split_kind", ""),
-            "learning": [row for d in done if d.column == "prediction" for row in d.log],
-            "calibration": self._calibration(done, rows),
-            "fingerprint": self.fingerprint, "command": self.choices.command, "versions": versions(),
+            "fingerprint": self.fingerprint,
+            "command": self.choices.command,
+            "versions": versions(),
             "findings": {kind: [asdict(f) for f in each] for kind, each in found.items()},
-            "plan": self.plan.json(), "folder": str(self.manifest.folder), "simulated": simulated,
-        }  # fmt: skip
-
-    def _calibration(self, done: Sequence[Done], rows: Manifest) -> dict[str, float]:
-        """Expected calibration error before and after, where the answer knows one."""
-        raw = pd.concat([d.answers for d in done if d.column == "prediction"], ignore_index=True)
-        plain = rows.table.drop(columns=[c for c in rows.table if str(c).startswith("prediction")])
-        before = evaluate(replace(rows, table=plain).add(raw, self.task.answer.kind and {"prediction": self.task.answer.kind}), draws=0)
-        after = evaluate(rows, draws=0)
-        ece = [report.numbers["prediction"].get("ece") for report in (before, after)]
-        return {} if None in ece else {"before": ece[0].value, "after": ece[1].value}  # type: ignore[union-attr]
+            "plan": self.plan.json(),
+            "folder": str(self.manifest.folder),
+            "simulated": data["simulated"],
+        }
 
     def _external(self, rows: Manifest, bundle: Bundle) -> Manifest:
         """Rows marked external are answered once, by the finished bundle, and reported on their own."""
         outside = rows.where(rows.table["fold"].lt(0))
         if not len(outside):
             return rows
-        plain = replace(outside, table=outside.table.drop(columns=[c for c in outside.table if str(c).startswith("prediction")]))
-        told = predict(plain, bundle, into=None)
-        facts = {"title": f"{self.choices.title or self.task.name}: external rows", "split": "external rows, never learned from",
-                 "split_kind": "external", "fingerprint": self.fingerprint, "command": self.choices.command,
-                 "versions": versions(), "folder": str(self.manifest.folder), "plan": self.plan.json()}  # fmt: skip
+        told = predict(without_predictions(outside), bundle, into=None)
+        facts = {
+            **self._facts(rows),
+            "title": f"{self.choices.title or self.task.name}: external rows",
+            "split": "external rows, never learned from",
+            "split_kind": "external",
+        }
         evaluate(told, draws=self.choices.draws, seed=self.plan.seed, facts=facts).write(self.into / "report-external")
         joined = pd.concat([rows.where(rows.table["fold"].ge(0)).table, told.table], ignore_index=True)
         return replace(rows, table=joined)
@@ -270,15 +257,4 @@ class _Run:
 
 def _divided(rows: Manifest, k: int, validation: float, plan: Plan) -> Manifest:
     """Fold k as test, and for learners that need validation rows a part of the rest in whole groups."""
-    return rows.fold(k, validation if plan.learner == "gradient" else 0.0, plan.seed)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the figures depend on."""
-    found = {"python": platform.python_version(), "system": platform.platform()}
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return rows.fold(k, validation if LEARNERS[plan.learner].validates else 0.0, plan.seed)

@@ -50,9 +50,7 @@ class Samples:
         return {name: span(crops[:, c].ravel()[::step]) for c, name in enumerate(plan.channels)}
 
 
-def cut(
-    manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, int], object] | None = None
-) -> Samples:
+def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, int], object] | None = None) -> Samples:
     """The crops of all rows, from the cache in `folder` where these very images were cut before.
 
     Raises:
@@ -83,22 +81,23 @@ def cut(
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or error
-        raise PotencyError(f"the crops cannot be cached: {reason}", str(folder), "free some space or change --into") from error
+        raise PotencyError(
+            f"the crops cannot be cached: {reason}", str(folder), "free some space or change --into"
+        ) from error
     return Samples(np.load(path, mmap_mode="r", allow_pickle=False), np.load(index, allow_pickle=False), ids)
 
 
-def _pieces(
-    manifest: Manifest, plan: Plan, progress: Callable[[int, int], object] | None
-) -> Iterator[NDArray[Any]]:
+def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], object] | None) -> Iterator[NDArray[Any]]:
     rows = manifest.table.to_dict("records")
 
     def one(row: dict[Any, Any]) -> NDArray[Any]:
         view = View.of(manifest, row, plan.pixel_size)
         if len(view.image.channels) != len(plan.channels):
             raise ImageError(
-                f"the image has {len(view.image.channels)} channels, the plan has {len(plan.channels)}", str(row["image"]),
+                f"the image has {len(view.image.channels)} channels, the plan has {len(plan.channels)}",
+                str(row["image"]),
                 "mend or leave out the image, or plan again",
-            )  # fmt: skip
+            )
         return np.stack([fit(view.crop(tile), plan.tile) for tile in windows(view.shape, plan)])
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter

@@ -1,4 +1,4 @@
-"""The verb `train`: training rows are learned from, validation rows choose and calibrate, test rows are never touched."""
+"""The verb `train`: training rows are learned from, validation rows choose and calibrate, no test row is touched."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from potency.data.tiles import Tile
 from potency.errors import ManifestError, PlanError, nearest
 from potency.estimators import find_estimator
 from potency.evaluation.evaluate import evaluate
+from potency.inference.engine import accelerate
 from potency.inference.predict import predict
 from potency.inference.view import View
 from potency.learning import gradient
 from potency.learning.augment import AUGMENTATIONS, DEFAULT
-from potency.learning.samples import Samples, cut
+from potency.learning.calibration import calibration
+from potency.learning.samples import cut
 from potency.networks.weights import adopt, load_weights
 from potency.tasks import Task, find_task
 
@@ -81,17 +83,20 @@ def train(
     rows = manifest if "split" in manifest.table else set_aside(manifest, 0.15, plan.seed if plan else 0)
     learned = rows.of("train")
     if not len(learned):
-        raise ManifestError("no rows to learn from", str(manifest.folder), "mark some rows as train in the column split")
+        raise ManifestError(
+            "no rows to learn from", str(manifest.folder), "mark some rows as train in the column split"
+        )
     plan = plan or Plan.of(Facts.of(learned), task=task.name)
     if plan.learner not in LEARNERS:
         raise PlanError(f"there is no learner {plan.learner!r}", "plan.learner", nearest(plan.learner, LEARNERS))
     plan = task.prepare(plan, truths(learned, task))
     course = Course(rows, task, plan, into, cache or into / "cache", start, features, progress)
-    member, log = LEARNERS[plan.learner](course)
+    member, log = LEARNERS[plan.learner].fit(course)
     bundle = Bundle(Card(task.name, (member.plan,)), (member,), examples(learned, member.plan))
     checked = rows.of("validation")
     if len(checked):
-        bundle = bundle.but(trust=calibrate(bundle, checked, task))
+        told = predict(checked, bundle, into=None)
+        bundle = bundle.but(trust=calibration(told, task, plan.classes))
     bundle = bundle.but(data=described(learned), validation={"log": log})
     return bundle.save(into / "bundle")
 
@@ -122,7 +127,7 @@ def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
     chosen = rows.table.iloc[:: max(1, len(rows) // EXAMPLES)].head(EXAMPLES)
     found: list[Mapping[str, Any]] = []
     for _, row in chosen.iterrows():
-        view = View.of(rows, row.to_dict(), plan.pixel_size)
+        view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
         high, wide = (min(plan.tile, side) for side in view.shape)
         centre = Tile((view.height - high) // 2, (view.width - wide) // 2, high, wide)
         found.append({"image": view.crop(centre)})
@@ -134,25 +139,6 @@ def described(rows: Manifest) -> dict[str, Any]:
     simulated = bool(rows.table.get("simulated", pd.Series([False])).astype(bool).any())
     return {"fingerprint": rows.fingerprint(), "rows": len(rows), "groups": int(rows.table["group"].nunique()),
             "group_source": rows.origin.get("group", ""), "simulated": simulated}  # fmt: skip
-
-
-def calibrate(bundle: Bundle, rows: Manifest, task: Task) -> dict[str, float]:
-    """The trust that makes the bundle's answers on these rows mean what they say; the rows taught it nothing."""
-    told = predict(rows, bundle, into=None)
-    return calibration(told, task, bundle.card.plan.classes)
-
-
-def calibration(told: Manifest, task: Task, classes: Sequence[str], name: str = "prediction") -> dict[str, float]:
-    """Fit `Answer.calibration` on a column of predictions beside the truth; rows without an answer are left out."""
-    table = told.table[told.table[name].notna() & told.table["truth"].notna()]
-    if not len(table):
-        return {}
-    prefix = f"{name}."
-    predicted = table[[c for c in table if c == name or str(c).startswith(prefix)]]
-    predicted = predicted.drop(columns=[f"{name}.error"], errors="ignore")
-    predicted = predicted.rename(columns=lambda c: str(c).removeprefix(prefix) if c != name else "")
-    truth = table[["truth"]].rename(columns={"truth": ""})
-    return task.answer.calibration(task.answer.compare_columns(truth, predicted, classes, told.folder))
 
 
 def _gradient(course: Course) -> tuple[Member, list[dict[str, Any]]]:
@@ -183,7 +169,9 @@ def _started(course: Course, plan: Plan) -> Any:
     if course.start is not None:
         before = course.start.members[0]
         if not isinstance(before, NetworkMember) or before.plan.network != plan.network:
-            raise PlanError("the bundle to start from has another network", "start", f"plan network={before.plan.network!r}")
+            raise PlanError(
+                "the bundle to start from has another network", "start", f"plan network={before.plan.network!r}"
+            )
         for part, net in nets.items():
             old = before.nets[part].state_dict()
             adopt(net, {k.removeprefix("body."): v for k, v in old.items() if k.startswith("body.")}, "start")
@@ -200,6 +188,7 @@ def _judge(checked: Manifest, task: Task) -> gradient.Judge:
 
     def judge(member: NetworkMember) -> dict[str, float]:
         bundle = Bundle(Card(task.name, (member.plan,)), (member,))
+        bundle = accelerate(bundle, engine="torch")  # to compile takes longer than these few rows
         report = evaluate(predict(checked, bundle, into=None), draws=0)
         figures = {f"validation_{k}": v.value for k, v in report.numbers["prediction"].items() if "." not in k}
         value = figures.get(f"validation_{task.answer.headline}", math.nan)
@@ -229,14 +218,19 @@ def measured(rows: Manifest, plan: Plan, progress: Progress | None = None) -> pd
     estimator = find_estimator(plan.network)
     images = []
     for done, (_, row) in enumerate(rows.table.iterrows(), 1):
-        view = View.of(rows, row.to_dict(), plan.pixel_size)
+        view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
         images.append(view.crop(Tile(0, 0, *view.shape)))
         if progress is not None:
             progress(done, len(rows))
     return estimator.features(images, plan.channels, plan.pixel_size).set_axis(rows.table["id"].astype(str), axis=0)
 
 
-LEARNERS: Mapping[str, Callable[[Course], tuple[Member, list[dict[str, Any]]]]] = {
-    "gradient": _gradient,
-    "estimator": _estimator,
-}
+@dataclass(frozen=True)
+class Learner:
+    """How a member is made from a course; `validates` says whether validation rows choose anything."""
+
+    fit: Callable[[Course], tuple[Member, list[dict[str, Any]]]]
+    validates: bool
+
+
+LEARNERS: Mapping[str, Learner] = {"gradient": Learner(_gradient, True), "estimator": Learner(_estimator, False)}

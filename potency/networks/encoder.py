@@ -1,4 +1,4 @@
-"""Image-level networks: any backbone by name, any number of channels, any crop size, one linear head on pooled features."""
+"""Image-level networks: any backbone by name, channel count and crop size, one linear head on pooled features."""
 
 from __future__ import annotations
 
@@ -82,9 +82,13 @@ def _timm(name: str, channels: int, tile: int) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        raise PlanError(f"there is no network {name!r}", "plan.network", nearest(name, [*BACKBONES, *timm.list_models()]))
+        raise PlanError(
+            f"there is no network {name!r}", "plan.network", nearest(name, [*BACKBONES, *timm.list_models()])
+        )
     options: dict[str, Any] = {"in_chans": channels, "num_classes": 0}
-    if hasattr(timm.models, "is_model_in_modules") and timm.models.is_model_in_modules(name, ("vision_transformer", "deit")):
+    if hasattr(timm.models, "is_model_in_modules") and timm.models.is_model_in_modules(
+        name, ("vision_transformer", "deit")
+    ):
         return nn.Module.train(timm.create_model(name, img_size=tile, **options))
     return nn.Module.train(timm.create_model(name, global_pool="", **options))
 
@@ -96,7 +100,9 @@ def _torchvision(name: str, channels: int, tile: int) -> nn.Module:
         whole = torchvision.models.get_model(name, weights=None)
     except ValueError as error:
         known = [f"torchvision/{n}" for n in torchvision.models.list_models(module=torchvision.models)]
-        raise PlanError(f"there is no network {name!r}", "plan.network", nearest(f"torchvision/{name}", known)) from error
+        raise PlanError(
+            f"there is no network {name!r}", "plan.network", nearest(f"torchvision/{name}", known)
+        ) from error
     features = getattr(whole, "features", None)
     made = nn.Sequential()
     if isinstance(features, nn.Module):
@@ -123,7 +129,7 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
 
 
 def _run_once(network: nn.Module, channels: int, side: int) -> tuple[int, int | None]:
-    """(features, values left on a side) for crops of this side; None for a network that gives a vector, 0 if too small."""
+    """(features, values left on a side) for crops of this side; None: it gives a vector, 0: too small."""
     was = network.training
     try:
         with torch.no_grad():

@@ -68,7 +68,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         try:
             return dict(load_file(path))
         except (SafetensorError, ValueError, OSError) as error:
-            raise BundleError(f"not a safetensors file: {error}", str(path), "copy or export the weights again") from error
+            raise BundleError(
+                f"not a safetensors file: {error}", str(path), "copy or export the weights again"
+            ) from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the loader raises whatever the bytes provoke; all of it means the same
@@ -116,4 +118,6 @@ def _hub(backbone: str) -> Mapping[str, Tensor]:
             f"the ImageNet weights of {backbone!r} cannot be fetched: {type(error).__name__}", "plan.weights",
             "go online, or give a local safetensors file with --weights PATH",
         ) from error  # fmt: skip
-    raise PlanError(f"{backbone!r} has no ImageNet weights", "plan.weights", "leave --weights out, or choose a known backbone")
+    raise PlanError(
+        f"{backbone!r} has no ImageNet weights", "plan.weights", "leave --weights out, or choose a known backbone"
+    )
