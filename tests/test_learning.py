@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from zoo import ages, cells
+from zoo import cells
 
-from potency.bundle import Bundle
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
-from potency.data.tiles import cover, fit, scale
+from potency.data.tiles import fit
 from potency.errors import ManifestError, PlanError, PotencyError
-from potency.inference.pool import Pool
-from potency.learning import gradient, protocol
+from potency.learning import gradient
 from potency.learning.augment import AUGMENTATIONS, DEFAULT, augment
 from potency.learning.gradient import Lesson, Order
 from potency.learning.samples import cut
@@ -182,37 +180,6 @@ def test_crops_are_cut_once_padded_and_never_stretched(rows: Manifest, plan: Pla
     assert sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir()) == before
 
 
-def test_tiles_cover_every_pixel_once() -> None:
-    for shape, size, halo in (((50, 70), 32, 0), ((50, 70), 32, 6), ((10, 10), 32, 4), ((33, 64), 32, 8)):
-        owned = np.zeros(shape, int)
-        for tile in cover(shape, size, halo):
-            owned[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] += 1
-            window = tile.window(shape)
-            assert all(s.stop - s.start <= max(size, 0) for s in window.values())
-        assert (owned == 1).all()
-    with pytest.raises(ValueError, match="no room"):
-        cover((10, 10), 8, 4)
-
-
-def test_scaling_maps_the_range_to_0_and_1() -> None:
-    pixels = np.array([[[10, 20]], [[0, 100]]], np.uint16)
-    found = scale(pixels, np.array([[10, 20], [0, 50]], np.float32))
-    np.testing.assert_allclose(found, [[[0, 1]], [[0, 2]]])
-
-
-def test_plans_are_read_back_and_faults_named() -> None:
-    made = Plan(channels=("a",), scaling={"a": (0, 1)}, augment={"flip": 1})
-    assert Plan.read(made.json()) == made
-    for changes, message in (
-        ({"nettwork": "x"}, "did you mean 'network'"), ({"steps": "many"}, "does not fit"),
-        ({"batch": 0}, "impossible"),
-        ({"steps": 2.5}, "whole number"), ({"channels": "a"}, "list is needed"), ({"precision": "int3"}, "impossible"),
-        ({"scaling": {"a": [1, 0]}}, "impossible"), ({"pixel_size": -1}, "impossible"),
-    ):  # fmt: skip
-        with pytest.raises(PlanError, match=message):
-            made.but(**changes)
-
-
 def test_an_unknown_augmentation_or_learner_is_named(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="did you mean 'flip'"):
         train(rows, "classify", into=tmp_path / "a", plan=plan.but(augment={"flp": 1}))
@@ -221,83 +188,6 @@ def test_an_unknown_augmentation_or_learner_is_named(rows: Manifest, plan: Plan,
     with pytest.raises(ManifestError, match="no truth"):
         bare = Manifest.of_rows(rows.table.drop(columns="truth"), rows.folder)
         train(bare.add({"split": ["train"] * len(bare)}), "classify", into=tmp_path / "c", plan=plan)
-
-
-@pytest.fixture(scope="module")
-def outcome(rows: Manifest, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> protocol.Outcome:
-    into = tmp_path_factory.mktemp("run") / "out"
-    choices = protocol.Choices(folds=3, draws=50, random_split=True, command="potency train cells")
-    return protocol.run(rows, TASKS["classify"], into=into, plan=plan, choices=choices)
-
-
-def test_the_protocol_leaves_columns_a_report_and_a_bundle(outcome: protocol.Outcome) -> None:
-    table = outcome.manifest.table
-    for column in (
-        "prediction",
-        "prediction@forest",
-        "prediction@trivial",
-        "prediction@random",
-        "prediction@forest-random",
-    ):
-        assert table[column].notna().all()
-    report = outcome.report.json()
-    assert {"metrics", "baselines", "random_split", "data_fingerprint", "command", "versions"} <= report.keys()
-    assert set(report["baselines"]) == {"forest", "trivial"}
-    assert outcome.page.is_file() and outcome.report.groups == 6
-    bundle = Bundle.load(outcome.bundle)
-    assert bundle.card.data["simulated"] and bundle.card.validation["metrics"] == report["metrics"]
-    assert "temperature" in bundle.card.trust
-
-
-def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:
-    divided = rows.split(folds=3)
-    for k in range(3):
-        parts = divided.fold(k, 0.2).table.groupby("split")["group"].agg(set)
-        assert not parts["train"] & parts["test"] and not parts["train"] & parts["validation"]
-
-
-def test_a_pool_and_a_resumed_run_give_the_same_columns(
-    outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path
-) -> None:
-    choices = protocol.Choices(folds=3, draws=50, baselines=("trivial",))
-    with Pool(2) as on:
-        made = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices, on=on)
-    column = "prediction.probability.stem"
-    np.testing.assert_allclose(made.manifest.table[column], outcome.manifest.table[column], rtol=1e-4, atol=1e-5)
-    with pytest.raises(PlanError, match="add --resume"):
-        protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
-    with pytest.raises(PlanError, match="another --into"):
-        protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan.but(seed=9), choices=choices)
-    (tmp_path / "out" / "bundle" / "card.json").unlink()
-    resumed = protocol.Choices(folds=3, draws=50, baselines=("trivial",), resume=True)
-    again = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=resumed)
-    assert again.manifest.table[column].equals(made.manifest.table[column])
-
-
-def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
-    outside = rows.table["group"].eq(rows.table["group"].iloc[0])
-    marked = rows.add({"split": np.where(outside, "external", "train")})
-    choices = protocol.Choices(folds=2, draws=0, baselines=(), split="external", holdout=True)
-    made = protocol.run(marked, TASKS["classify"], into=tmp_path, plan=plan.but(steps=3), choices=choices)
-    assert (tmp_path / "report-external" / "report.html").is_file()
-    table = made.manifest.table
-    assert table.loc[table["fold"].lt(0), "prediction"].notna().all()
-    assert made.report.groups <= 5 and Bundle.load(made.bundle).card.data["groups"] == 5
-
-
-def test_a_number_is_learned_by_network_and_forest(tmp_path: Path) -> None:
-    rows = ages(tmp_path / "cells")
-    plan = Plan.of(Facts.of(rows), task="quantify", **SHORT)
-    choices = protocol.Choices(folds=2, draws=20)
-    made = protocol.run(rows, TASKS["quantify"], into=tmp_path / "out", plan=plan, choices=choices)
-    assert {"mae", "r2"} <= made.report.numbers["prediction"].keys()
-    assert made.report.numbers["prediction@forest"]["mae"].value < 0.5
-
-
-def test_the_folds_models_can_stay_an_ensemble(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
-    choices = protocol.Choices(folds=2, draws=0, baselines=(), keep_folds=True)
-    made = protocol.run(rows, TASKS["classify"], into=tmp_path, plan=plan.but(steps=4), choices=choices)
-    assert len(Bundle.load(made.bundle).members) == 2
 
 
 def test_an_estimator_is_a_plan_of_the_same_task(rows: Manifest, plan: Plan, tmp_path: Path) -> None:

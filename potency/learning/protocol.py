@@ -240,9 +240,9 @@ class _Run:
 
     def _external(self, rows: Manifest, bundle: Bundle) -> Manifest:
         """Rows marked external are answered once, by the finished bundle, and reported on their own."""
-        outside = rows.where(rows.table["fold"].lt(0))
-        if not len(outside):
+        if "split" not in rows.table or not rows.table["split"].eq("external").any():
             return rows
+        outside = rows.where(rows.table["split"].eq("external"))
         told = predict(without_predictions(outside), bundle, into=None)
         facts = {
             **self._facts(rows),
@@ -251,7 +251,7 @@ class _Run:
             "split_kind": "external",
         }
         evaluate(told, draws=self.choices.draws, seed=self.plan.seed, facts=facts).write(self.into / "report-external")
-        joined = pd.concat([rows.where(rows.table["fold"].ge(0)).table, told.table], ignore_index=True)
+        joined = pd.concat([rows.where(rows.table["split"].ne("external")).table, told.table], ignore_index=True)
         return replace(rows, table=joined)
 
 
