@@ -1,0 +1,107 @@
+"""The protocol: rows and groups stay apart, columns, report and bundle agree, a stopped run goes on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from zoo import ages, cells
+
+from potency.bundle import Bundle
+from potency.data.manifest import Manifest
+from potency.data.plan import Facts, Plan
+from potency.errors import PlanError
+from potency.inference.pool import Pool
+from potency.learning import protocol
+from potency.tasks import TASKS
+
+SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return cells(tmp_path_factory.mktemp("cells"))
+
+
+@pytest.fixture(scope="module")
+def plan(rows: Manifest) -> Plan:
+    return Plan.of(Facts.of(rows), **SHORT)
+
+
+@pytest.fixture(scope="module")
+def outcome(rows: Manifest, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> protocol.Outcome:
+    into = tmp_path_factory.mktemp("run") / "out"
+    choices = protocol.Choices(folds=3, draws=50, random_split=True, command="potency train cells")
+    return protocol.run(rows, TASKS["classify"], into=into, plan=plan, choices=choices)
+
+
+def test_the_protocol_leaves_columns_a_report_and_a_bundle(outcome: protocol.Outcome) -> None:
+    table = outcome.manifest.table
+    for column in (
+        "prediction",
+        "prediction@forest",
+        "prediction@trivial",
+        "prediction@random",
+        "prediction@forest-random",
+    ):
+        assert table[column].notna().all()
+    report = outcome.report.json()
+    assert {"metrics", "baselines", "random_split", "data_fingerprint", "command", "versions"} <= report.keys()
+    assert set(report["baselines"]) == {"forest", "trivial"}
+    assert outcome.page.is_file() and outcome.report.groups == 6
+    bundle = Bundle.load(outcome.bundle)
+    assert bundle.card.data["simulated"] and bundle.card.validation["metrics"] == report["metrics"]
+    assert "temperature" in bundle.card.trust
+
+
+def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:
+    divided = rows.split(folds=3)
+    for k in range(3):
+        parts = divided.fold(k, 0.2).table.groupby("split")["group"].agg(set)
+        assert not parts["train"] & parts["test"] and not parts["train"] & parts["validation"]
+
+
+def test_a_pool_and_a_resumed_run_give_the_same_columns(
+    outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path
+) -> None:
+    choices = protocol.Choices(folds=3, draws=50, baselines=("trivial",))
+    with Pool(2) as on:
+        made = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices, on=on)
+    column = "prediction.probability.stem"
+    np.testing.assert_allclose(made.manifest.table[column], outcome.manifest.table[column], rtol=1e-4, atol=1e-5)
+    with pytest.raises(PlanError, match="add --resume"):
+        protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
+    with pytest.raises(PlanError, match="another --into"):
+        protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan.but(seed=9), choices=choices)
+    shutil.rmtree(tmp_path / "out" / "bundle")
+    resumed = protocol.Choices(folds=3, draws=50, baselines=("trivial",), resume=True)
+    again = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=resumed)
+    assert again.manifest.table[column].equals(made.manifest.table[column])
+
+
+def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    outside = rows.table["group"].eq(rows.table["group"].iloc[0])
+    marked = rows.add({"split": np.where(outside, "external", "train")})
+    choices = protocol.Choices(folds=2, draws=0, baselines=(), split="external", holdout=True)
+    made = protocol.run(marked, TASKS["classify"], into=tmp_path, plan=plan.but(steps=3), choices=choices)
+    assert (tmp_path / "report-external" / "report.html").is_file()
+    table = made.manifest.table
+    assert table.loc[table["fold"].lt(0), "prediction"].notna().all()
+    assert made.report.groups <= 5 and Bundle.load(made.bundle).card.data["groups"] == 5
+
+
+def test_a_number_is_learned_by_network_and_forest(tmp_path: Path) -> None:
+    rows = ages(tmp_path / "cells")
+    plan = Plan.of(Facts.of(rows), task="quantify", **SHORT)
+    choices = protocol.Choices(folds=2, draws=20)
+    made = protocol.run(rows, TASKS["quantify"], into=tmp_path / "out", plan=plan, choices=choices)
+    assert {"mae", "r2"} <= made.report.numbers["prediction"].keys()
+    assert made.report.numbers["prediction@forest"]["mae"].value < 0.5
+
+
+def test_the_folds_models_can_stay_an_ensemble(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    choices = protocol.Choices(folds=2, draws=0, baselines=(), keep_folds=True)
+    made = protocol.run(rows, TASKS["classify"], into=tmp_path, plan=plan.but(steps=4), choices=choices)
+    assert len(Bundle.load(made.bundle).members) == 2
