@@ -1,5 +1,46 @@
-"""Deep learning on stem-cell microscopy: five verbs, one honest protocol."""
+"""Deep learning on stem-cell microscopy: a few nouns, five verbs, one honest protocol."""
 
 from __future__ import annotations
 
+import os
+from importlib import import_module
+from typing import Any
+
+# Idle OpenMP threads that spin make torch 25 times slower on a busy machine; it counts only if set before torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"
+
+# The public face: name -> where it lives. Imported when first asked for, since torch alone takes seconds.
+_FACE = {
+    "AnswerError": "potency.errors",
+    "Bundle": "potency.bundle",
+    "BundleError": "potency.errors",
+    "Image": "potency.data.image",
+    "ImageError": "potency.errors",
+    "Manifest": "potency.data.manifest",
+    "ManifestError": "potency.errors",
+    "MissingExtra": "potency.errors",
+    "Plan": "potency.data.plan",
+    "PlanError": "potency.errors",
+    "Pool": "potency.inference.pool",
+    "PotencyError": "potency.errors",
+    "evaluate": "potency.evaluation.evaluate",
+    "measure": "potency.measurement.measure",
+    "open_image": "potency.data.readers",
+    "predict": "potency.inference.predict",
+    "reproduce": "potency.systems",
+    "simulate": "potency.simulate",
+    "train": "potency.learning.train",
+}
+__all__ = sorted(["__version__", *_FACE])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module 'potency' has no attribute {name!r}")
+    return getattr(import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

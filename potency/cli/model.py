@@ -50,7 +50,9 @@ class Train(Rows):
     ] = False
     baselines: Annotated[bool, typer.Option(help="A trivial baseline and a forest beside the network.")] = True
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same weights.")] = 0
-    workers: Annotated[int, typer.Option(min=0, help="Processes that share the folds. [dim]0: this one[/dim]")] = 0
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that share the folds. [dim]0: one a core; 1: this one[/dim]")
+    ] = 0
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run of the same command was.")] = False
     dry_run: Annotated[
         int, typer.Option(min=0, metavar="N", help="N steps on one fold, nothing kept: does it work at all?")
@@ -106,7 +108,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
         into = options.into
         if options.dry_run:
             into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-"))) / "dry"
-        on = stack.enter_context(Pool(options.workers)) if options.workers else map
+        on = map if options.workers == 1 or options.dry_run else stack.enter_context(Pool(options.workers))
         progress = stack.enter_context(Progress())
         outcome = protocol.run(manifest, task, into=into, plan=plan, choices=asked, on=on, progress=progress)
         figures(outcome.report.json(), say)
