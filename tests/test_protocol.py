@@ -92,6 +92,17 @@ def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan
     assert made.report.groups <= 5 and Bundle.load(made.bundle).card.data["groups"] == 5
 
 
+def test_a_table_that_came_divided_is_obeyed(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    names = sorted(rows.table["group"].unique())
+    parts = dict.fromkeys(names, "train") | {names[0]: "test", names[1]: "validation"}
+    marked = rows.add({"split": rows.table["group"].map(parts)})
+    choices = protocol.Choices(draws=0, baselines=("trivial",))
+    made = protocol.run(marked, TASKS["classify"], into=tmp_path, plan=plan.but(steps=3), choices=choices)
+    answered = made.manifest.table.dropna(subset=["prediction"])
+    assert set(answered["group"]) == {names[0]} and len(made.report.rows) == len(answered)
+    assert "column 'split'" in made.report.facts["split"]
+
+
 def test_a_number_is_learned_by_network_and_forest(tmp_path: Path) -> None:
     rows = ages(tmp_path / "cells")
     plan = Plan.of(Facts.of(rows), task="quantify", **SHORT)

@@ -21,6 +21,7 @@ from potency.inference.predict import predict
 from potency.learning.train import train
 from potency.tasks import find_task
 
+OWN = "own"  # the kind of a split that the table brought along: one test part, not folds
 WRITE_EVERY = 0.5  # seconds between two notes of how far a job is
 
 
@@ -150,10 +151,26 @@ def _share(path: Path) -> float:
 
 
 def dealt(manifest: Manifest, by: str, folds: int, seed: int, kind: str) -> Manifest:
-    """The rows in folds: those the table came with in its column `fold`, else dealt now."""
+    """The rows in folds: those the table came with in its column `fold`, else its own test rows, else dealt now.
+
+    A table that came divided (column `split` with train and test) is obeyed: its test rows are fold 0, the only one.
+    """
     if "fold" not in manifest.table:
-        return manifest.split(by, folds, seed, kind)
+        given = manifest.table["split"] if "split" in manifest.table else pd.Series(dtype=str)
+        if not {"train", "test"} <= set(given):
+            return manifest.split(by, folds, seed, kind)
+        fold = given.map({"test": 0, "external": -1}).fillna(1).astype(int)
+        origin = {**manifest.origin, "split": "column 'split'", "split_kind": OWN, "split_by": by}
+        return replace(manifest, table=manifest.table.assign(fold=fold), origin=origin)
     return replace(manifest, origin={"split": "column 'fold'", "split_by": by, "split_kind": kind, **manifest.origin})
+
+
+def divided(rows: Manifest, k: int, validation: float, seed: int) -> Manifest:
+    """Fold k as test and a part of the rest, in whole groups, as validation; a table's own validation rows are kept."""
+    own = rows.origin.get("split_kind") == OWN
+    if own and rows.table["split"].eq("validation").any():
+        return rows.of("train", "validation", "test")
+    return rows.fold(k, validation, seed)
 
 
 def finished(results: Iterable[Any]) -> list[Done]:

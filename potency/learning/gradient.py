@@ -97,7 +97,7 @@ def fit(
     `into` gives, bit for bit on one machine, the weights of a run that was never stopped.
     """
     path = into / "state.safetensors"
-    nets = nets.to(find_device(), memory_format=torch.channels_last)
+    nets = nets.to(find_device()).to(memory_format=torch.channels_last)
     optimisers = {part: _optimiser(net, plan) for part, net in nets.items()}
     state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers)
     if path.is_file():

@@ -20,7 +20,7 @@ from potency.evaluation.results import Report
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
 from potency.learning.account import across, calibrated, report, versions, without_predictions
-from potency.learning.folds import Done, Job, Watch, dealt, finished, work
+from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, work
 from potency.learning.train import LEARNERS, described, examples, measured, train
 from potency.tasks import Task
 
@@ -177,14 +177,14 @@ class _Run:
             Job(
                 column,
                 k,
-                _divided(rows, k, self.choices.validation, plan),
+                divided(rows, k, self.choices.validation if LEARNERS[plan.learner].validates else 0.0, plan.seed),
                 plan,
                 self.into / "folds" / f"{name}-{k}",
                 self.cache,
                 features,
                 start,
             )
-            for k in (folds[:1] if self.choices.holdout else folds)
+            for k in (folds[:1] if self.choices.holdout or rows.origin.get("split_kind") == OWN else folds)
         ]
 
     def _features(self, plan: Plan) -> pd.DataFrame:
@@ -253,8 +253,3 @@ class _Run:
         evaluate(told, draws=self.choices.draws, seed=self.plan.seed, facts=facts).write(self.into / "report-external")
         joined = pd.concat([rows.where(rows.table["split"].ne("external")).table, told.table], ignore_index=True)
         return replace(rows, table=joined)
-
-
-def _divided(rows: Manifest, k: int, validation: float, plan: Plan) -> Manifest:
-    """Fold k as test, and for learners that need validation rows a part of the rest in whole groups."""
-    return rows.fold(k, validation if LEARNERS[plan.learner].validates else 0.0, plan.seed)
