@@ -30,7 +30,6 @@ _FACE = {
     "open_image": "potency.data.readers",
     "predict": "potency.inference.predict",
     "reproduce": "potency.systems",
-    "simulate": "potency.simulate",
     "train": "potency.learning.train",
 }
 __all__ = sorted(["__version__", *_FACE])  # noqa: PLE0605

@@ -266,3 +266,16 @@ def test_tiny_images_are_images(tmp_path: Path, shape: tuple[int, int]) -> None:
         assert (image.axes, image.shape) == ("YX", shape)
         np.testing.assert_array_equal(image.crop()[0], truth)
     assert Image.of(truth, "YX", pixel_size=1.0).at(50.0)[{}].shape == (1, 1)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png", "npy"])
+def test_links_to_files_and_folders_are_read(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "archive").mkdir()
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    path = tmp_path / "archive" / f"a.{suffix}"
+    writers = {"tif": tifffile.imwrite, "png": lambda p, a: Pillow.fromarray(a).save(p), "npy": np.save}
+    writers[suffix](path, pixels)
+    (tmp_path / "mine").symlink_to(tmp_path / "archive")
+    (tmp_path / f"link.{suffix}").symlink_to(path)
+    for link in (tmp_path / "mine" / f"a.{suffix}", tmp_path / f"link.{suffix}"):
+        np.testing.assert_array_equal(open_image(link).crop()[0], pixels)

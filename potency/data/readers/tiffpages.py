@@ -40,6 +40,7 @@ class Level:
     def __init__(self, series: tifffile.TiffPageSeries, where: str) -> None:
         page = series.keyframe
         self.where = os.path.abspath(where)
+        self.real = os.path.realpath(where)  # files and folders are often links, and tifffile spells them out
         self.letters, self.sizes = series.get_axes(False), tuple(series.get_shape(False))
         self.page_shape = tuple(page.shaped)
         self.dtype = np.dtype(page.dtype)
@@ -69,7 +70,7 @@ class Level:
     def _planes(self, series: tifffile.TiffPageSeries) -> list[Plane]:
         count = math.prod(self.sizes[: self.split])
         if series.dataoffset is not None and not series.is_multifile:
-            path = os.path.abspath(series.keyframe.parent.filehandle.path)
+            path = os.path.realpath(series.keyframe.parent.filehandle.path)
             step = math.prod(self.page_shape) * self.stored.itemsize
             planes = [Plane(path, (series.dataoffset + i * step,), (step,)) for i in range(count)]
         else:
@@ -81,10 +82,10 @@ class Level:
                     "a part of the image lies in other files that are missing, or the file is cut short",
                 )
             planes = [
-                Plane(os.path.abspath(page.parent.filehandle.path), page.dataoffsets, page.databytecounts)
+                Plane(os.path.realpath(page.parent.filehandle.path), page.dataoffsets, page.databytecounts)
                 for page in pages
             ]
-        folder = os.path.dirname(self.where)
+        folder = os.path.dirname(self.real)
         if any(os.path.dirname(plane.path) != folder for plane in planes):
             # Metadata must not be able to name any file of this machine: an upload would read what it likes.
             raise ImageError(
@@ -96,7 +97,7 @@ class Level:
 
     def check(self, size: int) -> None:
         """Refuse what the file cannot hold before anything is decoded."""
-        here = [plane for plane in self.planes if plane.path == self.where]
+        here = [plane for plane in self.planes if plane.path == self.real]
         ends = [o + n for plane in here for o, n in zip(plane.offsets, plane.counts, strict=False)]
         if self.final:
             need = math.prod(self.page_shape) * self.stored.itemsize
