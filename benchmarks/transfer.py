@@ -25,7 +25,7 @@ from potency.evaluation.evaluate import evaluate
 from potency.inference.pool import Pool
 from potency.learning.folds import Job, finished, work
 
-SETS: Mapping[str, tuple[str, int]] = {"tcell": ("tcell_autofluor", 100), "293a": ("bf_293a_ht1080", 80)}  # and steps
+SETS: Mapping[str, tuple[str, int]] = {"tcell": ("tcell_autofluor", 60), "293a": ("bf_293a_ht1080", 40)}  # and steps
 WEIGHTS = Path("weights") / "mobilenet_v2_tf2" / "mobilenet_v2_torchvision.safetensors"
 ARMS = ("prediction@transfer", "prediction@scratch")
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "auc")

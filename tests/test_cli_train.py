@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from potency.cli import run
+from potency.cli.demo import places
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, object]:
@@ -246,3 +247,17 @@ def test_doctor_says_whether_there_is_a_gpu_and_whether_pixel_sizes_are_known(
     assert {"potency", "libraries", "memory", "disk", "threads", "processor", "gpu", "pixel size"} <= set(found)
     assert found["pixel size"]["what"] == "known for 0 of 32 images looked at"
     assert found["threads"]["state"] == "fine"
+
+
+def test_demo_ends_with_report_and_bundle_and_is_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("potency.cli.demo.STEPS", 2)
+    assert run(["demo", "--cells", "120"]) == 0
+    said = capsys.readouterr().out
+    assert "SIMULATED" in said
+    bundle, report = said.splitlines()[-2:]
+    assert bundle == "bundle: out/demo/bundle" and (tmp_path / "out/demo/bundle/card.json").is_file()
+    assert report == "report: out/demo/report/report.html" and (tmp_path / "out/demo/report/report.html").is_file()
+    assert next(place for place in places(Path("out")) if not place.exists()) == Path("out/demo-2")

@@ -17,10 +17,8 @@ from potency.cli.rows import describe
 from potency.cli.show import figures
 
 app = typer.Typer()
-STEPS, BATCH = (
-    200,
-    32,
-)  # a demo shows the way in minutes on two cores; a training of its own takes what the plan computes
+# A demo shows the way in minutes on two cores; a training of your own takes what the plan computes.
+STEPS, BATCH, FOLDS = 400, 32, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +39,7 @@ class Demo(Options):
 def demo(options: Demo, say: Console) -> dict[str, Any]:
     """Simulate stem cells that choose a fate, learn to tell the fates apart, and write an honest report."""
     from potency.cli.task import chosen_task, planned
+    from potency.inference.pool import Pool
     from potency.learning import protocol
     from potency.simulate import simulate
 
@@ -55,9 +54,9 @@ def demo(options: Demo, say: Console) -> dict[str, Any]:
     task = chosen_task("", manifest)
     quick = {"network": "tiny", "steps": STEPS, "batch": BATCH, "validations": 4, "seed": options.seed}
     plan = planned(manifest, task, quick)
-    with Progress() as progress:
-        choices = protocol.Choices(title="Demo: four simulated fates", command=options.line("demo"))
-        outcome = protocol.run(manifest, task, into=into, plan=plan, choices=choices, progress=progress)
+    choices = protocol.Choices(folds=FOLDS, title="Demo: four simulated fates", command=options.line("demo"))
+    with Pool(0) as on, Progress() as progress:
+        outcome = protocol.run(manifest, task, into=into, plan=plan, choices=choices, on=on, progress=progress)
     say.rule("3 of 3: what came out, on simulated images", align="left")
     figures(outcome.report.json(), say)
     say.print(f"bundle: {outcome.bundle}", soft_wrap=True)

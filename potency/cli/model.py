@@ -196,10 +196,10 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
     """Say what was predicted: the rows (the first twenty of many), the errors, and where the table is."""
     table = manifest.table
     columns = [c for c in table.columns if str(c).startswith(options.name)]
-    shown = {str(row["id"]): {str(c): _short(row[c]) for c in columns} for row in table.head(20).to_dict("records")}
-    grid("image", shown, say)
-    if len(table) > len(shown):
-        say.print(f"... and {len(table) - len(shown)} rows more", style="dim")
+    grid("image", {Path(str(row["id"])).name: _told(row, options.name) for _, row in table.head(20).iterrows()}, say)
+    shown = min(len(table), 20)
+    if len(table) > shown:
+        say.print(f"... and {len(table) - shown} rows more", style="dim")
     error = f"{options.name}.error"
     errors = int(table[error].notna().sum()) if error in table else 0
     if errors:
@@ -215,5 +215,17 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
     return answer
 
 
+def _told(row: Any, name: str) -> dict[str, str]:
+    """A row for people: the answer, how probable it is where that is known, and its error; all else is in the table."""
+    told = {name: _short(row[name])}
+    probabilities = [row[c] for c in row.index if str(c).startswith(f"{name}.probability.")]
+    if probabilities:
+        told["probability"] = _short(max(probabilities))
+    error = row.get(f"{name}.error")
+    return told | ({"error": error.splitlines()[0]} if isinstance(error, str) else {})
+
+
 def _short(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.3f}"
+    return str(value)

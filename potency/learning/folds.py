@@ -140,7 +140,7 @@ class Watch:
         assert self.progress is not None
         while not self.stop.wait(0.5):
             share = sum(_share(job.notes) for job in self.jobs) / max(1, len(self.jobs))
-            self.progress(round(1000 * share), 1000)
+            self.progress(min(999, round(1000 * share)), 1000)  # the last of it is said when all jobs have returned
 
 
 def _share(path: Path) -> float:
