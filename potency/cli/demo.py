@@ -52,7 +52,7 @@ def demo(options: Demo, say: Console) -> dict[str, Any]:
     describe(manifest, say)
     say.rule("2 of 3: folds by group, a network and two baselines", align="left")
     task = chosen_task("", manifest)
-    quick = {"network": "tiny", "steps": STEPS, "batch": BATCH, "validations": 4, "seed": options.seed}
+    quick = {"network": "tiny", "steps": STEPS, "batch": BATCH, "validations": 3, "seed": options.seed}
     plan = planned(manifest, task, quick)
     choices = protocol.Choices(folds=FOLDS, title="Demo: four simulated fates", command=options.line("demo"))
     with Pool(0) as on, Progress() as progress:
