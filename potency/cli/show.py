@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import webbrowser
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,6 +202,9 @@ class Reproduce(Options):
     ] = None
     into: Annotated[Path | None, typer.Option(help="Folder of its report. [dim]out/ID[/dim]")] = None
     quick: Annotated[bool, typer.Option("--quick", help="Small and fast: does it run to its report?")] = False
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that share the folds. [dim]0: one a core; 1: this one[/dim]")
+    ] = 0
 
 
 @command(
@@ -213,6 +217,7 @@ class Reproduce(Options):
 )
 def reproduce(options: Reproduce, say: Console) -> Any:
     """Run a published system and print its published figure beside the measured one."""
+    from potency.inference.pool import Pool
     from potency.systems import AREAS, list_systems
     from potency.systems import reproduce as run_recipe
 
@@ -227,8 +232,10 @@ def reproduce(options: Reproduce, say: Console) -> Any:
         raise PotencyError("no system is named", "potency reproduce", "potency reproduce --list names them all")
     into = options.into or Path("out") / options.name
     budget = "quick" if options.quick else "full"
-    page = run_recipe(
-        options.name, into=into, data=options.data, budget=budget, say=lambda line: say.print(escape(line))
-    )
+    with ExitStack() as stack:
+        on = map if options.workers == 1 else stack.enter_context(Pool(options.workers))
+        page = run_recipe(
+            options.name, into=into, data=options.data, budget=budget, on=on, say=lambda line: say.print(escape(line))
+        )
     say.print(f"report: {page}", soft_wrap=True)
     return {"report": page}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from potency.errors import PlanError, nearest
 from potency.systems import fate, nsc_fate, phenotype, segmentation, synthesis, tissue, tracking
 from potency.systems.recipe import AREAS, Fact, Figure, Learn, Order, Recipe
+
+if TYPE_CHECKING:
+    from potency.inference.pool import Mapper
 
 # In the order of the areas; a system that comes to run gets a file of its own and takes its planned row's place.
 SYSTEMS: Mapping[str, Recipe] = {
@@ -43,6 +47,7 @@ def reproduce(
     data: str | Path | None = None,
     budget: str = "quick",
     learn: Learn | None = None,
+    on: Mapper = map,
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Run what there is of a published system and write its page; the path of `report.html`.
@@ -54,6 +59,7 @@ def reproduce(
             used, and the page says so.
         budget: "quick" (minutes: does it run to its report?) or "full".
         learn: how a network is trained and tested; by default the protocol of `potency.learning`.
+        on: where that protocol trains its folds, `map` or a `Pool`; the figures are the same.
         say: called with a line at every step.
 
     Raises:
@@ -70,11 +76,11 @@ def reproduce(
     if budget not in budgets:
         raise PlanError(f"{id} has no budget {budget!r}", "budget", nearest(budget, budgets))
     if learn is None:
-        from potency.systems.learn import learn as chosen
-    else:
-        chosen = learn
+        from potency.systems.learn import learn as through_protocol
+
+        learn = partial(through_protocol, on=on)
     named = data or os.environ.get("POTENCY_DATA")
-    return recipe.run(Order(Path(into), Path(named) if named else None, budgets[budget], chosen, say))
+    return recipe.run(Order(Path(into), Path(named) if named else None, budgets[budget], learn, say))
 
 
 __all__ = ["AREAS", "SYSTEMS", "Fact", "Figure", "Recipe", "list_systems", "reproduce"]

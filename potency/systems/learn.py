@@ -9,10 +9,11 @@ from potency.systems.recipe import Asked, Learned
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
+    from potency.inference.pool import Mapper
 
 
-def learn(manifest: Manifest, asked: Asked, into: Path) -> Learned:
-    """Train and test as asked; a call that was stopped goes on where it was."""
+def learn(manifest: Manifest, asked: Asked, into: Path, on: Mapper = map) -> Learned:
+    """Train and test as asked, folds and splits side by side where `on` allows it; a stopped call goes on."""
     from potency.data.plan import Facts, Plan
     from potency.learning import protocol
     from potency.tasks import task_for
@@ -32,6 +33,7 @@ def learn(manifest: Manifest, asked: Asked, into: Path) -> Learned:
             resume=True,
             title=asked.title,
         ),
+        on=on,
     )
     table = outcome.manifest.table
     columns = [name for name in table if str(name).startswith("prediction")]
