@@ -50,8 +50,8 @@ def _say(done: float, total: float, what: str) -> None:
         print(f"{what}: {done:g}", file=sys.stderr, flush=True)
 
 
-def rows_of(name: str, outcome: protocol.Outcome, seconds: float) -> list[dict[str, Any]]:
-    """One row a source (network, baselines, at random), and one a paired difference."""
+def rows_of(name: str, outcome: protocol.Outcome, seconds: float | None) -> list[dict[str, Any]]:
+    """One row a source (network, baselines, at random), one a paired difference, and the time of a run made in one go."""
     report = outcome.report
     shared = {"size": f"{len(report.rows)} images, {report.groups} groups", "role": "target"}
     made = []
@@ -69,7 +69,8 @@ def rows_of(name: str, outcome: protocol.Outcome, seconds: float) -> list[dict[s
         cells = {f: str(contest.differences[f]) for f in FIGURES if f in contest.differences}
         versus = f"potency minus {contest.second.partition('@')[2]}"
         made.append({"name": f"{name} difference", "source": versus, **shared, **cells, "verdict": contest.verdict})
-    made.append({"name": f"{name} time", "source": "potency", **shared, "seconds": round(seconds, 1)})
+    if seconds is not None:
+        made.append({"name": f"{name} time", "source": "potency", **shared, "seconds": round(seconds, 1)})
     return made
 
 
@@ -90,14 +91,10 @@ def main() -> None:
         return
     made: list[dict[str, Any]] = []
     for name in options.sets.split(","):
-        start = time.monotonic()
-        outcome = run(
-            name,
-            options.into / (f"{name}-quick" if options.quick else name),
-            options.workers,
-            20 if options.quick else 0,
-        )
-        made += rows_of(name, outcome, time.monotonic() - start)
+        into, start = options.into / (f"{name}-quick" if options.quick else name), time.monotonic()
+        fresh = not (into / "run.json").is_file()
+        outcome = run(name, into, options.workers, 20 if options.quick else 0)
+        made += rows_of(name, outcome, time.monotonic() - start if fresh else None)
     print(json.dumps(made) if options.json else "\n".join(map(str, made)))
 
 
