@@ -51,7 +51,7 @@ def _say(done: float, total: float, what: str) -> None:
 
 
 def rows_of(name: str, outcome: protocol.Outcome, seconds: float | None) -> list[dict[str, Any]]:
-    """One row a source (network, baselines, at random), one a paired difference, and the time of a run made in one go."""
+    """One row a source (network, baselines, at random), one a paired difference, one the time of an unbroken run."""
     report = outcome.report
     shared = {"size": f"{len(report.rows)} images, {report.groups} groups", "role": "target"}
     made = []
