@@ -53,6 +53,13 @@ def test_every_weight_learns(backbone: str) -> None:
     assert not still
 
 
+@pytest.mark.parametrize("backbone", [*LIGHT, "vit_tiny_patch16_224"])
+def test_a_crop_need_not_be_square(backbone: str) -> None:
+    network = Encoder(backbone, 1, 2, (32, 64)).eval()
+    with torch.inference_mode():
+        assert network(torch.rand(2, 1, 32, 64))["output"].shape == (2, 2)
+
+
 def test_a_transformer_by_its_timm_name() -> None:
     network = Encoder("vit_tiny_patch16_224", 1, 2, tile=32).eval()
     with torch.inference_mode():

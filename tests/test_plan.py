@@ -31,7 +31,12 @@ def test_scaling_maps_the_range_to_0_and_1() -> None:
 def test_plans_are_read_back_and_faults_named() -> None:
     made = Plan(channels=("a",), scaling={"a": (0, 1)}, augment={"flip": 1})
     assert Plan.read(made.json()) == made
+    for size in (40, [40, 40], "40x40", "40"):  # as cards of old, of now, and people write it
+        assert made.but(tile=size).tile == (40, 40)
+    assert Plan.read({**made.json(), "tile": [45, 60]}).tile == (45, 60)
     for changes, message in (
+        ({"tile": [4, 60]}, "impossible"), ({"tile": [45, 60, 75]}, "height and width"),
+        ({"tile": 45.5}, "whole number"),
         ({"nettwork": "x"}, "did you mean 'network'"), ({"steps": "many"}, "does not fit"),
         ({"batch": 0}, "impossible"),
         ({"steps": 2.5}, "whole number"), ({"channels": "a"}, "list is needed"), ({"precision": "int3"}, "impossible"),

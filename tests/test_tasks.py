@@ -114,7 +114,7 @@ def test_a_new_task_needs_no_change_of_the_loop(task: Task, tmp_path: Path) -> N
     bundle = Bundle(Card("classify", (plan,)), (NetworkMember(task, plan, member.nets),))
     assert len(bundle([{"image": np.asarray(samples.crops[0])}])) == 1
     if task.views == 2:
-        assert Twins.seen[0] == (16, 1, plan.tile, plan.tile)
+        assert Twins.seen[0] == (16, 1, *plan.tile)
 
 
 def test_a_class_that_is_not_in_the_plan_is_refused() -> None:

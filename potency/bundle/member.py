@@ -77,7 +77,7 @@ class NetworkMember(Member):
         self.run = run or self._eager
 
     def crops(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """The batch (N, C, tile, tile) the network sees: centred, padded with background, scaled by the plan."""
+        """The batch (N, C, *tile) the network sees: centred, padded with background, scaled by the plan."""
         return scale(np.stack([fit(image, self.plan.tile) for image in self.images(samples)]), self.plan.ranges())
 
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
@@ -133,11 +133,14 @@ class NetworkMember(Member):
 def symmetric(crops: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
     """The first `count` of the 8 flips and quarter turns of a batch (N, C, H, W): cells have no up and no left.
 
+    A crop that is no square is not turned on its side: its network knows crops of one shape.
+
     >>> [view[0, 0, 0, 0].item() for view in symmetric(np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2), 4)]
     [0.0, 1.0, 3.0, 2.0]
     """
     views = ((crops[..., ::-1] if flip else crops, k) for k in (0, 2, 1, 3) for flip in (False, True))
-    for view, k in islice(views, count):
+    square = crops.shape[2] == crops.shape[3]
+    for view, k in islice(((view, k) for view, k in views if square or k % 2 == 0), count):
         yield np.ascontiguousarray(np.rot90(view, k, (2, 3)))
 
 

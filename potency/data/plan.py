@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.data.tiles import sides
 from potency.errors import PlanError, nearest
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Plan:
     channels: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()  # their order is the order of every probability column
     pixel_size: float | None = None  # um; None: unknown, images are used as they come
-    tile: int = 64  # px a side of what the network sees
+    tile: tuple[int, int] = (64, 64)  # height and width in px of what the network sees; one number is a square
     halo: int | None = None  # px of context a side; None: a global network on a fixed grid
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
     learner: str = "gradient"  # or "estimator": features and a classical model
@@ -97,21 +98,24 @@ class Plan:
     seed: int = 0
     settings: Mapping[str, float] = field(default_factory=dict)  # thresholds and the like, tuned on validation rows
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tile", sides(self.tile))
+
     @classmethod
     def of(cls, facts: Facts, **changes: object) -> Plan:
         """Compute a plan from facts of the data; `changes` override any field by name.
 
         >>> facts = Facts(1000, ("phase",), 61, None, {"phase": (0.0, 255.0)}, ("a", "b"))
         >>> Plan.of(facts, seed=3).tile
-        64
+        (64, 64)
         """
-        tile = min(LARGEST_TILE, max(16, -(-facts.side // 8) * 8))
+        side = min(LARGEST_TILE, max(16, -(-facts.side // 8) * 8))
         batch = int(np.clip(facts.rows // 8, 8, 64))
         plan = cls(
             channels=facts.channels,
             classes=facts.classes,
             pixel_size=facts.pixel_size,
-            tile=tile,
+            tile=(side, side),
             scaling=dict(facts.scaling),
             batch=batch,
             steps=int(np.clip(20 * facts.rows / batch, 300, 4000)),
@@ -131,7 +135,7 @@ class Plan:
 
     def _refuse_impossible(self) -> None:
         limits = {
-            "tile": self.tile >= 8, "steps": self.steps >= 0, "batch": self.batch >= 1,
+            "tile": min(self.tile) >= 8, "steps": self.steps >= 0, "batch": self.batch >= 1,
             "accumulate": self.accumulate >= 1, "rate": self.rate > 0, "warmup": 0 <= self.warmup < 1,
             "average": 0 <= self.average < 1, "smoothing": 0 <= self.smoothing < 1, "balance": 0 <= self.balance <= 1,
             "dropout": 0 <= self.dropout < 1, "freeze": 0 <= self.freeze <= 1, "validations": self.validations >= 1,
@@ -173,6 +177,8 @@ class Plan:
 def _typed(name: str, value: Any, old: object) -> object:
     """Bring a JSON or command-line value to the field's type, or say which type it must have."""
     try:
+        if name == "tile":
+            return _tile(value)
         if isinstance(old, tuple):
             if isinstance(value, str):
                 raise TypeError("a list is needed")
@@ -190,3 +196,16 @@ def _typed(name: str, value: Any, old: object) -> object:
         return type(old)(value)  # type: ignore[call-arg]
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise PlanError(f"{name} = {value!r} does not fit: {error}", "plan", f"a value like {old!r}") from error
+
+
+def _tile(value: Any) -> tuple[int, int]:
+    """A size as plans and people write it.
+
+    >>> _tile(64), _tile([45, 60]), _tile("45x60")
+    ((64, 64), (45, 60), (45, 60))
+    """
+    parts = value.lower().split("x") if isinstance(value, str) else [value] if isinstance(value, int | float) else value
+    numbers = [int(part) for part in parts]
+    if len(numbers) not in (1, 2) or any(isinstance(p, bool) or float(p) != int(p) for p in parts):
+        raise ValueError("one whole number, or height and width, is needed")
+    return sides((numbers[0], numbers[-1]))

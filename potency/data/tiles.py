@@ -8,6 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Size = int | tuple[int, int]  # px a side, or (height, width)
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Height and width of a size.
+
+    >>> sides(64), sides((45, 60))
+    ((64, 64), (45, 60))
+    """
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -38,24 +49,25 @@ class Tile:
         return self.y <= y < self.y + self.height and self.x <= x < self.x + self.width
 
 
-def cover(shape: tuple[int, int], size: int, halo: int = 0) -> list[Tile]:
-    """Cut an image of `shape` (Y, X) into tiles that read at most `size` px a side, halo included.
+def cover(shape: tuple[int, int], size: Size, halo: int = 0) -> list[Tile]:
+    """Cut an image of `shape` (Y, X) into tiles that read at most `size` px, halo included.
 
     >>> [(t.y, t.x, t.height, t.width) for t in cover((64, 100), 64)]
     [(0, 0, 64, 64), (0, 64, 64, 36)]
     """
-    if size <= 2 * halo:
-        raise ValueError(f"a tile of {size} px has no room inside a halo of {halo} px on each side")
+    high, wide = sides(size)
+    if min(high, wide) <= 2 * halo:
+        raise ValueError(f"a tile of {min(high, wide)} px has no room inside a halo of {halo} px on each side")
 
-    def spans(length: int) -> Iterator[tuple[int, int]]:
-        if length <= size:
+    def spans(length: int, side: int) -> Iterator[tuple[int, int]]:
+        if length <= side:
             yield 0, length
             return
-        step = size - 2 * halo
+        step = side - 2 * halo
         for start in range(0, length, step):
             yield start, min(step, length - start)
 
-    return [Tile(y, x, h, w, halo) for y, h in spans(shape[0]) for x, w in spans(shape[1])]
+    return [Tile(y, x, h, w, halo) for y, h in spans(shape[0], high) for x, w in spans(shape[1], wide)]
 
 
 def border(pixels: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -64,24 +76,25 @@ def border(pixels: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.asarray(np.nanmedian(edge.astype(np.float64), axis=1))
 
 
-def fit(pixels: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    """Centre a (C, H, W) window in a (C, size, size) crop of the same dtype: pad with background or cut, never stretch.
+def fit(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
+    """Centre a (C, H, W) window in a crop of `size` and the same dtype: pad with background or cut, never stretch.
 
     Stretching would hide the size of a cell, which often is the evidence.
 
-    >>> fit(np.full((1, 2, 4), 7, np.uint8), 4).shape
-    (1, 4, 4)
+    >>> fit(np.full((1, 2, 4), 7, np.uint8), 4).shape, fit(np.ones((1, 9, 9)), (3, 12)).shape
+    ((1, 4, 4), (1, 3, 12))
     """
+    high, wide = sides(size)
     _, height, width = pixels.shape
-    if (height, width) == (size, size):
+    if (height, width) == (high, wide):
         return pixels
-    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
-    inner = pixels[:, top : top + size, left : left + size]
-    if inner.shape[1:] == (size, size):
+    top, left = max(0, (height - high) // 2), max(0, (width - wide) // 2)
+    inner = pixels[:, top : top + high, left : left + wide]
+    if inner.shape[1:] == (high, wide):
         return inner
-    crop = np.empty((len(pixels), size, size), pixels.dtype)
+    crop = np.empty((len(pixels), high, wide), pixels.dtype)
     crop[:] = border(pixels).astype(pixels.dtype)[:, None, None]
-    y, x = (size - inner.shape[1]) // 2, (size - inner.shape[2]) // 2
+    y, x = (high - inner.shape[1]) // 2, (wide - inner.shape[2]) // 2
     crop[:, y : y + inner.shape[1], x : x + inner.shape[2]] = inner
     return crop
 

@@ -73,10 +73,10 @@ def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
     if plan.halo is not None:
         return cover(shape, plan.tile, plan.halo)
 
-    def starts(length: int) -> list[int]:
-        count = max(1, round(length / plan.tile))
-        last = max(0, length - plan.tile)
+    def starts(length: int, side: int) -> list[int]:
+        count = max(1, round(length / side))
+        last = max(0, length - side)
         return [last // 2] if count == 1 else [round(s) for s in np.linspace(0, last, count)]
 
-    high, wide = min(plan.tile, shape[0]), min(plan.tile, shape[1])
-    return [Tile(y, x, high, wide) for y in starts(shape[0]) for x in starts(shape[1])]
+    high, wide = (min(side, length) for side, length in zip(plan.tile, shape, strict=True))
+    return [Tile(y, x, high, wide) for y in starts(shape[0], plan.tile[0]) for x in starts(shape[1], plan.tile[1])]

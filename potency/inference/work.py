@@ -116,7 +116,9 @@ class _Run:
 
     def __init__(self, work: Work, bundle: Bundle, batch: Batch) -> None:
         self.work, self.bundle, self.batch = work, bundle, batch
-        self.plan = max(bundle.card.plans, key=lambda plan: plan.tile)  # each member cuts its own crop out of it
+        plans = bundle.card.plans
+        tile = (max(plan.tile[0] for plan in plans), max(plan.tile[1] for plan in plans))
+        self.plan = plans[0].but(tile=tile)  # each member cuts its own crop out of it
         self.found: list[Outcome] = [Outcome() for _ in batch.places]
         self.parts: list[list[tuple[Tile, Answer]]] = [[] for _ in batch.places]
         self.shapes: dict[int, tuple[int, int]] = {}

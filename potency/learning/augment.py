@@ -44,7 +44,10 @@ def warp(images: Tensor, strength: float, rng: Generator) -> Tensor:
     zoom = torch.exp(_uniform(n, -0.1, 0.1, rng) * strength)
     shift = _uniform(2 * n, -0.1, 0.1, rng).reshape(n, 2) * strength  # in half sides
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-    matrix = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    tall = images.shape[2] / images.shape[3]  # the grid counts in half sides; a turn must not shear
+    matrix = torch.stack(
+        [torch.stack([cos, -sin * tall, shift[:, 0]], 1), torch.stack([sin / tall, cos, shift[:, 1]], 1)], 1
+    )
     grid = affine_grid(matrix, list(images.shape), align_corners=False)
     bend = torch.randn(n, 2, 4, 4, generator=rng) * 0.02 * strength
     grid = grid + interpolate(bend, images.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)

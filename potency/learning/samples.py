@@ -28,7 +28,7 @@ class Samples:
     """Crops of the rows of a manifest; an image larger than the tile gives several.
 
     Attributes:
-        crops: (M, C, tile, tile) in the images' own dtype (float32 where they differ), memory-mapped.
+        crops: (M, C, *tile) in the images' own dtype (float32 where they differ), memory-mapped.
         rows: (M,) which row of the manifest each crop belongs to, ascending.
         ids: the id of each of those rows, in the order of the manifest.
     """
@@ -72,7 +72,7 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part{os.getpid()}")
-        shape = (sum(counts), len(plan.channels), plan.tile, plan.tile)
+        shape = (sum(counts), len(plan.channels), *plan.tile)
         array = np.lib.format.open_memmap(part, "w+", dtype, shape)
         array[:] = np.concatenate(pieces)
         array.flush()

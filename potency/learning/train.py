@@ -128,7 +128,7 @@ def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for _, row in chosen.iterrows():
         view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
-        high, wide = (min(plan.tile, side) for side in view.shape)
+        high, wide = (min(side, length) for side, length in zip(plan.tile, view.shape, strict=True))
         centre = Tile((view.height - high) // 2, (view.width - wide) // 2, high, wide)
         found.append({"image": view.crop(centre)})
     return found

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from potency.data.tiles import Size, sides
 from potency.errors import PlanError, nearest
 from potency.networks.network import Network
 from potency.networks.tiny import Tiny
@@ -33,23 +34,24 @@ class Encoder(Network):
         backbone: a name of `BACKBONES`, any name of timm, or "torchvision/NAME".
         channels: image channels (C).
         outputs: numbers a sample.
-        tile: side of the crops in px; early strides are undone until a crop keeps at least 3 x 3 values.
+        tile: px a side of the crops, or (height, width); early strides are undone until a crop keeps 3 x 3 values.
         dropout: share of the pooled features dropped while learning.
 
     Raises:
         PlanError: there is no such network; the nearest name is given.
     """
 
-    def __init__(self, backbone: str, channels: int, outputs: int, tile: int = 64, dropout: float = 0.0) -> None:
+    def __init__(self, backbone: str, channels: int, outputs: int, tile: Size = 64, dropout: float = 0.0) -> None:
         super().__init__()
+        tile = sides(tile)
         self.body = body(backbone, channels, tile)
         features, left = _run_once(self.body, channels, tile)
-        self.enlarge, self.stride, self.smallest = 1, 1, tile
+        self.enlarge, self.stride, self.smallest = 1, 1, min(tile)
         if left is not None:
             _keep_some(self.body, channels, tile, left)
-            while (_run_once(self.body, channels, tile * self.enlarge)[1] or 0) < FEWEST:
+            while (_run_once(self.body, channels, (tile[0] * self.enlarge, tile[1] * self.enlarge))[1] or 0) < FEWEST:
                 self.enlarge *= 2
-            features, left = _run_once(self.body, channels, 128)
+            features, left = _run_once(self.body, channels, (128, 128))
             self.stride = self.smallest = max(1, round(128 / (left or 1)))
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(features, outputs)
@@ -66,7 +68,7 @@ class Encoder(Network):
         return self.linear
 
 
-def body(backbone: str, channels: int, tile: int) -> nn.Module:
+def body(backbone: str, channels: int, tile: tuple[int, int]) -> nn.Module:
     """The network without its classifier; features (N, F, h, w), or (N, F) from a transformer."""
     source, _, name = BACKBONES.get(backbone, backbone if "/" in backbone else f"timm/{backbone}").partition("/")
     if source not in _SOURCES:
@@ -74,11 +76,11 @@ def body(backbone: str, channels: int, tile: int) -> nn.Module:
     return _SOURCES[source](name, channels, tile)
 
 
-def _own(name: str, channels: int, tile: int) -> nn.Module:
-    return Tiny(channels, tile)
+def _own(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
+    return Tiny(channels, min(tile))
 
 
-def _timm(name: str, channels: int, tile: int) -> nn.Module:
+def _timm(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
@@ -93,7 +95,7 @@ def _timm(name: str, channels: int, tile: int) -> nn.Module:
     return nn.Module.train(timm.create_model(name, global_pool="", **options))
 
 
-def _torchvision(name: str, channels: int, tile: int) -> nn.Module:
+def _torchvision(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
     import torchvision
 
     try:
@@ -128,20 +130,20 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((key, m) for key, m in network.named_modules() if isinstance(m, nn.Conv2d))
 
 
-def _run_once(network: nn.Module, channels: int, side: int) -> tuple[int, int | None]:
-    """(features, values left on a side) for crops of this side; None: it gives a vector, 0: too small."""
+def _run_once(network: nn.Module, channels: int, tile: tuple[int, int]) -> tuple[int, int | None]:
+    """(features, values left on the shorter side) for crops of this size; None: it gives a vector, 0: too small."""
     was = network.training
     try:
         with torch.no_grad():
-            out = network.eval()(torch.zeros(1, channels, side, side))
+            out = network.eval()(torch.zeros(1, channels, *tile))
     except RuntimeError:  # a map smaller than its kernel, or a skip that halves where its block does not
         return 0, 0
     finally:
         network.train(was)
-    return out.shape[1], out.shape[2] if out.ndim == 4 else None
+    return out.shape[1], min(out.shape[2:]) if out.ndim == 4 else None
 
 
-def _keep_some(network: nn.Module, channels: int, tile: int, left: int) -> None:
+def _keep_some(network: nn.Module, channels: int, tile: tuple[int, int], left: int) -> None:
     """Undo early strides until a crop keeps 3 x 3 values, as far as the stem goes."""
     for layer in _halving(network):
         if left >= FEWEST:

@@ -232,7 +232,7 @@ def protocol(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
         Fact("channel", "brightfield, GFAP, Olig2, NeuN at hand; which were the input is not stated",
              "brightfield only: the stains give the answer away"),
         Fact("crop", "45x60, 60x60 or 75x75, resized; which network gets which is not stated",
-             f"{plan.get('tile', '?')} px, padded, never stretched"),
+             "x".join(map(str, plan.get("tile", "?"))) + " px, padded, never stretched"),
         Fact("split", "random 80/20", "random 80/20"),
         Fact("split beside it", "", "whole groups, " + ("one fold of five" if budget.holdout else "five folds")),
         Fact("validation", "none mentioned", "a fifth of the training rows, whole groups under the group split"),
