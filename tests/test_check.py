@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ def test_a_sound_manifest_has_no_fault(tmp_path: Path) -> None:
     ({"truth": ["a"] * 11 + ["rare"]}, "few-groups", "fewer than two groups: rare"),
     ({"id": ["x", "x", *map(str, range(10))]}, "duplicate-ids", "1 ids stand more than once: x"),
     ({"split": ["train"] * 6 + ["tset"] * 6}, "unknown-split", "unknown names of splits: tset"),
+    ({"split": "external"}, "nothing-to-learn", "no row with a truth may be learned from: all are external"),
+    ({"split": ["test", "validation"] * 6}, "nothing-to-learn", "all are test, validation"),
+    ({"truth": None}, "no-truths", "no row has a truth to learn from"),
+    ({"truth": 1.5}, "one-value", "all truths are the same number: 1.5"),
+    ({"truth": [float("inf"), *(n + 0.5 for n in range(11))]}, "not-finite-truth", "1 truths are infinite"),
+    ({"fold": ["a", None] * 6}, "folds", "12 rows have no number of a fold: 'a', nan"),
+    ({"fold": [0.5] + [1.0] * 11}, "folds", "1 rows have no number of a fold: '0.5'"),
+    ({"fold": 3}, "one-fold", "all rows stand in one fold"),
+    ({"fold": [0, 1, 0, 2] * 3, "truth": ["a", "b", "a", "a"] * 3}, "missing-class", "stand in one fold: b"),
 ])
 def test_faults_of_the_table(tmp_path: Path, change: dict[str, Any], code: str, words: str) -> None:
     kind, finding = found(sound(tmp_path).assign(**change), tmp_path)[code]
@@ -62,6 +72,16 @@ def test_one_image_is_a_fault_for_learning_and_none_for_prediction(tmp_path: Pat
     assert not Manifest.of_rows(table.drop(columns=["truth", "group"]), tmp_path).check()
 
 
+def test_folds_of_the_table_are_no_fault_with_external_rows_beside_them(tmp_path: Path) -> None:
+    parts = ["train"] * 12
+    parts[3::4] = ["external"] * 3
+    table = sound(tmp_path).assign(truth=["a", "a", "b", "b", "b", "b", "a", "a"] + ["a", "a", "b", "b"], split=parts)
+    given = table.assign(fold=[0, 1, 2, -1] * 3)
+    assert not Manifest.of_rows(given, tmp_path).check()
+    torn = found(given.assign(fold=[0, 1, 2, -1, 1, 1, 2, -1, 0, 1, 2, -1]), tmp_path)["leak-groups"]
+    assert torn[0] == "fault" and "1 groups stand in more than one part: g00" in torn[1].what
+
+
 def test_faults_of_the_files(tmp_path: Path) -> None:
     table = sound(tmp_path)
     (tmp_path / "0.png").write_bytes(b"")
@@ -75,6 +95,15 @@ def test_faults_of_the_files(tmp_path: Path) -> None:
     assert finding.what == "5 of 12 images are missing or cannot be read" and "0.png: " in finding.where
     kind, finding = found(table, tmp_path, pixels=False)["unreadable"]  # files are opened but not decoded
     assert finding.rows == ("4.png", "5.png") and "the file is missing" in finding.where
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes: not on this system")
+def test_a_named_pipe_is_a_fault_and_never_waited_for(tmp_path: Path) -> None:
+    table = sound(tmp_path)
+    (tmp_path / "0.png").unlink()
+    os.mkfifo(tmp_path / "0.png")
+    kind, finding = found(table, tmp_path)["unreadable"]
+    assert kind == "fault" and finding.rows == ("0.png",) and "this is no plain file" in finding.where
 
 
 def test_channels_sizes_and_types(tmp_path: Path) -> None:

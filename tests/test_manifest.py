@@ -63,6 +63,11 @@ def test_empty_folders_and_loops_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="leads back into a folder") as caught:
         Manifest.read(tmp_path)
     assert caught.value.where.endswith("again") and caught.value.mend == "remove the link"
+    (tmp_path / "a" / "again").unlink()
+    (tmp_path / "a" / "self").symlink_to("self")  # no file, no folder: it leads nowhere
+    with pytest.raises(ManifestError, match="a link leads to itself") as caught:
+        Manifest.read(tmp_path)
+    assert caught.value.where.endswith("self") and caught.value.mend == "remove the link"
 
 
 def test_channels_are_columns_folders_or_words(tmp_path: Path) -> None:

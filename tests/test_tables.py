@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ import pytest
 from PIL import Image as Picture
 
 from potency.data.manifest import Manifest
-from potency.data.tables import read_table
-from potency.errors import ManifestError
+from potency.data.tables import read_table, write_table
+from potency.errors import ImageError, ManifestError
 
 HEADER = ["file", "label", "plate", "size"]
 ROWS = [["0.png", "stem", "007", "1.5"], ["1.png", "neurone é", "007", "2.5"],
@@ -91,13 +92,41 @@ def test_damaged_tables_say_what_where_and_how_to_mend(tmp_path: Path, content: 
         assert word in str(caught.value)
 
 
+def test_rows_without_an_image_are_refused_and_without_an_id_are_known_by_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,file,label\n1,a.png,x\n,b.png,y\n,,x\n4, ,y\n")
+    with pytest.raises(ManifestError, match="2 of 4 rows name no image file") as caught:
+        Manifest.read(tmp_path / "t.csv")
+    assert caught.value.where == "table t.csv, rows 3, 4 below the header" and "fill in the file" in caught.value.mend
+    (tmp_path / "t.csv").write_text("id,file,label\n1,a.png,x\n,b.png,y\n,c.png,x\n")
+    made = Manifest.read(tmp_path / "t.csv")
+    assert made.table["id"].tolist() == ["1", "b.png", "c.png"]
+    assert not [each for each in made.check(pixels=False) if each.code == "duplicate-ids"]
+
+
+@pytest.mark.parametrize("saved", [{"origin": ["x"], "kinds": 3}, {"origin": {"classes": "["}},
+                                   {"origin": {"classes": '{"a": 1}', "group": "unknown"}, "kinds": {"gone": "x"}}])
+def test_what_others_wrote_into_a_parquet_file_is_not_believed(tmp_path: Path, saved: dict[str, Any]) -> None:
+    rows = pd.DataFrame({"image": ["a.png", "b.png"], "truth": ["x", "y"]})
+    write_table(rows, tmp_path / "t.parquet", saved)
+    made = Manifest.read(tmp_path / "t.parquet")
+    assert made.classes == ("x", "y") and dict(made.kinds) == {"truth": "category"}
+
+
+@pytest.mark.parametrize("window", [{"tile.y": [0, 1]}, {"tile.y": [0, 1], "tile.x": [0, 1], "tile.height": ["", "a"]}])
+def test_a_window_that_is_none_is_named(tmp_path: Path, window: dict[str, Any]) -> None:
+    made = Manifest.of_rows(pd.DataFrame({"image": ["a.png", "b.png"], **window}), tmp_path)
+    with pytest.raises(ImageError, match="not four whole numbers") as caught:
+        made.window(made.records()[1])
+    assert caught.value.where == "row 'b.png'" and "tile.height" in caught.value.mend
+
+
 def test_row_numbers_saved_by_other_programs_are_no_fault(tmp_path: Path) -> None:
     pd.DataFrame({"file": ["a.png", "b.png"], "label": ["x", "y"]}).to_csv(tmp_path / "t.csv")
     assert Manifest.read(tmp_path / "t.csv").table["index"].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(("name", "words"), [("t.xlsx", "not an Excel file"), ("t.parquet", "cannot be read"),
-                                             ("t.doc", "not a kind of table")])
+@pytest.mark.parametrize(("name", "words"), [("t.xlsx", "not an Excel file"), ("t.doc", "not a kind of table"),
+                                             ("t.parquet", "cannot be read: .*Parquet")])
 def test_mislabelled_tables_are_refused(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / name).write_text(text(","))
     with pytest.raises(ManifestError, match=words):

@@ -16,6 +16,8 @@ from potency.errors import ImageError
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
+_NOT_LEARNED = ("validation", "test", "external")
+
 
 def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
                 progress: Callable[[int, int], object] | None = None) -> Findings:
@@ -41,10 +43,12 @@ def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
 
 
 def _parts(table: pd.DataFrame) -> pd.Series | None:
-    """In which part each row stands: its split where there is one, else its fold."""
-    if "split" in table.columns and table["split"].nunique() > 1:
-        return table["split"]
-    return table["fold"] if "fold" in table.columns else None
+    """In which part each row stands: its split where that says what is tested, else its fold, external rows apart."""
+    given = table["split"] if "split" in table.columns and table["split"].nunique() > 1 else None
+    if "fold" not in table.columns or (given is not None and given.eq("test").any()):
+        return given
+    fold = table["fold"].astype("str")
+    return fold if given is None else fold.mask(given.eq("external"), "external")
 
 
 def _rows(table: pd.DataFrame, category: bool, known: bool) -> tuple[list[Finding], list[Finding]]:
@@ -63,8 +67,17 @@ def _rows(table: pd.DataFrame, category: bool, known: bool) -> tuple[list[Findin
     if unknown:
         faults.append(Finding("unknown-split", "unknown names of splits: " + some(unknown), "column 'split'",
                               "use train, validation, test or external"))
+    faults.extend(_folds(table))
     if "truth" not in table.columns:
         return faults, warnings
+    if table["truth"].isna().all():
+        faults.append(Finding("no-truths", "no row has a truth to learn from", "column 'truth'",
+                              "fill it, or name the right column: --truth"))
+        return faults, warnings
+    if "split" in table.columns and not (~table["split"].isin(_NOT_LEARNED) & table["truth"].notna()).any():
+        faults.append(Finding("nothing-to-learn", "no row with a truth may be learned from: all are "
+                              + some(sorted(set(table["split"].dropna()))), "column 'split'",
+                              "mark some groups as train, or remove the column"))
     if len(table) == 1:
         faults.append(Finding("one-image", "there is only one image", "the table", "add images"))
     if table["group"].nunique() == 1 and len(table) > 1:
@@ -74,9 +87,39 @@ def _rows(table: pd.DataFrame, category: bool, known: bool) -> tuple[list[Findin
     if empty.any():
         warnings.append(Finding("no-truth", f"{int(empty.sum())} rows have no truth and are not learned from",
                                 "column 'truth'", "fill it, or leave them for prediction", tuple(table["id"][empty])))
-    if category:
-        faults.extend(_classes(table))
+    faults.extend(_classes(table) if category else _numbers(table))
     return faults, warnings
+
+
+def _folds(table: pd.DataFrame) -> Iterator[Finding]:
+    """Folds that came with the table: numbered 0, 1, 2 ..., -1 where a row is never tested."""
+    if "fold" not in table.columns:
+        return
+    number = pd.to_numeric(table["fold"], errors="coerce")
+    odd = ~(number.ge(-1) & number.eq(number.round()))
+    if odd.any():
+        yield Finding("folds", f"{int(odd.sum())} rows have no number of a fold: "
+                      + some([repr(cell) for cell in table["fold"][odd].astype("str").unique()]), "column 'fold'",
+                      "number the folds 0, 1, 2 ... (-1: never tested), or rename a column that means something else",
+                      tuple(table["id"][odd]))
+        return
+    names = sorted(set(number[number.ge(0)]))
+    if not names or (len(names) == 1 and number.eq(names[0]).all()):
+        yield Finding("one-fold", "all rows stand in one fold, so that nothing is left to learn from or to test on",
+                      "column 'fold'", "number two folds or more, or remove the column: folds are then dealt by group")
+
+
+def _numbers(table: pd.DataFrame) -> Iterator[Finding]:
+    """Truths that are numbers: finite, and not all the same."""
+    if not pd.api.types.is_numeric_dtype(table["truth"]):
+        return
+    wild = table["truth"].abs().eq(float("inf"))
+    if wild.any():
+        yield Finding("not-finite-truth", f"{int(wild.sum())} truths are infinite", "column 'truth'",
+                      "write the number, or leave the cell empty", tuple(table["id"][wild]))
+    if table["truth"].nunique() == 1 and len(table) > 1:
+        yield Finding("one-value", f"all truths are the same number: {table['truth'].dropna().iloc[0]:g}",
+                      "column 'truth'", "add images with other values, or name the right column: --truth")
 
 
 def _classes(table: pd.DataFrame) -> Iterator[Finding]:

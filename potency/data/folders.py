@@ -68,7 +68,7 @@ def _walk(folder: Path, below: PurePosixPath, suffixes: Collection[str], above: 
         inner = below / entry.name
         if any(entry.name.lower().endswith(suffix) for suffix in suffixes):
             yield str(inner)  # a .zarr folder is one image
-        elif entry.is_dir():
+        elif os.path.isdir(entry.path):  # entry.is_dir() is an error, not False, where a link leads to itself
             real = os.path.realpath(entry.path)
             if real in above:
                 raise ManifestError("a link leads back into a folder it stands in", entry.path, "remove the link")

@@ -38,6 +38,14 @@ def classes(table: pd.DataFrame, parts: pd.Series | None, *, declared: bool) -> 
     if parts is None or "truth" not in table.columns or pd.api.types.is_numeric_dtype(table["truth"]):
         return
     everything = set(table["truth"].dropna())
+    if parts.name == "fold":  # a class that stands in one fold only is never learned where that fold is tested
+        inside = parts.ne("external")
+        folds = parts[inside].groupby(table["truth"][inside]).nunique()
+        alone = sorted(folds.index[folds == 1], key=natural) if parts[inside].nunique() > 1 else []
+        if alone:
+            yield True, Finding("missing-class", f"all images of these classes stand in one fold: {some(alone)}",
+                                "columns 'fold' and 'truth'",
+                                "spread groups of these classes over the folds, or leave the classes out: --classes")
     for part in _PART_NAMES:
         there = parts.eq(part)
         missing = sorted(everything - set(table["truth"][there].dropna()), key=natural)

@@ -15,7 +15,7 @@ from potency.data import columns, folders, gathering, quality, reading, split, t
 from potency.data.check import check_table
 from potency.data.findings import Findings
 from potency.data.groups import UNKNOWN
-from potency.errors import ManifestError, nearest
+from potency.errors import ImageError, ManifestError, nearest
 
 if TYPE_CHECKING:
     from potency.data.image import Image
@@ -122,7 +122,11 @@ class Manifest:
         """The part of its image that a row is, by axis letter; None where it is the whole."""
         if "tile.y" not in self.table.columns:
             return None
-        y, x, height, width = (int(row[f"tile.{name}"]) for name in ("y", "x", "height", "width"))
+        try:
+            y, x, height, width = (int(row[f"tile.{name}"]) for name in ("y", "x", "height", "width"))
+        except (KeyError, TypeError, ValueError):
+            raise ImageError("the window of the row is not four whole numbers", f"row '{row['id']}'",
+                             "fill in tile.y, tile.x, tile.height and tile.width, or remove these columns") from None
         return {"Y": slice(y, y + height), "X": slice(x, x + width)}
 
     def records(self) -> list[dict[str, Any]]:

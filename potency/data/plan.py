@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from potency.data.tiles import sides
-from potency.errors import PlanError, nearest
+from potency.errors import ImageError, ManifestError, PlanError, nearest
 
 if TYPE_CHECKING:
+    from potency.data.image import Image
     from potency.data.manifest import Manifest
 
 LARGEST_TILE = 256  # larger images are cut into windows of this size, whose answers are stitched
@@ -32,16 +34,21 @@ class Facts:
 
     @classmethod
     def of(cls, manifest: Manifest, look: int = 256) -> Facts:
-        """Look at up to `look` images spread over the table (all channels of each)."""
+        """Look at up to `look` images spread over the table (all channels of each).
+
+        Raises:
+            ManifestError: no rows. ImageError: none of these images can be opened; a few bad ones are left to `check`,
+                which names them all.
+        """
         table = manifest.table
         rows = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(look, len(table))).astype(int))]
-        images = [manifest.open(row) for _, row in rows.iterrows()]
+        looked = _looked_at(manifest, [row for _, row in rows.iterrows()])
+        images, crops = [image for image, _ in looked], [crop for _, crop in looked]
         channels = images[0].channels
         sides = [max(image.shape[-2:]) for image in images]
         sizes = [image.pixel_size.get("X") if image.pixel_size else None for image in images]
         known = [size for size in sizes if size is not None]
         agreed = len(known) == len(sizes) and max(known) <= 1.05 * min(known)
-        crops = [image.crop(_centre(image.shape[-2:], LARGEST_TILE)) for image in images]
         values = [np.concatenate([crop[c].ravel()[::7] for crop in crops]) for c in range(len(channels))]
         return cls(
             rows=len(table),
@@ -51,6 +58,25 @@ class Facts:
             scaling={name: span(v) for name, v in zip(channels, values, strict=True)},
             classes=manifest.classes,
         )
+
+
+def _looked_at(manifest: Manifest, rows: Sequence[Any]) -> list[tuple[Image, np.ndarray[Any, Any]]]:
+    """Images with their middles, of the number of channels that most of them have; bad ones are left out."""
+    looked, faults = [], []
+    for row in rows:
+        try:
+            image = manifest.open(row)
+            looked.append((image, image.crop(_centre(image.shape[-2:], LARGEST_TILE))))
+        except ImageError as fault:
+            faults.append(fault)
+    if faults and not looked:
+        raise faults[0]
+    if not looked:
+        raise ManifestError("there are no rows to learn from", str(manifest.folder),
+                            "give rows with a truth that are not marked external")
+    counts = [len(crop) for _, crop in looked]
+    usual = max(counts, key=counts.count)
+    return [each for each in looked if len(each[1]) == usual]
 
 
 def _centre(shape: tuple[int, ...], size: int) -> dict[str, slice]:
@@ -102,7 +128,7 @@ class Plan:
         object.__setattr__(self, "tile", sides(self.tile))
 
     @classmethod
-    def of(cls, facts: Facts, **changes: object) -> Plan:
+    def of(cls, facts: Facts, /, **changes: object) -> Plan:
         """Compute a plan from facts of the data; `changes` override any field by name.
 
         >>> facts = Facts(1000, ("phase",), 61, None, {"phase": (0.0, 255.0)}, ("a", "b"))
@@ -122,7 +148,7 @@ class Plan:
         )
         return plan.but(**changes)
 
-    def but(self, **changes: object) -> Plan:
+    def but(self, /, **changes: object) -> Plan:
         """The same plan with some fields changed; an unknown name is refused and the nearest named."""
         known = {f.name: f for f in fields(self)}
         faults = [f"{name!r} ({nearest(name, known)})" for name in changes if name not in known]
@@ -136,13 +162,16 @@ class Plan:
     def _refuse_impossible(self) -> None:
         limits = {
             "tile": min(self.tile) >= 8, "steps": self.steps >= 0, "batch": self.batch >= 1,
-            "accumulate": self.accumulate >= 1, "rate": self.rate > 0, "warmup": 0 <= self.warmup < 1,
+            "accumulate": self.accumulate >= 1, "rate": 0 < self.rate < math.inf, "warmup": 0 <= self.warmup < 1,
             "average": 0 <= self.average < 1, "smoothing": 0 <= self.smoothing < 1, "balance": 0 <= self.balance <= 1,
             "dropout": 0 <= self.dropout < 1, "freeze": 0 <= self.freeze <= 1, "validations": self.validations >= 1,
             "symmetries": self.symmetries in (1, 2, 4, 8),
-            "precision": self.precision in ("float32", "bfloat16"), "decay": self.decay >= 0,
-            "pixel_size": self.pixel_size is None or self.pixel_size > 0,
-            "scaling": all(len(r) == 2 and r[0] < r[1] for r in self.scaling.values()),
+            "precision": self.precision in ("float32", "bfloat16"), "decay": 0 <= self.decay < math.inf,
+            "pixel_size": self.pixel_size is None or 0 < self.pixel_size < math.inf,
+            "scaling": all(-math.inf < low < high < math.inf for low, high in self.scaling.values()),
+            "halo": self.halo is None or self.halo >= 0, "seed": 0 <= self.seed < 2**32,
+            "augment": all(0 <= strength < math.inf for strength in self.augment.values()),
+            "settings": all(map(math.isfinite, self.settings.values())),
         }  # fmt: skip
         faults = [f"{name} = {getattr(self, name)!r}" for name, fine in limits.items() if not fine]
         if faults:
@@ -166,12 +195,15 @@ class Plan:
         values: Any = source
         if isinstance(source, Path):
             try:
-                values = json.loads(source.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
+                values = json.loads(source.read_text(encoding="utf-8-sig"))
+            except (OSError, ValueError, RecursionError) as error:
                 raise PlanError(f"the plan cannot be read: {error}", where, "write one with `potency plan`") from error
         if not isinstance(values, Mapping):
             raise PlanError("a plan is a JSON object of names and values", where, "write one with `potency plan`")
-        return cls().but(**values)
+        try:
+            return cls().but(**values)
+        except PlanError as error:
+            raise PlanError(error.what, where, error.mend) from error
 
 
 def _typed(name: str, value: Any, old: object) -> object:
@@ -194,7 +226,7 @@ def _typed(name: str, value: Any, old: object) -> object:
         if isinstance(old, int) and (isinstance(value, bool) or float(value) != int(value)):
             raise TypeError("a whole number is needed")
         return type(old)(value)  # type: ignore[call-arg]
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise PlanError(f"{name} = {value!r} does not fit: {error}", "plan", f"a value like {old!r}") from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,6 +92,8 @@ def digest(files: Sequence[Path]) -> str:
         try:
             for path in _contents(file):
                 stat = path.stat()
+                if not S_ISREG(stat.st_mode):  # to open a named pipe would wait for ever
+                    raise ImageError("this is no plain file", str(path), "remove it, or put the image itself there")
                 parts.append(_file_digest(str(path), stat.st_size, stat.st_mtime_ns))
         except OSError as fault:
             raise ImageError("the file cannot be read", str(file), _reason(fault)) from fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from potency.data import columns, folders, tables
+from potency.data.findings import some
 from potency.data.groups import UNKNOWN, settle_groups
 from potency.errors import ManifestError
 
@@ -59,8 +61,10 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         asked: the truth was named, so what was saved about it does not count.
     """
     frame, kinds = columns.settle_types(rows.frame, rows.parse)
-    kept = {key: str(value) for key, value in dict(rows.saved.get("origin", {})).items()}
-    saved = {name: str(kind) for name, kind in dict(rows.saved.get("kinds", {})).items() if name in frame.columns}
+    kept = {key: str(value) for key, value in _noted(rows, "origin").items()}
+    if not isinstance(_json(kept.get("classes", "")), list):
+        kept.pop("classes", None)
+    saved = {name: str(kind) for name, kind in _noted(rows, "kinds").items() if name in frame.columns}
     if asked:
         kept.pop("truth", None)
         kept.pop("classes", None)
@@ -72,8 +76,9 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         files = columns.parallel_channels(frame["image"], channels, rows.folder)
         frame = frame.assign(image=files[channels[0]], **{f"image.{name}": file for name, file in files.items()})
         origin["channels"] = "parallel files: " + ", ".join(channels)
-    if "id" not in frame.columns:
-        frame = frame.assign(id=frame["image"])
+    _refuse_nameless(frame, origin["source"])
+    # A row whose id was left empty is known by its image, as all are where there is no column of ids.
+    frame = frame.assign(id=frame["id"].fillna(frame["image"]) if "id" in frame.columns else frame["image"])
     if group is not None or "group" not in frame.columns or frame["group"].isna().all():
         values, origin["group"] = settle_groups(frame, group, origin["source"])
         frame = frame.assign(group=values)
@@ -84,6 +89,29 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
     first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
     rest = [name for name in frame.columns if name not in first]
     return frame[first + rest].reset_index(drop=True), {**kinds, **saved}, rows.folder, origin
+
+
+def _noted(rows: Rows, what: str) -> Mapping[str, Any]:
+    """What was saved with a table, if it is what we save: anybody can write into the metadata of a file."""
+    noted = rows.saved.get(what)
+    return noted if isinstance(noted, Mapping) else {}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_nameless(frame: pd.DataFrame, source: str) -> None:
+    """Without a name the folder itself would be taken for the image."""
+    names = [name for name in map(str, frame.columns) if name == "image" or name.startswith("image.")]
+    empty = frame[names].isna().any(axis=1).to_numpy()
+    if empty.any():
+        rows = [str(at + 1) for at in empty.nonzero()[0]]
+        raise ManifestError(f"{len(rows)} of {len(frame)} rows name no image file",
+                            f"{source}, rows {some(rows)} below the header", "fill in the file, or remove the rows")
 
 
 def confine(folder: Path, paths: Iterable[Path]) -> None:

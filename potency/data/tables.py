@@ -51,14 +51,15 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         else:
             frame, saved = _read_text(path), {}
     except (OSError, ValueError) as fault:  # pyarrow and pandas raise subclasses of these two
-        raise ManifestError("the table cannot be read", str(path), str(fault).splitlines()[0]) from fault
+        raise ManifestError("the table cannot be read: " + (str(fault).splitlines() or [""])[0], str(path),
+                            "open it in the program it came from and export it again") from fault
     names = [str(name).strip() for name in frame.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ManifestError("a column stands twice: " + ", ".join(repeated), str(path), "rename or remove one")
     frame.columns = pd.Index(names)
     if not len(frame):
-        raise ManifestError("the table has no rows", str(path), "columns: " + ", ".join(names))
+        raise ManifestError("the table has no rows", f"{path}, columns: {', '.join(names)}", "export it with its rows")
     return frame, saved
 
 

@@ -26,7 +26,7 @@ from potency.tasks import Task
 
 Progress = Callable[[float, float, str], object]
 SEEN = "the model started from had learned from these very images: the figures flatter"
-SPLIT_FAULTS = ("identical-across-splits", "group-in-two-splits")
+SPLIT_FAULTS = ("leak-groups", "leak-copies")  # the codes of `Manifest.check`
 
 
 @dataclass(frozen=True)
