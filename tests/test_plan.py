@@ -55,7 +55,8 @@ def test_plans_are_read_back_and_faults_named() -> None:
     ('{"steps": Infinity}', "steps = inf does not fit"), ('{"seed": -1}', "impossible values: seed = -1"),
     ('{"rate": NaN}', "impossible values: rate = nan"), ('{"scaling": {"a": [0, 1e999]}}', "impossible"),
     ('{"scaling": {"a": 3}}', "does not fit"), ('{"augment": {"flip": -1}}', "impossible"),
-    ('{"halo": -2}', "impossible"), ("[" * 100_000, "cannot be read"), ("{", "cannot be read"), ("[1]", "a JSON object"),
+    ('{"halo": -2}', "impossible"), ("[" * 100_000, "cannot be read"), ("{", "cannot be read"),
+    ("[1]", "a JSON object"),
 ])  # fmt: skip
 def test_a_plan_file_that_cannot_be_obeyed_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "plan.json").write_text(text, encoding="utf-8")
