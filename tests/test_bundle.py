@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,6 +157,32 @@ def test_a_full_disk_leaves_the_old_bundle(saved: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
     assert Bundle.load(saved).fingerprint == before
     assert [p.name for p in saved.parent.iterdir()] == ["bundle"]
+
+
+def test_a_kill_while_a_bundle_is_replaced_never_leaves_half_of_one(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it strikes, the folder holds the old bundle, the new one, or nothing: never some files of one."""
+    whole = {path.name for path in saved.iterdir()}
+    new = bundle_of(tile=24)
+    for at in range(1, 6):
+        calls = iter(range(1, 9))
+
+        def killed(real: Any, calls: Any = calls, at: int = at) -> Any:
+            def call(*words: Any, **more: Any) -> Any:
+                if next(calls) == at:
+                    raise KeyboardInterrupt
+                return real(*words, **more)
+
+            return call
+
+        monkeypatch.setattr(Path, "replace", killed(Path.replace))
+        monkeypatch.setattr("shutil.rmtree", killed(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            new.save(saved)
+        monkeypatch.undo()
+        assert not saved.exists() or {path.name for path in saved.iterdir()} == whole
+        assert Bundle.load(new.save(saved).folder or saved).fingerprint == new.fingerprint
 
 
 @pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="the superuser may write anywhere")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,8 @@ def test_crops_are_cut_once_padded_and_never_stretched(rows: Manifest, plan: Pla
     image = rows.open(rows.table.iloc[3]).crop()
     np.testing.assert_array_equal(samples.crops[3], fit(image, 40))
     np.testing.assert_array_equal(samples.crops[3][:, 4:36, 4:36], image)
+    turned = replace(rows, table=rows.table.iloc[::-1].reset_index(drop=True))
+    np.testing.assert_array_equal(cut(turned, plan.but(tile=40), tmp_path).crops[-4], samples.crops[3])
     before = sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
     cut(rows, plan.but(tile=40), tmp_path)
     assert sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir()) == before

@@ -73,9 +73,10 @@ class Bundle:
         folder = Path(folder)
         if folder.exists() and not (folder / "card.json").is_file() and any(folder.iterdir()):
             raise BundleError("the folder exists and holds something else", str(folder), "choose another --into")
-        part = folder.with_name(f".{folder.name}.part{os.getpid()}")
+        part, old = (folder.with_name(f".{folder.name}.part{os.getpid()}{end}") for end in ("", ".old"))
         try:
-            shutil.rmtree(part, ignore_errors=True)
+            for left in (part, old):
+                shutil.rmtree(left, ignore_errors=True)
             part.mkdir(parents=True)
             for i, member in enumerate(self.members):
                 (part / f"{_stem(i)}{member.suffix}").write_bytes(member.dumps())
@@ -86,9 +87,12 @@ class Bundle:
             for path in part.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-            if folder.exists():
-                shutil.rmtree(folder)
-            part.replace(folder)
+            if folder.exists():  # out of the way first: a kill while it is deleted must not leave half a bundle
+                folder.replace(old)
+                part.replace(folder)
+                shutil.rmtree(old)
+            else:
+                part.replace(folder)
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             reason = error.strerror or error

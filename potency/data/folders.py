@@ -12,6 +12,7 @@ import pandas as pd
 from potency.data.tables import TABLE_SUFFIXES
 from potency.errors import ManifestError
 
+RUN = "run.json"  # marks a folder that a run has written: its crops and parts are no images of anybody's
 _TABLE_NAMES = ("manifest", "labels")
 _SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation",
            "validation": "validation", "test": "test", "testing": "test", "external": "external", "holdout": "external"}
@@ -49,7 +50,9 @@ def find_table(folder: Path) -> Path | None:
 
 
 def images_below(folder: Path, suffixes: Collection[str]) -> list[str]:
-    """All image files below a folder as relative paths with `/`, in natural order; hidden ones are left out.
+    """All image files below a folder as relative paths with `/`, in natural order.
+
+    Hidden ones are left out, and folders that a run has written, so that a training may stand beside its images.
 
     Raises:
         ManifestError: a link that leads back into a folder it stands in.
@@ -68,6 +71,8 @@ def _walk(folder: Path, below: PurePosixPath, suffixes: Collection[str], above: 
         inner = below / entry.name
         if any(entry.name.lower().endswith(suffix) for suffix in suffixes):
             yield str(inner)  # a .zarr folder is one image
+        elif os.path.isfile(os.path.join(entry.path, RUN)):
+            continue
         elif os.path.isdir(entry.path):  # entry.is_dir() is an error, not False, where a link leads to itself
             real = os.path.realpath(entry.path)
             if real in above:

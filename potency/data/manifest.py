@@ -242,12 +242,13 @@ class Manifest:
         return replace(self, table=gathering.gather(self.table, by, how))
 
     @cached_property
-    def _digests(self) -> list[str]:
+    def digests(self) -> list[str]:
+        """SHA-256 of the files of each row."""
         return [quality.digest(tuple(self.paths(row).values())) for row in self.records()]
 
     def fingerprint(self) -> str:
         """SHA-256 of the contents of the files with their truths and groups; names and order of rows do not count."""
-        return quality.fingerprint(self.table, self._digests)
+        return quality.fingerprint(self.table, self.digests)
 
     def write(self, path: str | Path) -> Path:
         """Write the table; Parquet keeps kinds and origin, CSV is safe for spreadsheets; paths follow the new place."""

@@ -238,7 +238,7 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.part", suffix=path.suffix)
         os.close(handle)
         part = Path(name)
         write(part)

@@ -14,6 +14,7 @@ import pandas as pd
 from potency.data.manifest import Manifest
 from potency.data.tiles import Tile
 from potency.errors import AnswerError, PotencyError
+from potency.inference.claim import claimed
 from potency.inference.pool import Lost, Mapper
 from potency.inference.store import WHOLE, Cells, Store, fingerprint
 from potency.inference.work import Batch, Outcome, Work, describe, records
@@ -60,13 +61,14 @@ def predict(
         The manifest with the columns `name`, its parts (`<name>.probability.<class>` ...) and `<name>.error`.
 
     Raises:
-        PotencyError: `into` cannot be written, or the bundle cannot be loaded where the work is done.
+        PotencyError: `into` cannot be written or is in use by another process, or the bundle cannot be loaded where the work is done.
     """
     if batch is not None and batch < 1:
         raise PotencyError(f"a batch of {batch} samples is impossible", "batch=", "give 1 or more, or leave it out")
     folder = Path(into) if into is not None else None
     size = batch or _batch_size(bundle, len(manifest))
-    return _Prediction(manifest, bundle, folder, name, size, progress).run(on, device)
+    with claimed(folder):
+        return _Prediction(manifest, bundle, folder, name, size, progress).run(on, device)
 
 
 class _Prediction:

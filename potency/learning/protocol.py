@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,11 +13,13 @@ import numpy as np
 import pandas as pd
 
 from potency.bundle import Bundle, Card
+from potency.data.folders import RUN
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
-from potency.errors import PlanError, PotencyError
+from potency.errors import PlanError
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
+from potency.inference.claim import claimed
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
 from potency.learning.account import across, calibrated, report, versions, without_predictions
@@ -80,8 +83,12 @@ def run(
 
     Raises:
         ManifestError: faults of the rows, all at once. PlanError: the plan does not fit, or `into` holds another run.
+        PotencyError: another process is at work in `into`.
     """
-    return _Run(manifest, task, Path(into), plan, choices or Choices(), progress).outcome(on)
+    made = _Run(manifest, task, Path(into), plan, choices or Choices(), progress)
+    with claimed(made.into):
+        made.mark()
+        return made.outcome(on)
 
 
 class _Run:
@@ -98,7 +105,6 @@ class _Run:
         self.plan = plan or Plan.of(Facts.of(self.inner), task=task.name)
         self.fingerprint = manifest.fingerprint()
         self.started = Bundle.load(Path(self.choices.start)) if self.choices.start else None
-        self._claim()
 
     @property
     def inner(self) -> Manifest:
@@ -129,33 +135,35 @@ class _Run:
         progress = self.progress
         return None if progress is None else lambda done, total: progress(done, total, what)
 
-    def _claim(self) -> None:
+    def mark(self) -> None:
         """One folder, one run: another run's folder is refused, the same run goes on only when asked to."""
-        mark = self.into / "run.json"
+        mark = self.into / RUN
         own = {
             "fingerprint": self.fingerprint,
+            # What is kept is kept by id and in order, neither of which the fingerprint sees.
+            "ids": hashlib.sha256("\n".join(map(str, self.manifest.table["id"])).encode()).hexdigest(),
             "plan": self.plan.json(),
             "choices": asdict(replace(self.choices, resume=False, command="")),
         }
         own = json.loads(json.dumps(own))
-        if mark.is_file():
-            if json.loads(mark.read_text(encoding="utf-8")) != own:
-                raise PlanError(
-                    "the folder holds a run with other images, plan or choices", str(self.into), "choose another --into"
-                )
-            if not self.choices.resume:
-                raise PlanError(
-                    "the folder holds this very run already", str(self.into), "add --resume, or choose another --into"
-                )
+        if not mark.is_file():
+            part = mark.with_name(f".{mark.name}.part")
+            part.write_text(json.dumps(own, indent=1), encoding="utf-8")
+            part.replace(mark)
             return
         try:
-            self.into.mkdir(parents=True, exist_ok=True)
-            mark.write_text(json.dumps(own, indent=1), encoding="utf-8")
-        except OSError as error:
-            reason = error.strerror or error
-            raise PotencyError(
-                f"the folder cannot be written: {reason}", str(self.into), "choose another --into"
-            ) from error
+            there = json.loads(mark.read_text(encoding="utf-8"))
+        except ValueError as error:
+            what = f"the note of what this folder holds is damaged: {error}"
+            raise PlanError(what, str(mark), "choose another --into") from None
+        if there != own:
+            raise PlanError(
+                "the folder holds a run with other images, plan or choices", str(self.into), "choose another --into"
+            )
+        if not self.choices.resume:
+            raise PlanError(
+                "the folder holds this very run already", str(self.into), "add --resume, or choose another --into"
+            )
 
     def _jobs(self, rows: Manifest, chance: Manifest) -> list[Job]:
         jobs = self._folds("prediction", rows, self.plan)

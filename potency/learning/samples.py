@@ -57,9 +57,12 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
         ImageError: an image that cannot be read or has other channels; the row is named.
         PotencyError: the cache cannot be written.
     """
-    key = hashlib.sha256(json.dumps([manifest.fingerprint(), plan.tile, plan.pixel_size, plan.channels]).encode())
-    path = folder / f"crops-{key.hexdigest()[:16]}.npy"
     rows = manifest.table.to_dict("records")
+    # The crops stand in the order of the rows, so the order counts here, which a fingerprint leaves out.
+    windows = [[str(row[name]) for name in manifest.table if str(name).startswith("tile.")] for row in rows]
+    made_of = [manifest.digests, windows, plan.tile, plan.pixel_size, plan.channels]
+    key = hashlib.sha256(json.dumps(made_of).encode())
+    path = folder / f"crops-{key.hexdigest()[:16]}.npy"
     ids = tuple(str(row["id"]) for row in rows)
     index = path.with_suffix(".rows.npy")
     if path.is_file() and index.is_file():

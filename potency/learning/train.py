@@ -19,6 +19,7 @@ from potency.data.tiles import Tile
 from potency.errors import ManifestError, PlanError, nearest
 from potency.estimators import find_estimator
 from potency.evaluation.evaluate import evaluate
+from potency.inference.claim import claimed
 from potency.inference.engine import accelerate
 from potency.inference.predict import predict
 from potency.inference.view import View
@@ -77,6 +78,7 @@ def train(
 
     Raises:
         ManifestError: nothing to learn from. PlanError: the plan does not fit.
+        PotencyError: `into` cannot be written or is in use by another process.
     """
     task = find_task(task) if isinstance(task, str) else task
     into = Path(into)
@@ -91,14 +93,21 @@ def train(
         raise PlanError(f"there is no learner {plan.learner!r}", "plan.learner", nearest(plan.learner, LEARNERS))
     plan = task.prepare(plan, truths(learned, task))
     course = Course(rows, task, plan, into, cache or into / "cache", start, features, progress)
+    with claimed(into):
+        return _finished(course, learned)
+
+
+def _finished(course: Course, learned: Manifest) -> Bundle:
+    """Learn, calibrate on the validation rows, and write the bundle."""
+    plan, task = course.plan, course.task
     member, log = LEARNERS[plan.learner].fit(course)
     bundle = Bundle(Card(task.name, (member.plan,)), (member,), examples(learned, member.plan))
-    checked = rows.of("validation")
+    checked = course.manifest.of("validation")
     if len(checked):
         told = predict(checked, bundle, into=None)
         bundle = bundle.but(trust=calibration(told, task, plan.classes))
     bundle = bundle.but(data=described(learned), validation={"log": log})
-    return bundle.save(into / "bundle")
+    return bundle.save(course.into / "bundle")
 
 
 def set_aside(manifest: Manifest, share: float, seed: int) -> Manifest:
