@@ -80,7 +80,8 @@ def test_only_our_own_half_written_files_are_removed(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(PotencyError, match="the folder cannot be written") as caught, claimed(tmp_path / "file" / "out"):
+    below = tmp_path / "file" / "out"
+    with pytest.raises(PotencyError, match="the folder cannot be written") as caught, claimed(below):
         pass
     assert "file" in caught.value.where and "--into" in caught.value.mend
 

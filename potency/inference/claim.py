@@ -1,4 +1,4 @@
-"""One folder, one process at a time: an output folder is held while it is written, and freed however the holder ends."""
+"""One folder, one process at a time: an output folder is held while it is written, and free when its holder ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALF_WRITTEN = (".bundle.part*", ".state.safetensors.part*", ".predictions.part*
 
 @contextlib.contextmanager
 def claimed(folder: Path | None) -> Iterator[None]:
-    """Hold `folder` (made where it is missing; None: nothing to hold), and remove what a killed holder left half-written.
+    """Hold `folder` (made where missing; None: nothing to hold), and remove what a killed holder left half-written.
 
     The lock is the operating system's, so it ends with its process, killed or not.
 
@@ -37,7 +37,9 @@ def claimed(folder: Path | None) -> Iterator[None]:
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         except Timeout:
             raise PotencyError(
-                "another process is writing into this folder", str(folder), "wait until it ends, or choose another --into"
+                "another process is writing into this folder",
+                str(folder),
+                "wait until it ends, or choose another --into",
             ) from None
         except OSError as error:
             raise PotencyError(

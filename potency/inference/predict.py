@@ -61,7 +61,8 @@ def predict(
         The manifest with the columns `name`, its parts (`<name>.probability.<class>` ...) and `<name>.error`.
 
     Raises:
-        PotencyError: `into` cannot be written or is in use by another process, or the bundle cannot be loaded where the work is done.
+        PotencyError: `into` cannot be written or is in use by another process, or the bundle cannot be loaded where
+            the work is done.
     """
     if batch is not None and batch < 1:
         raise PotencyError(f"a batch of {batch} samples is impossible", "batch=", "give 1 or more, or leave it out")
