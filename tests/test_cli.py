@@ -197,6 +197,38 @@ def test_simulate_writes_a_folder_that_check_reads(tmp_path: Path, capsys: pytes
     assert "brightfeld" in what
 
 
+def test_a_simulated_kind_brings_its_own_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["simulate", str(tmp_path / "m"), "--kind", "movie", "--set", "frames=2", "--set", "field=128"]) == 0
+    world = json.loads((tmp_path / "m" / "parameters.json").read_text("utf-8"))
+    assert (world["look"], world["cells"], world["groups"]) == ("phase", 24, 2)
+    capsys.readouterr()
+    assert run(["simulate", str(tmp_path / "n"), "--kind", "movie", "--look", "brightfield", "--cells", "3", "--set",
+                "frames=1", "--set", "field=128"]) == 0  # fmt: skip
+    world = json.loads((tmp_path / "n" / "parameters.json").read_text("utf-8"))
+    assert (world["look"], world["cells"]) == ("brightfield", 3)
+
+
+def test_models_say_what_each_is_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "--json"]) == 0
+    lists = json.loads(capsys.readouterr().out)
+    for kind in ("answers", "features", "estimators"):
+        told = list(lists[kind].values())
+        assert all(told) and len(set(told)) == len(told), kind
+        assert not any("(N," in line or "`" in line for line in told), kind
+
+
+def test_a_table_of_another_program_is_grouped_by_its_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"c{i},p{i % 6},{'ab'[i % 2]},{'ab'[i % 7 % 2]},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["Cell,Plate,Label,prediction,prediction@other", *lines]), "utf-8")
+    assert run(["evaluate", str(tmp_path / "t.csv"), "--into", str(tmp_path / "out"), "--draws", "100", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["groups"] == 6 and not told["banner"] and "other" in told["baselines"]
+    assert told["verdict"] and told["metrics"]["accuracy"]["low"] is not None
+    assert "groups: inferred from column plate (6 groups)" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
 def test_ctrl_c_leaves_with_130_and_says_how_to_go_on(
     cells: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,20 @@ def test_groups_are_inferred_from_names(names: list[str], groups: list[str], not
     assert found[1].startswith("inferred from file names: " + note)
 
 
+def test_a_level_of_the_file_names_can_be_named_as_group(tmp_path: Path) -> None:
+    for place in ("neuron/donor1_A01.tif", "neuron/donor2_A02.tif", "stem/donor1_B01.tif", "stem/donor2_B02.tif"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch()
+    for asked in ("donor", "Patient"):  # any word for the level
+        made = Manifest.read(tmp_path, group=asked)
+        assert made.table["group"].tolist() == ["1", "2", "1", "2"] and made.groups_known
+        assert made.origin["group"] == "file names: donor (2 groups)"
+    with pytest.raises(ManifestError) as told:
+        Manifest.read(tmp_path, group="clone")
+    assert told.value.what == "there is no column 'clone'" and str(tmp_path) in told.value.where
+    assert "what the file names tell (donor, well)" in told.value.mend
+
+
 def test_a_level_serves_only_if_every_class_has_two_groups() -> None:
     rows = pd.DataFrame({"image": [f"donor{d}_A0{w}_{n}.png" for d in (1, 2) for w in (1, 2) for n in (1, 2)],
                          "truth": ["x"] * 4 + ["y"] * 4})

@@ -18,7 +18,7 @@ import pytest
 from made_up_reports import FACTS, HOSTILE, LABELS, Elements, categories, category_report
 
 from potency.errors import PotencyError
-from potency.evaluation import report, tables, trust, wording
+from potency.evaluation import opening, report, tables, trust, wording
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.page import page
 from potency.evaluation.results import Contest, Interval, Report
@@ -111,7 +111,7 @@ def test_everything_known_is_shown_in_order(full: Report, full_page: str) -> Non
     text = Elements(full_page).text
     start = 0
     for words in (
-        *("Fates of a made-up dish", wording.headline(full), "What a sceptic would ask", "Numbers"),
+        *("Fates of a made-up dish", opening.verdict(full), "What was asked", "What a sceptic would ask", "Numbers"),
         *("Under a random split", "Confusion matrix", "ROC, each class", "Precision and recall"),
         *("How the scores are spread", "Group by group", "How it learned", "pixel size unknown", "0123abcd"),
         *("potency train 'my images'", "Environment and versions", "How to read this report"),
@@ -153,7 +153,7 @@ def test_few_groups_give_no_intervals_and_say_so() -> None:
     assert "3 groups" in lines[2] and "no intervals" in lines[2]
     assert "[" not in wording.headline(few)
     text = Elements(page(few)).text
-    assert text.index(lines[0]) < text.index(wording.headline(few))
+    assert text.index(lines[0]) < text.index(opening.verdict(few))
     assert few.json()["metrics"]["accuracy"]["low"] is None
     asked = {doubt.question: doubt for doubt in trust.doubts(few)}
     assert asked["Was it tested on groups it had never seen?"].mark == "bad"

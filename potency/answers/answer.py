@@ -64,12 +64,14 @@ class Answer(ABC):
     """One answer to one sample. NumPy and pandas only: evaluation must run where no network can.
 
     A new answer is one file and one line in `ANSWERS`. `headline` names the metric that verdicts and permutation tests
-    use, `better` says whether a higher (+1) or a lower (-1) headline is better.
+    use, `better` says whether a higher (+1) or a lower (-1) headline is better; `title` says what it is to a person.
     """
 
     kind: ClassVar[str]
+    title: ClassVar[str]
     headline: ClassVar[str]
     better: ClassVar[int] = 1
+    growing: ClassVar[frozenset[str]] = frozenset()  # figures that resampling can only make larger: distances from zero
     parts: ClassVar[tuple[str, ...]] = ()  # part columns it owns beside the main one, up to their first dot
     labelled: ClassVar[bool] = False  # cells are names out of a list of classes
     ordered: ClassVar[bool] = False  # and the list stands in an order

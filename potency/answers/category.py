@@ -54,7 +54,9 @@ class Category(Answer):
     probability: NDArray[np.float64] | None = None
 
     kind: ClassVar[str] = "category"
+    title: ClassVar[str] = "one class out of several, with a probability for each"
     headline: ClassVar[str] = "balanced_accuracy"
+    growing: ClassVar[frozenset[str]] = frozenset({"ece"})
     parts: ClassVar[tuple[str, ...]] = ("probability",)
     labelled: ClassVar[bool] = True
 
@@ -206,6 +208,7 @@ class Ordinal(Category):
     """A class out of classes in order (days, grades, stages): near misses count less in the added figures."""
 
     kind: ClassVar[str] = "ordinal"
+    title: ClassVar[str] = "one class out of several in order (days, grades): near misses count less"
     ordered: ClassVar[bool] = True
 
     @classmethod

@@ -30,6 +30,7 @@ class Number(Answer):
     value: float
 
     kind: ClassVar[str] = "number"
+    title: ClassVar[str] = "one number, in the unit of the truth"
     headline: ClassVar[str] = "mae"
     better: ClassVar[int] = -1
 

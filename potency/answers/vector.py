@@ -27,6 +27,7 @@ class Vector(Answer):
     values: NDArray[np.float64]
 
     kind: ClassVar[str] = "vector"
+    title: ClassVar[str] = "several numbers in one cell"
     headline: ClassVar[str] = "cosine"
 
     @classmethod

@@ -113,10 +113,16 @@ def plan(options: PlanOptions, say: Console) -> dict[str, Any]:
 class Simulate(Options):
     into: Annotated[Path, typer.Argument(help="The new folder to write.")]
     kind: Annotated[str, typer.Option(help="crops, fields, movie or wells.")] = "crops"
-    look: Annotated[str, typer.Option(help="brightfield, phase or fluorescence.")] = "brightfield"
-    classes: Annotated[int, typer.Option(help="How many fates.")] = 4
-    cells: Annotated[int, typer.Option(help="How many cells (fields, movie, wells: in each field).")] = 600
-    groups: Annotated[int, typer.Option(help="How many clones, each on a plate of its own.")] = 12
+    look: Annotated[
+        str, typer.Option(help="brightfield, phase or fluorescence. [dim]phase for a movie, else brightfield[/dim]")
+    ] = ""
+    classes: Annotated[int | None, typer.Option(help="How many fates. [dim]4[/dim]")] = None
+    cells: Annotated[
+        int | None, typer.Option(help="How many cells in all, to start with. [dim]what fits the kind; crops: 600[/dim]")
+    ] = None
+    groups: Annotated[
+        int | None, typer.Option(help="How many clones, each on a plate of its own. [dim]12; movie: 2[/dim]")
+    ] = None
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0
     shortcut: Annotated[
         float, typer.Option(help="Plant a plate artefact that agrees with the label with this probability.")
@@ -128,6 +134,7 @@ class Simulate(Options):
     app,
     ("out/cells", "600 single-cell crops of 12 clones, with labels.csv, masks and where the evidence lies"),
     ("out/phase --look phase --cells 2000 --seed 1", "another look, other cells"),
+    ("out/movie --kind movie", "two movies with every track, division and fate"),
     ("out/trap --shortcut 0.9", "a data set that tempts a network to cheat"),
     ("out/small --set size=32 --set batch=0", "other settings of the world"),
 )
@@ -136,7 +143,8 @@ def simulate(options: Simulate, say: Console) -> dict[str, Any]:
     from potency.simulate import simulate as draw
 
     named = ("kind", "look", "classes", "cells", "groups", "seed", "shortcut")
-    settings = {name: getattr(options, name) for name in named} | changes(options.set)
+    given = {name: getattr(options, name) for name in named}  # what is not given is as the kind has it
+    settings = {name: value for name, value in given.items() if value not in (None, "")} | changes(options.set)
     with Progress() as progress:
         manifest = draw(options.into, progress=progress.of("drawing"), **settings)
     facts = describe(manifest, say)

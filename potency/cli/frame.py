@@ -112,8 +112,8 @@ def command(app: typer.Typer, *shown: tuple[str, str], again: str = "") -> Calla
 
 def examples(*shown: tuple[str, str]) -> str:
     """The end of a help page: how the command is called, and what that does."""
-    lines = [f"[cyan]potency {escape(words)}[/cyan]\n\n    {escape(what)}" for words, what in shown]
-    return "\n\n".join(["[bold]Examples[/bold]", *lines])
+    lines = [f"[cyan]potency {escape(words)}[/cyan]\n    {escape(what)}" for words, what in shown]
+    return "\n".join(["[bold]Examples[/bold]", *lines])
 
 
 def _emit(answer: Answer, as_json: bool) -> None:

@@ -203,11 +203,14 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
     error = f"{options.name}.error"
     errors = int(table[error].notna().sum()) if error in table else 0
     if errors:
-        say.print(f"[yellow]{errors} rows failed[/yellow]; column {error} says why; the same command tries them again")
+        say.print(
+            f"[yellow]{errors} of {len(table)} rows failed[/yellow]; column {error} says why; "
+            "the same command tries them again"
+        )
     answer: dict[str, Any] = {"rows": len(table), "errors": errors, "table": None}
     if not options.dry_run:
         answer["table"] = options.into / "predictions.parquet"
-        say.print(f"written: {answer['table']}", soft_wrap=True)
+        say.print(f"written: {answer['table']} and .csv", soft_wrap=True)
     if len(table) <= 1000:
         answer["predictions"] = [
             {"image": row["image"], **{str(c): row[c] for c in columns}} for row in table.to_dict("records")

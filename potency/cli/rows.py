@@ -37,7 +37,8 @@ class Rows(Options):
     group: Annotated[
         str,
         typer.Option(
-            help="Column of what must not be torn apart: clone, donor, plate. [dim]else inferred, and shown[/dim]"
+            help="Column of what must not be torn apart: clone, donor, plate; also what file names tell, or a pattern. "
+            "[dim]else inferred, and shown[/dim]"
         ),
     ] = ""
     classes: Annotated[str, typer.Option(metavar="A,B,...", help="Keep these classes only.")] = ""

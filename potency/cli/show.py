@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.markup import escape
 from potency.cli.frame import Options, command
 from potency.cli.rows import Rows, grid, listed
 from potency.errors import AnswerError, PotencyError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 app = typer.Typer()
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mae", "rmse", "r2", "pearson")  # shown where present
@@ -74,14 +77,26 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
         frame, _ = tables.read_table(options.source)
         if not any(columns.plain(str(c)) in columns.IMAGE or str(c).startswith("image.") for c in frame.columns):
             frame, _ = columns.truth_column(frame, options.truth or None, str(options.source))
-            if options.group:
-                frame = frame.rename(columns={columns.find_column(frame, options.group, str(options.source)): "group"})
             frame, _ = columns.settle_types(frame, parse=True)
-            return frame, facts
+            return grouped(frame, options, facts), facts
     manifest = options.read()
     if all(path.is_file() for _, row in manifest.table.iterrows() for path in manifest.paths(row).values()):
         facts["fingerprint"] = manifest.fingerprint()
     return manifest, facts
+
+
+def grouped(frame: DataFrame, options: Evaluate, facts: dict[str, Any]) -> DataFrame:
+    """A table of figures with the column `group`, where one was named or can be inferred; `facts` learn how."""
+    from potency.data.groups import UNKNOWN, settle_groups
+
+    if "id" not in frame:
+        frame = frame.assign(id=[str(number) for number in range(len(frame))])
+    how = "column 'group'"
+    if options.group or "group" not in frame:
+        values, how = settle_groups(frame, options.group or None, str(options.source))
+        frame = frame if how == UNKNOWN else frame.assign(group=values)
+    facts["split"] = f"The predictions came with the table, so how they were split is not known; groups: {how}."
+    return frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +142,8 @@ def figures(numbers: Mapping[str, Any], say: Console) -> None:
     """Print a report.json in short: its warnings, its headline, the main figures of each source, and who wins."""
     for line in numbers.get("banner", ()):
         say.print(f"[yellow]{escape(line)}[/yellow]")
-    say.print(f"[bold]{escape(str(numbers.get('headline', '')))}[/bold]", soft_wrap=True)
+    say.print(f"[bold]{escape(str(numbers.get('verdict', '')))}[/bold]", soft_wrap=True)
+    say.print(escape(str(numbers.get("headline", ""))), soft_wrap=True)
     sources = {"prediction": numbers["metrics"], **numbers.get("baselines", {})}
     for name, metrics in numbers.get("random_split", {}).items():
         sources[f"{name}, random split"] = metrics
@@ -137,7 +153,8 @@ def figures(numbers: Mapping[str, Any], say: Console) -> None:
         say,
     )
     for contest in numbers.get("contests", ()):
-        say.print(f"  {escape(contest['first'])} against {escape(contest['second'])}: {escape(contest['verdict'])}")
+        first, second = (str(contest[side]).rpartition("@")[2] for side in ("first", "second"))
+        say.print(f"  {escape(first)} against {escape(second)}: {escape(contest['verdict'])}")
 
 
 def _interval(figure: Mapping[str, float | None]) -> str:
@@ -149,7 +166,7 @@ def _figure(value: float | None) -> str:
     """Two digits of a share, three of anything else; the page and report.json have more."""
     if value is None:
         return ""
-    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3g}" if value != 1 else "1.0"
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:#.3g}".rstrip(".")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +188,8 @@ def models(options: Models, say: Console) -> dict[str, Any]:
         "tasks": {name: f"answers with a {task.answer.kind}; {task.title}" for name, task in TASKS.items()},
         "networks": {**BACKBONES, "any other": "of timm by its name, of torchvision as torchvision/NAME"},
         "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
-        "answers": {name: _first(answer) for name, answer in ANSWERS.items()},
-        "features": {name: _first(family) for name, family in FAMILIES.items()},
+        "answers": {name: answer.title for name, answer in ANSWERS.items()},
+        "features": {name: family.title for name, family in FAMILIES.items()},
         "readers": {_room(reader): " ".join(reader.suffixes) for reader in READERS},
     }
     for title, entries in lists.items():
@@ -183,12 +200,6 @@ def models(options: Models, say: Console) -> dict[str, Any]:
 
 def _room(module: object) -> str:
     return str(getattr(module, "__name__", type(module).__name__)).rpartition(".")[2]
-
-
-def _first(described: object) -> str:
-    """The first sentence of what something says about itself."""
-    text = " ".join((described.__doc__ or "").split())
-    return text.partition(". ")[0].rstrip(".")
 
 
 @dataclass(frozen=True, kw_only=True)

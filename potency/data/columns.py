@@ -31,18 +31,19 @@ def seen(frame: pd.DataFrame) -> str:
     return "columns: " + ", ".join(map(str, frame.columns))
 
 
-def find_column(frame: pd.DataFrame, name: str, where: str) -> str:
+def find_column(frame: pd.DataFrame, name: str, where: str, mend: str = "") -> str:
     """The column of that name, case and spaces apart.
 
     Raises:
-        ManifestError: there is none; the nearest is named.
+        ManifestError: there is none; the nearest is named, else `mend` where that is given.
     """
     if name in frame.columns:
         return name
     found = [str(column) for column in frame.columns if plain(str(column)) == plain(name)]
     if len(found) != 1:
+        near = nearest(name, map(str, frame.columns))
         raise ManifestError(f"there is no column '{name}'", f"{where}, {seen(frame)}",
-                            nearest(name, map(str, frame.columns)))
+                            mend if mend and near.startswith("known") else near)
     return found[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -73,6 +73,8 @@ def _from_columns(frame: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _from_names(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    if "image" not in frame.columns:  # a table of figures
+        return {}
     paths = frame["image"].astype("str").str.replace("\\", "/", regex=False)
     # Class folders are no evidence of groups, and a split folder least of all: words of the label are taken out.
     stems = paths.str.replace(r"\.[A-Za-z0-9.]{1,9}$", "", regex=True)
@@ -103,7 +105,7 @@ def _nested(found: dict[str, pd.Series]) -> dict[str, pd.Series]:
 
 def _from_folders(frame: pd.DataFrame) -> pd.Series | None:
     """The folder below the class folder, where every class has at least two that hold several images."""
-    if "truth" not in frame.columns or pd.api.types.is_numeric_dtype(frame["truth"]):
+    if not {"truth", "image"} <= set(frame.columns) or pd.api.types.is_numeric_dtype(frame["truth"]):
         return None
     below: list[str | None] = []
     for path, truth in zip(frame["image"].astype("str"), frame["truth"], strict=True):
@@ -117,17 +119,28 @@ def _from_folders(frame: pd.DataFrame) -> pd.Series | None:
 
 
 def settle_groups(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[pd.Series, str]:
-    """The group of every row (`asked`: a column or a pattern) and how it was found; else each row stands for itself.
+    """The group of every row and how it was found; else each row stands for itself.
+
+    `asked` is a column, a pattern, or a level that the file names tell (`donor` of `donor1_A02.tif`).
 
     Raises:
-        ManifestError: no such column, or a pattern that does not fit.
+        ManifestError: no such column nor level, or a pattern that does not fit.
     """
     if asked is not None and "(" in asked:
         values = match_groups(frame["image"], asked)
         return values, f"pattern '{asked}' ({values.nunique()} groups)"
     if asked is not None:
-        column = find_column(frame, asked, where)
+        told = _from_names(frame)
+        level = next((level for level in told if plain(asked) in (level, *LEVELS[level][0])), None)
+        if level is not None and plain(asked) not in map(plain, map(str, frame.columns)):
+            return told[level], f"file names: {level} ({told[level].nunique()} groups)"
+        column = find_column(frame, asked, where, mend=_mend(told))
         values = frame[column].astype("str").where(frame[column].notna(), frame["id"])
         return values, f"column '{column}'"
     found = infer_groups(frame)
     return found if found is not None else (frame["id"], UNKNOWN)
+
+
+def _mend(told: Collection[str]) -> str:
+    names = f"what the file names tell ({', '.join(told)}), " if told else ""
+    return f"name a column, {names}or a pattern with a bracket around what differs, such as 'clone-([0-9]+)'"

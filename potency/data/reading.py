@@ -79,8 +79,9 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
     _refuse_nameless(frame, origin["source"])
     # A row whose id was left empty is known by its image, as all are where there is no column of ids.
     frame = frame.assign(id=frame["id"].fillna(frame["image"]) if "id" in frame.columns else frame["image"])
+    source = origin["source"].removeprefix("table ") if origin["source"].startswith("table ") else ""
     if group is not None or "group" not in frame.columns or frame["group"].isna().all():
-        values, origin["group"] = settle_groups(frame, group, origin["source"])
+        values, origin["group"] = settle_groups(frame, group, str(rows.folder / source))
         frame = frame.assign(group=values)
     else:
         alone = bool(frame["group"].eq(frame["id"]).all())  # that is how a manifest of unknown groups is written

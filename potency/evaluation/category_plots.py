@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from potency.evaluation.results import Report
 
 BINS = np.linspace(0.0, 1.0, 11)
+FEWEST = 5  # images behind a dot: the share of fewer says nothing
 
 
 def confusion(report: Report) -> Plot | None:
@@ -145,7 +146,7 @@ def reliability(report: Report) -> Plot | None:
             axes.legend(loc="upper left")
         look = (
             "On the diagonal, 80 % sure is right 80 % of the time; dots below it are boasts, dots above it modesty; "
-            "the bars count the images behind each dot."
+            "the bars count the images behind each dot (none is drawn for fewer than " f"{FEWEST})."
         )
         told = _calibration(report, found, sure)
         return Plot("reliability", "Is it as sure as it should be?", look, page.svg("reliability", look), told)
@@ -173,6 +174,8 @@ def _reliable(page: Any, axes: Any, found: Scores, colour: str, label: str) -> N
     points = []
     for box in np.unique(place):
         inside = place == box
+        if inside.sum() < FEWEST:
+            continue
         points.append((float(sure[inside].mean()), float(right[inside].mean()), int(inside.sum())))
         if weights is not None:
             total = weights[:, inside].sum(axis=1)

@@ -11,7 +11,7 @@ from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from potency.evaluation import tables, trust, wording
+from potency.evaluation import opening, tables, trust, wording
 
 if TYPE_CHECKING:
     from potency.evaluation.results import Report
@@ -101,7 +101,8 @@ def _words(report: Report) -> dict[str, Any]:
         "title": title_of(report),
         "subtitle": _subtitle(report),
         "banners": trust.banners(report),
-        "headline": wording.headline(report),
+        "verdict": opening.verdict(report),
+        "opening": opening.lines(report),
         "aside": _aside(report),
         "notes": trust.notes(report),
         "doubts": trust.doubts(report),

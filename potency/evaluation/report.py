@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
-from potency.evaluation import tables, trust, wording
+from potency.evaluation import opening, tables, trust, wording
 from potency.evaluation.page import command_of, page, plain, title_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "rows": len(report.rows),
         "groups": report.groups,
         "split": str(facts.get("split_kind") or facts.get("split") or "unknown"),
+        "verdict": opening.verdict(report),
         "headline": wording.headline(report),
         "banner": trust.banners(report),
         "notes": list(report.notes),
@@ -63,7 +64,9 @@ def as_json(report: Report) -> dict[str, Any]:
 def as_markdown(report: Report) -> str:
     """The report in words and tables, for a README, a pull request or an e-mail."""
     facts, command = report.facts, command_of(report.facts)
-    parts = [f"# {title_of(report)}", *(f"> **{line}**" for line in trust.banners(report)), wording.headline(report)]
+    parts = [f"# {title_of(report)}", *(f"> **{line}**" for line in trust.banners(report))]
+    parts += [f"**{opening.verdict(report)}**", wording.headline(report)]
+    parts += ["\n".join(f"- {question}: {answer}" for question, answer in opening.lines(report))]
     parts += ["\n".join(f"- {note}" for note in trust.notes(report))]
     for heading, table in (
         ("Numbers", tables.metrics(report)),

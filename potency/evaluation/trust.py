@@ -24,11 +24,13 @@ from potency.evaluation.wording import (
     source,
     spoken,
     turned,
+    undecided,
 )
 
 if TYPE_CHECKING:
-    from potency.evaluation.results import Report
+    from potency.evaluation.results import Interval, Report
 
+ENOUGH = 5  # groups under which there is no interval
 FEW = 20  # groups under which a percentile bootstrap is known to give intervals that are too narrow
 MARKS = {"good": "✓", "caution": "!", "bad": "✗", "unknown": "?"}
 SPLITS = {  # kind of split: its name, and how it answers whether the test was fair
@@ -59,7 +61,7 @@ def banners(report: Report) -> list[str]:
     if report.facts.get("split_kind") == "random":
         declared = [line for line in lines if "random split" in line.casefold()] or [RANDOM]
         lines = [declared[0] + leaked(report), *(line for line in lines if line not in declared)]
-    if report.groups < 5:
+    if report.groups < ENOUGH:
         lines.append(f"only {count(report.groups, 'group')}: fewer than 5, so no intervals are given")
     return [line[:1].upper() + line[1:] for line in dict.fromkeys(lines) if line]
 
@@ -100,7 +102,7 @@ def _split(report: Report) -> Iterator[Doubt]:
 
 def _groups(report: Report) -> Iterator[Doubt]:
     question, told = "Are there enough independent groups?", count(report.groups, "group")
-    if report.groups < 5:
+    if report.groups < ENOUGH:
         yield Doubt(question, f"No: with {told} no interval would be honest, so none is given.", "bad")
     elif report.groups < FEW:
         yield Doubt(question, f"Only just: with {told} the intervals are likely somewhat too narrow.", "caution")
@@ -126,7 +128,7 @@ def _rivals(report: Report) -> Iterator[Doubt]:
         if apart is None or is_random(other):
             continue
         name, outcome = source(other, report.facts), turned(contest, first)
-        answer = {"better": "Yes", "worse": "No, it is worse"}.get(outcome, "Inconclusive, the interval includes zero")
+        answer = {"better": "Yes", "worse": "No, it is worse"}.get(outcome, f"Inconclusive, {undecided(contest)}")
         told = f"{answer}: {spoken(apart, metric, signed=True)} in {known(metric)[0].lower()}, on the same rows."
         if name == "trivial" and outcome != "better":
             told += " Size and brightness alone may explain what was learned."
@@ -134,19 +136,35 @@ def _rivals(report: Report) -> Iterator[Doubt]:
         yield Doubt(f"Is it better than {rival}?", told, {"better": "good", "worse": "bad"}.get(outcome, "caution"))
 
 
-def _flattery(report: Report) -> Iterator[Doubt]:
+def _gap(report: Report) -> tuple[str, Interval, Interval] | None:
+    """The first column that has the headline figure under a random split and by group: name, there, here."""
     metric = headline_metric(report)
     for column, figures in random_figures(report).items():
         there, here = figures.get(metric), report.numbers.get(column, {}).get(metric)
-        if there is None or here is None:
-            continue
-        gain = (there.value - here.value) * (-1 if known(metric)[2] == "down" else 1)
-        large = gain > 0.05 * max(abs(here.value), 1e-9)
-        told = f"The {source(column, report.facts)} reaches {spoken(there, metric)} under a random split, "
-        told += f"{spoken(here, metric)} by group. "
-        told += "Groups are recognised: only the figure by group counts." if large else "Groups matter little here."
-        yield Doubt("How much would a random split flatter?", told, "caution" if large else "good")
+        if there is not None and here is not None:
+            return column, there, here
+    return None
+
+
+def flattered(report: Report) -> bool:
+    """Whether a random split would have said clearly more than the split by group."""
+    gap = _gap(report)
+    if gap is None:
+        return False
+    _, there, here = gap
+    gain = (there.value - here.value) * (-1 if known(headline_metric(report))[2] == "down" else 1)
+    return gain > 0.05 * max(abs(here.value), 1e-9)
+
+
+def _flattery(report: Report) -> Iterator[Doubt]:
+    gap, metric, large = _gap(report), headline_metric(report), flattered(report)
+    if gap is None:
         return
+    column, there, here = gap
+    told = f"The {source(column, report.facts)} reaches {spoken(there, metric)} under a random split, "
+    told += f"{spoken(here, metric)} by group. "
+    told += "Groups are recognised: only the figure by group counts." if large else "Groups matter little here."
+    yield Doubt("How much would a random split flatter?", told, "caution" if large else "good")
 
 
 def _calibration(report: Report) -> Iterator[Doubt]:
@@ -161,16 +179,20 @@ def _calibration(report: Report) -> Iterator[Doubt]:
     yield Doubt("Can its probabilities be taken at their word?", told, mark)
 
 
+def weakest(report: Report) -> tuple[str, float] | None:
+    """The class with the lowest F1, and that F1; None where there are no two classes."""
+    numbers = report.numbers.get(first_column(report), {})
+    scored = {label: numbers[name].value for label in report.labels if (name := f"f1.{label}") in numbers}
+    scored = {label: value for label, value in scored.items() if np.isfinite(value)}
+    return min(scored.items(), key=lambda pair: pair[1]) if len(report.labels) > 1 and scored else None
+
+
 def _weakest(report: Report) -> Iterator[Doubt]:
-    found = scores(report, first_column(report))
-    if found is None or len(found.labels) < 2:
+    found, least = scores(report, first_column(report)), weakest(report)
+    if found is None or least is None:
         return
     numbers = report.numbers[first_column(report)]
-    scored = {k: numbers[name].value for k, label in enumerate(found.labels) if (name := f"f1.{label}") in numbers}
-    scored = {k: value for k, value in scored.items() if np.isfinite(value)}
-    if not scored:
-        return
-    worst = min(scored, key=lambda k: scored[k])
+    worst = found.labels.index(least[0])
     inside, said = found.truth == worst, found.said == worst
     images = count(int(inside.sum()), noun(report))
     told = f"{clean(found.labels[worst], 40)}, F1 {spoken(numbers[f'f1.{found.labels[worst]}'], 'f1')}"
@@ -179,7 +201,7 @@ def _weakest(report: Report) -> Iterator[Doubt]:
         told += f": {figure(100 * found.right[inside].mean(), 0)} % of its {images} from {groups} are found"
     if said.any():
         told += f", {figure(100 * found.right[said].mean(), 0)} % of those so called are right"
-    mark = "good" if scored[worst] >= 0.7 else "caution" if scored[worst] >= 0.4 else "bad"
+    mark = "good" if least[1] >= 0.7 else "caution" if least[1] >= 0.4 else "bad"
     yield Doubt("Which class is weakest?", told + ".", mark)
 
 

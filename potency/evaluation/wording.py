@@ -189,7 +189,15 @@ def turned(contest: Contest, first: str) -> str:
 def verdict(contest: Contest, first: str) -> str:
     """The verdict in words; an undecided one says why."""
     told = turned(contest, first)
-    return f"{told} (the interval includes zero)" if told == "inconclusive" else told
+    return f"{told} ({undecided(contest)})" if told == "inconclusive" else told
+
+
+def undecided(contest: Contest) -> str:
+    """Why a contest is inconclusive."""
+    interval = contest.differences.get(contest.headline) or next(iter(contest.differences.values()), None)
+    if interval is None or interval.low is None:
+        return "no interval, too few groups"
+    return "the interval includes zero"
 
 
 def headline(report: Report) -> str:

@@ -102,7 +102,7 @@ def fit(
     state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers)
     if path.is_file():
         state.read(path, plan)
-    every = max(1, plan.steps // plan.validations)
+    every = max(1, math.ceil(plan.steps / plan.validations))
     order = Order(lesson, plan)
     saved = time.monotonic()
     while state.step < plan.steps and not (plan.patience and state.without_gain >= plan.patience):

@@ -29,7 +29,7 @@ Sizes = float | Sequence[float] | None  # um a pixel, of all images or of each; 
 
 @dataclass(frozen=True)
 class Family:
-    """One family of features: a name and a function of (N, H, W) planes that gives each feature as (N,).
+    """One family of features: a name, a function of (N, H, W) planes that gives each feature as (N,), and a title.
 
     A feature whose name ends in `_px` or `_px2` is a length or an area and becomes `_um`, `_um2` where the pixel size
     is known; all others have no unit, or that of the image's intensity.
@@ -37,6 +37,7 @@ class Family:
 
     name: str
     of_planes: Callable[[Values], dict[str, NDArray[Any]]]
+    title: str
 
     def __call__(
         self, images: Sequence[NDArray[Any]], pixel_size: Sizes = None, channels: Sequence[str] = ()
@@ -66,10 +67,10 @@ class Family:
 FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
-        Family("trivial", trivial),
-        Family("intensity", intensity),
-        Family("texture", texture),
-        Family("shape", shape),
+        Family("trivial", trivial, "size of crop and object, mean intensity and variance"),
+        Family("intensity", intensity, "moments, percentiles, entropy and radial profile of the intensity"),
+        Family("texture", texture, "grain, edges and their directions, at several scales"),
+        Family("shape", shape, "form of the largest object: area, axes, solidity, circularity"),
     )
 }
 

@@ -29,7 +29,7 @@ class World:
 
     look: str = "brightfield"  # one of LOOKS
     classes: int = 4  # how many fates, of FATES in order
-    cells: int = 600  # crops: how many; fields, movie, wells: how many a field
+    cells: int = 600  # in all, dealt evenly over the wells; of a movie, those it starts with
     groups: int = 12  # clones, each on a plate of its own
     wells: int = 4  # per plate
     seed: int = 0
