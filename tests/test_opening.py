@@ -25,7 +25,7 @@ def told(report: Report) -> dict[str, str]:
 
 def test_the_verdict_is_words_without_a_figure(full: Report) -> None:
     said = opening.verdict(full)
-    assert said == "The network is better than guessing, the forest and size and brightness alone."
+    assert said == "The network is better than guessing, than the forest and than size and brightness alone."
     assert not any(character.isdigit() for character in said)
 
 
@@ -49,7 +49,7 @@ def test_a_lost_and_an_open_contest_are_said(full: Report) -> None:
     unsure = {"balanced_accuracy": Interval(0.01, -0.02, 0.04)}
     level = Contest("prediction", "prediction@trivial", unsure, verdict="inconclusive")
     said = opening.verdict(replace(full, contests=(lost, level)))
-    assert said == ("The network is better than guessing and worse than the forest; "
+    assert said == ("The network is better than guessing, but worse than the forest; "
                     "the data do not decide between it and size and brightness alone.")  # fmt: skip
     advice = told(replace(full, contests=(lost, level)))["What to do next"]
     assert "before you believe in morphology" in advice and "Trust forest more" in advice
@@ -85,7 +85,7 @@ def test_numbers_speak_in_their_own_unit() -> None:
 
 def test_a_calibration_error_lies_in_its_interval() -> None:
     """Drawing samples again lengthens a distance from zero, so that plain percentiles leave the figure outside."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(4)  # plain percentiles give .019 [.024, .088] here
     rows = 400
     sure = random.uniform(0.5, 1, rows)  # as sure as it is right
     truth = random.choice(["a", "b"], rows)

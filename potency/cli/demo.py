@@ -18,7 +18,7 @@ from potency.cli.show import figures
 
 app = typer.Typer()
 # A demo shows the way in minutes on two cores; a training of your own takes what the plan computes.
-STEPS, BATCH, FOLDS = 400, 32, 4
+STEPS, BATCH, FOLDS = 800, 32, 4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 app = typer.Typer()
+LISTED = ("id", "status", "missing", "area", "published")  # what a script is promised of each system
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mae", "rmse", "r2", "pearson")  # shown where present
 
 
@@ -238,7 +239,7 @@ def reproduce(options: Reproduce, say: Console) -> Any:
             rows = {s["id"]: s for s in systems if s["area"] == area}
             say.print(f"\n[bold]{title}[/bold]")
             grid("id", {name: {"status": s["status"], "title": s["title"]} for name, s in rows.items()}, say)
-        return systems
+        return [{name: system[name] for name in LISTED} for system in systems]
     if not options.name:
         raise PotencyError("no system is named", "potency reproduce", "potency reproduce --list names them all")
     into = options.into or Path("out") / options.name

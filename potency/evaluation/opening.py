@@ -14,16 +14,16 @@ from potency.evaluation.wording import (
     figure,
     first_column,
     headline_metric,
-    is_random,
     known,
     noun,
+    rivals,
     source,
     spoken,
     turned,
 )
 
 if TYPE_CHECKING:
-    from potency.evaluation.results import Contest, Interval, Report
+    from potency.evaluation.results import Interval, Report
 
 TRIVIAL = "trivial"
 SHARE = "balanced_accuracy"  # told as so many images in a hundred
@@ -40,13 +40,12 @@ def verdict(report: Report) -> str:
         return f"Nothing is shown yet: {name} does no better than guessing might."
     beaten = ["guessing"] if chance else []
     found: dict[str, list[str]] = {"better": beaten, "worse": [], "inconclusive": []}
-    for other, contest in _rivals(report):
+    for other, contest in rivals(report):
         found[turned(contest, first_column(report))].append(_rival(other, report))
     parts = [
-        f"better than {_joined(found['better'])}" if found["better"] else "",
-        f"worse than {_joined(found['worse'])}" if found["worse"] else "",
+        f"{word} {_joined([f'than {rival}' for rival in found[word]])}" for word in ("better", "worse") if found[word]
     ]
-    told = " and ".join(part for part in parts if part)
+    told = ", but ".join(parts)
     if not found["inconclusive"]:
         return f"{name[:1].upper()}{name[1:]} is {told or 'measured below'}."
     level = f"the data do not decide between {name if not told else 'it'} and {_joined(found['inconclusive'])}"
@@ -59,7 +58,7 @@ def lines(report: Report) -> list[tuple[str, str]]:
         return []
     told = [("What was asked", _asked(report)), ("How good is it", _good(report)), ("How sure is that", _sure(report))]
     rule = " ".join(_rule(report))
-    simple = any(source(other, report.facts) == TRIVIAL for other, _ in _rivals(report))
+    simple = any(source(other, report.facts) == TRIVIAL for other, _ in rivals(report))
     told += [("What simpler ways reach" if simple else "What others reach", rule)] if rule else []
     return [*told, ("What to do next", " ".join(list(dict.fromkeys(_next(report)))[:ADVISED]))]
 
@@ -87,14 +86,6 @@ def _guessing(report: Report) -> bool | None:
     """Whether it beats shuffled truths; None where that was not tried."""
     p = report.permutation.get(first_column(report))
     return None if p is None or p != p else p < 0.05
-
-
-def _rivals(report: Report) -> Iterator[tuple[str, Contest]]:
-    first = first_column(report)
-    for contest in report.contests:
-        other = contest.second if contest.first == first else contest.first
-        if other in report.numbers and not is_random(other):
-            yield other, contest
 
 
 def _unknown(report: Report) -> bool:
@@ -149,7 +140,7 @@ def _are(groups: int) -> str:
 
 def _rule(report: Report) -> Iterator[str]:
     metric, first = headline_metric(report), first_column(report)
-    for other, contest in sorted(_rivals(report), key=lambda pair: source(pair[0], report.facts) != TRIVIAL):
+    for other, contest in sorted(rivals(report), key=lambda pair: source(pair[0], report.facts) != TRIVIAL):
         value, apart = report.numbers[other].get(metric), difference(contest, metric, first)
         if value is None or apart is None:
             continue
@@ -175,7 +166,7 @@ def _next(report: Report) -> Iterator[str]:
         yield f"Add groups (clones, donors, plates): from {ENOUGH} on there are intervals, from {FEW} on good ones."
     if _guessing(report) is False:
         yield "Look at the errors below: are the labels right, does a person see the difference?"
-    outcomes = {source(other, report.facts): turned(c, first_column(report)) for other, c in _rivals(report)}
+    outcomes = {source(other, report.facts): turned(c, first_column(report)) for other, c in rivals(report)}
     if outcomes.get(TRIVIAL, "better") != "better":
         yield "Find out what size and brightness give away (exposure, focus, plate) before you believe in morphology."
     lost = [name for name, outcome in outcomes.items() if name != TRIVIAL and outcome == "worse"]

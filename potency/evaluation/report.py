@@ -29,7 +29,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "task": report.task,
         "rows": len(report.rows),
         "groups": report.groups,
-        "split": str(facts.get("split_kind") or facts.get("split") or "unknown"),
+        "split": str(facts.get("split_kind") or "unknown"),
         "verdict": opening.verdict(report),
         "headline": wording.headline(report),
         "banner": trust.banners(report),

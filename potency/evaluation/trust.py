@@ -18,9 +18,9 @@ from potency.evaluation.wording import (
     figure,
     first_column,
     headline_metric,
-    is_random,
     known,
     noun,
+    rivals,
     source,
     spoken,
     turned,
@@ -122,10 +122,9 @@ def _chance(report: Report) -> Iterator[Doubt]:
 
 def _rivals(report: Report) -> Iterator[Doubt]:
     first, metric = first_column(report), headline_metric(report)
-    for contest in report.contests:
-        other = contest.second if contest.first == first else contest.first
+    for other, contest in rivals(report):
         apart = difference(contest, metric, first)
-        if apart is None or is_random(other):
+        if apart is None:
             continue
         name, outcome = source(other, report.facts), turned(contest, first)
         answer = {"better": "Yes", "worse": "No, it is worse"}.get(outcome, f"Inconclusive, {undecided(contest)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -200,6 +200,15 @@ def undecided(contest: Contest) -> str:
     return "the interval includes zero"
 
 
+def rivals(report: Report) -> Iterator[tuple[str, Contest]]:
+    """The columns that the first was compared with, and how that went; those of a random split are no rivals."""
+    first = first_column(report)
+    for contest in report.contests:
+        other = contest.second if contest.first == first else contest.first
+        if other in report.numbers and not is_random(other):
+            yield other, contest
+
+
 def headline(report: Report) -> str:
     """The whole report in one sentence."""
     metric, column = headline_metric(report), first_column(report)
@@ -207,9 +216,8 @@ def headline(report: Report) -> str:
         return "Nothing could be measured: no row has both a truth and a prediction."
     over = f"over {count(report.groups, 'group')} ({count(compared(report, column), noun(report))})"
     parts = [f"{known(metric)[0]} {spoken(report.numbers[column][metric], metric)} {over}"]
-    for contest in report.contests:
-        other = contest.second if contest.first == column else contest.first
-        if other not in report.numbers or metric not in report.numbers[other] or is_random(other):
+    for other, contest in rivals(report):
+        if metric not in report.numbers[other]:
             continue
         apart = spoken(difference(contest, metric, column), metric, signed=True)
         parts.append(f"{source(other, report.facts)} {spoken(report.numbers[other][metric], metric)}, "
