@@ -121,6 +121,7 @@ class Plan:
     symmetries: int = 8  # flips and quarter turns of a crop whose outputs are averaged at prediction (1, 2, 4 or 8)
     precision: str = "float32"  # or "bfloat16" (autocast)
     augment: Mapping[str, float] = field(default_factory=dict)  # name -> strength, see learning/augment
+    mix: Mapping[str, float] = field(default_factory=dict)  # mixup, cutmix -> alpha, see learning/mix
     seed: int = 0
     settings: Mapping[str, float] = field(default_factory=dict)  # thresholds and the like, tuned on validation rows
 

@@ -21,6 +21,7 @@ from potency.errors import PlanError
 from potency.inference.engine import find_device
 from potency.learning import checkpoint
 from potency.learning.augment import augment
+from potency.learning.mix import mixed, refuse_unmixable
 from potency.learning.samples import Samples
 from potency.tasks import Sample, Task
 
@@ -96,6 +97,7 @@ def fit(
     Everything random is drawn from the seed and the number of the step, so a run that goes on from the checkpoint in
     `into` gives, bit for bit on one machine, the weights of a run that was never stopped.
     """
+    refuse_unmixable(task, plan)
     path = into / "state.safetensors"
     nets = nets.to(find_device()).to(memory_format=torch.channels_last)
     optimisers = {part: _optimiser(net, plan) for part, net in nets.items()}
@@ -153,7 +155,8 @@ def _learn(task: Task, plan: Plan, lesson: Lesson, state: State, order: Order) -
     for micro in range(plan.accumulate):
         number = state.step * plan.accumulate + micro
         torch.manual_seed(plan.seed * 1_000_003 + number)  # dropout draws from the global generator
-        batch = _laid_out(task.collate(list(_views(task, plan, lesson, order(number), number))), state.device)
+        batch = task.collate(list(_views(task, plan, lesson, order(number), number)))
+        batch = _laid_out(mixed(batch, task, plan, number), state.device)
         with torch.autocast(state.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
             for part, loss in task.losses(state.nets, batch, plan):
                 (loss / plan.accumulate).backward()  # type: ignore[no-untyped-call]

@@ -23,16 +23,18 @@ class Classify(Task):
     title = "one class out of several for each image (fate, quality, phenotype)"
     answer = Category
     estimates: ClassVar[str] = "label"
+    mixable: ClassVar[tuple[str, ...]] = ("target",)
 
     def outputs(self, plan: Plan) -> int:
         return len(plan.classes)
 
     def encode(self, truth: Answer, plan: Plan) -> Sample:
+        """The probability of each class: all of it on the true one, until samples are mixed."""
         assert isinstance(truth, Category)
         if truth.label not in plan.classes:
             mend = nearest(truth.label, plan.classes)
             raise PlanError(f"the class {truth.label!r} is not in the plan", "plan.classes", mend)
-        return {"target": np.array(plan.classes.index(truth.label), np.int64)}
+        return {"target": np.eye(len(plan.classes), dtype=np.float32)[plan.classes.index(truth.label)]}
 
     def stratum(self, truth: Answer) -> str:
         assert isinstance(truth, Category)

@@ -22,6 +22,7 @@ class Quantify(Task):
     title = "one number for each image (efficiency, content, dose)"
     answer = Number
     estimates: ClassVar[str] = "value"
+    mixable: ClassVar[tuple[str, ...]] = ("target",)
 
     def outputs(self, plan: Plan) -> int:
         return 1

@@ -29,6 +29,7 @@ class Task(ABC):
         parts: networks it trains, by kind (`networks.NETWORKS`); a generator and its critic are two parts.
         views: augmented views a sample gives in one batch (2 for contrastive learning).
         estimates: what a classical estimator fits for it, "label" or "value"; "" where none can.
+        mixable: targets whose weighted mean is a target too, so that samples may be mixed; () where there is none.
     """
 
     name: ClassVar[str]
@@ -38,6 +39,7 @@ class Task(ABC):
     parts: ClassVar[Mapping[str, str]] = {"net": "encoder"}
     views: ClassVar[int] = 1
     estimates: ClassVar[str] = ""
+    mixable: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def outputs(self, plan: Plan) -> int:
