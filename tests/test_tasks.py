@@ -99,7 +99,10 @@ class Rivals(Classify):
         before = nets["critic"].linear.weight.detach().clone()  # type: ignore[union-attr, operator]
         yield "critic", nn.functional.cross_entropy(nets["critic"](batch["image"])["output"], batch["target"])
         assert not torch.equal(before, nets["critic"].linear.weight)  # type: ignore[arg-type, union-attr]
-        yield "net", nn.functional.cross_entropy(nets["net"](batch["image"])["output"], batch["target"])
+        told = nets["net"](batch["image"])["output"]
+        judged = nets["critic"](batch["image"] * told.mean())["output"]  # as a generator's pictures pass its critic
+        yield "net", nn.functional.cross_entropy(told, batch["target"]) + judged.square().mean()
+        assert all(weight.grad is None for weight in nets["critic"].parameters()), "the critic is not taught by this"
 
 
 @pytest.mark.parametrize("task", [Twins(), Rivals()], ids=["views and collate", "lazy losses of two parts"])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from potency.bundle import NetworkMember
 from potency.data.plan import Plan
@@ -22,6 +23,7 @@ from potency.inference.engine import find_device
 from potency.learning import checkpoint
 from potency.learning.augment import augment
 from potency.learning.mix import mixed, refuse_unmixable
+from potency.learning.precision import autocast, refuse_unsupported, scalers
 from potency.learning.samples import Samples
 from potency.tasks import Sample, Task
 
@@ -47,6 +49,7 @@ class State:
     average: nn.ModuleDict
     best: nn.ModuleDict
     optimisers: Mapping[str, torch.optim.Optimizer]
+    scalers: Mapping[str, GradScaler]
     step: int = 0
     score: float = -math.inf
     best_step: int = 0
@@ -66,7 +69,8 @@ class State:
         for part, optimiser in self.optimisers.items():
             tensors |= checkpoint.optimiser_state(f"optimiser.{part}", optimiser)
         facts = {k: getattr(self, k) for k in ("step", "score", "best_step", "without_gain", "losses", "log")}
-        checkpoint.write(path, tensors, {**facts, "plan": plan.json()})
+        scales = {part: scaler.state_dict() for part, scaler in self.scalers.items()}
+        checkpoint.write(path, tensors, {**facts, "scalers": scales, "plan": plan.json()})
 
     def read(self, path: Path, plan: Plan) -> None:
         tensors, facts = checkpoint.read(path)
@@ -78,6 +82,8 @@ class State:
             checkpoint.restore_module(name, getattr(self, name), tensors)
         for part, optimiser in self.optimisers.items():
             checkpoint.restore_optimiser(f"optimiser.{part}", optimiser, tensors)
+        for part, scale in facts.pop("scalers").items():
+            self.scalers[part].load_state_dict(scale)
         for name, value in facts.items():
             setattr(self, name, value)
 
@@ -97,11 +103,13 @@ def fit(
     Everything random is drawn from the seed and the number of the step, so a run that goes on from the checkpoint in
     `into` gives, bit for bit on one machine, the weights of a run that was never stopped.
     """
+    device = find_device()
     refuse_unmixable(task, plan)
+    refuse_unsupported(plan.precision, device)
     path = into / "state.safetensors"
-    nets = nets.to(find_device()).to(memory_format=torch.channels_last)
+    nets = nets.to(device).to(memory_format=torch.channels_last)
     optimisers = {part: _optimiser(net, plan) for part, net in nets.items()}
-    state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers)
+    state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers, scalers(plan.precision, nets, device))
     if path.is_file():
         state.read(path, plan)
     every = max(1, math.ceil(plan.steps / plan.validations))
@@ -157,15 +165,23 @@ def _learn(task: Task, plan: Plan, lesson: Lesson, state: State, order: Order) -
         torch.manual_seed(plan.seed * 1_000_003 + number)  # dropout draws from the global generator
         batch = task.collate(list(_views(task, plan, lesson, order(number), number)))
         batch = _laid_out(mixed(batch, task, plan, number), state.device)
-        with torch.autocast(state.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+        with autocast(plan.precision, state.device):
             for part, loss in task.losses(state.nets, batch, plan):
-                (loss / plan.accumulate).backward()  # type: ignore[no-untyped-call]
+                # To the part's own weights only: what passes through another part on the way must not teach it.
+                own = [weight for weight in state.nets[part].parameters() if weight.requires_grad]
+                state.scalers[part].scale(loss / plan.accumulate).backward(inputs=own)  # type: ignore[no-untyped-call]
                 total += float(loss.detach()) / plan.accumulate
                 if micro == plan.accumulate - 1:  # before the next loss is asked for: a critic learns first
-                    nn.utils.clip_grad_norm_(state.nets[part].parameters(), 5.0)
-                    state.optimisers[part].step()
-                    state.optimisers[part].zero_grad(set_to_none=True)
+                    _step(state.nets[part], state.optimisers[part], state.scalers[part])
     return total
+
+
+def _step(net: nn.Module, optimiser: torch.optim.Optimizer, scaler: GradScaler) -> None:
+    scaler.unscale_(optimiser)
+    nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+    scaler.step(optimiser)  # left out when a gradient overflowed
+    scaler.update()
+    optimiser.zero_grad(set_to_none=True)
 
 
 def _laid_out(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
