@@ -14,7 +14,7 @@ from potency.errors import PlanError
 from potency.learning import checkpoint, gradient, precision
 from potency.learning.train import train
 
-SCALE = 2.0**40  # overflows at once, so that the first steps are left out and the scale comes down
+SCALE = 2.0**30  # overflows at once, so that the first steps are left out and the scale comes down
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +48,22 @@ def test_float16_scales_its_losses_and_resumes_with_the_scale(
     monkeypatch.setattr(gradient, "CHECKPOINT_EVERY", 0.0)
     monkeypatch.setattr(precision, "_has_float16", lambda device: True)  # slow here, but it computes
     monkeypatch.setattr(precision, "SCALE", SCALE)
-    half = plan.but(precision="float16", steps=40)
+    half = plan.but(precision="float16", steps=14)
 
     def stop(done: int, total: int) -> None:
-        if (done, total) == (12, half.steps):  # while the scale is still coming down
+        if (done, total) == (4, half.steps):  # while the scale is still coming down
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(rows, "classify", into=tmp_path / "stopped", plan=half, progress=stop)
     scale = checkpoint.read(tmp_path / "stopped" / "state.safetensors")[1]["scalers"]["net"]["scale"]
-    assert scale == SCALE / 2**12
+    assert scale == SCALE / 2**4
     for name in ("whole", "stopped"):
         train(rows, "classify", into=tmp_path / name, plan=half)
     assert torch.equal(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
     found = checkpoint.read(tmp_path / "whole" / "state.safetensors")[1]["scalers"]["net"]["scale"]
-    assert 1 <= found < SCALE / 2**12 and torch.isfinite(weights(tmp_path / "whole")).all()
+    assert SCALE / 2**14 < found < SCALE / 2**4  # some steps were left out, not all
+    assert torch.isfinite(weights(tmp_path / "whole")).all()
 
 
 def test_float16_where_there_is_none_is_refused(
