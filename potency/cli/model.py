@@ -53,6 +53,9 @@ class Train(Rows):
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that share the folds. [dim]0: one a core; 1: this one[/dim]")
     ] = 0
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, beside the JSON lines and CSV that are always written.")
+    ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run of the same command was.")] = False
     dry_run: Annotated[
         int, typer.Option(min=0, metavar="N", help="N steps on one fold, nothing kept: does it work at all?")
@@ -103,6 +106,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
         start=str(options.start or ""),
         resume=options.resume,
         command=options.line("train"),
+        log=tuple(options.log or ()),
     )
     with ExitStack() as stack:
         into = options.into

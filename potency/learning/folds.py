@@ -18,6 +18,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.errors import PotencyError
 from potency.inference.predict import predict
+from potency.learning.logs import Follower
 from potency.learning.train import train
 from potency.tasks import find_task
 
@@ -114,31 +115,39 @@ class _Notes:
 
 
 class Watch:
-    """Adds up the notes of all jobs while they run and tells `progress(done, total)` in permille of the whole."""
+    """Adds up the notes of all jobs while they run, tells `progress(done, total)` in permille of the whole, and lets
+    followers look at the logs.
+    """
 
-    def __init__(self, jobs: Sequence[Job], progress: Callable[[int, int], object] | None) -> None:
-        self.jobs, self.progress, self.stop = jobs, progress, threading.Event()
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        progress: Callable[[int, int], object] | None,
+        followers: Sequence[Follower] = (),
+    ) -> None:
+        self.jobs, self.progress, self.followers, self.stop = jobs, progress, followers, threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Watch:
         for job in self.jobs:
             job.notes.unlink(missing_ok=True)
-        if self.progress is not None:
-            self.thread.start()
+        self.thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop.set()
-        if self.progress is not None:
-            self.thread.join()
-            if kind is None:
-                self.progress(1000, 1000)
+        self.thread.join()
+        if self.progress is not None and kind is None:
+            self.progress(1000, 1000)
 
     def _look(self) -> None:
-        assert self.progress is not None
         while not self.stop.wait(0.5):
+            for follower in self.followers:
+                follower.look()
+            if self.progress is None:
+                continue
             share = sum(_share(job.notes) for job in self.jobs) / max(1, len(self.jobs))
             self.progress(min(999, round(1000 * share)), 1000)  # the last of it is said when all jobs have returned
 

@@ -62,6 +62,11 @@ class State:
         """Where the networks learn."""
         return next(self.nets.parameters()).device
 
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """The log, with the row of the model that is kept marked as best."""
+        return [{**row, "best": row["step"] == self.best_step} for row in self.log]
+
     def write(self, path: Path, plan: Plan) -> None:
         tensors: dict[str, Tensor] = {}
         for name in ("nets", "average", "best"):
@@ -97,11 +102,13 @@ def fit(
     into: Path,
     *,
     progress: Callable[[int, int], object] | None = None,
+    told: Callable[[State], None] | None = None,
 ) -> tuple[NetworkMember, State]:
     """Learn for `plan.steps` steps; the model kept is the best that `judge` saw, or the last without one.
 
     Everything random is drawn from the seed and the number of the step, so a run that goes on from the checkpoint in
-    `into` gives, bit for bit on one machine, the weights of a run that was never stopped.
+    `into` gives, bit for bit on one machine, the weights of a run that was never stopped. After each validation the
+    state is `told`.
     """
     device = find_device()
     refuse_unmixable(task, plan)
@@ -121,6 +128,8 @@ def fit(
         _follow(state.average, state.nets, min(plan.average, (1 + state.step) / (10 + state.step)))
         if state.step % every == 0 or state.step == plan.steps:
             _validate(task, plan, state, judge)
+            if told is not None:
+                told(state)
         if state.step == plan.steps or time.monotonic() - saved >= CHECKPOINT_EVERY:
             state.write(path, plan)
             saved = time.monotonic()

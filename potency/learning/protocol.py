@@ -24,6 +24,7 @@ from potency.inference.pool import Mapper
 from potency.inference.predict import predict
 from potency.learning.account import across, calibrated, report, versions, without_predictions
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, work
+from potency.learning.logs import followers
 from potency.learning.train import LEARNERS, described, examples, measured, train
 from potency.tasks import Task
 
@@ -49,6 +50,7 @@ class Choices:
     resume: bool = False
     title: str = ""
     command: str = ""
+    log: tuple[str, ...] = ()  # names of `logs.LOGS`, beside JSON lines and CSV
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class _Run:
                  progress: Progress | None) -> None:  # fmt: skip
         self.task, self.into, self.choices, self.progress = task, into, choices, progress
         self.cache = into / "cache"
+        self.followers = followers(self.choices.log, into)
         self.findings = manifest.check(progress=self._step("checking images"))
         self.findings.refuse(str(manifest.folder), SPLIT_FAULTS if choices.split == "random" else ())
         known = manifest.table["truth"].notna()
@@ -116,12 +119,14 @@ class _Run:
         rows = dealt(self.manifest, self.choices.by, self.choices.folds, self.plan.seed, self.choices.split)
         chance = self.manifest.split(self.choices.by, self.choices.folds, self.plan.seed, "random")
         jobs = self._jobs(rows, chance)
-        with Watch(jobs, self._step("learning")):
+        with Watch(jobs, self._step("learning"), self.followers):
             done = finished(on(work, jobs))
         for column in dict.fromkeys(job.column for job in jobs):
             answers = calibrated([d for d in done if d.column == column], rows, self.task, self.plan.classes)
             rows = rows.add(answers, {column: self.task.answer.kind})
         bundle = self._final([d for d in done if d.column == "prediction"], rows)
+        for follower in self.followers:
+            follower.look()
         told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts=self._facts(rows))
         figures = told.json()
         bundle = bundle.but(validation={k: figures[k] for k in ("split", "groups", "metrics")})
@@ -143,7 +148,7 @@ class _Run:
             # What is kept is kept by id and in order, neither of which the fingerprint sees.
             "ids": hashlib.sha256("\n".join(map(str, self.manifest.table["id"])).encode()).hexdigest(),
             "plan": self.plan.json(),
-            "choices": asdict(replace(self.choices, resume=False, command="")),
+            "choices": asdict(replace(self.choices, resume=False, command="", log=())),
         }
         own = json.loads(json.dumps(own))
         if not mark.is_file():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from potency.inference.claim import claimed
 from potency.inference.engine import accelerate
 from potency.inference.predict import predict
 from potency.inference.view import View
-from potency.learning import gradient
+from potency.learning import gradient, logs
 from potency.learning.augment import AUGMENTATIONS, DEFAULT
 from potency.learning.calibration import calibration
 from potency.learning.samples import cut
@@ -164,10 +163,12 @@ def _gradient(course: Course) -> tuple[Member, list[dict[str, Any]]]:
     known = [by_id[samples.ids[row]] for row in samples.rows[where]]
     lesson = gradient.Lesson(samples, where, [task.encode(t, plan) for t in known], [task.stratum(t) for t in known])
     judge = _judge(checked, task) if len(checked) else None
-    member, state = gradient.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress)
-    log = [{**row, "best": row["step"] == state.best_step} for row in state.log]
-    _write_log(course.into, log)
-    return member, log
+
+    def told(state: gradient.State) -> None:
+        logs.write(course.into, state.told)
+
+    member, state = gradient.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress, told=told)
+    return member, state.told
 
 
 def _started(course: Course, plan: Plan) -> Any:
@@ -204,11 +205,6 @@ def _judge(checked: Manifest, task: Task) -> gradient.Judge:
         return {**figures, "score": task.answer.better * value if math.isfinite(value) else -math.inf}
 
     return judge
-
-
-def _write_log(into: Path, log: Sequence[Mapping[str, Any]]) -> None:
-    with (into / "log.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in log)
 
 
 def _estimator(course: Course) -> tuple[Member, list[dict[str, Any]]]:
