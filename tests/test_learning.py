@@ -20,7 +20,6 @@ from potency.data.plan import Facts, Plan
 from potency.data.tiles import fit
 from potency.errors import ManifestError, PlanError, PotencyError
 from potency.learning import gradient
-from potency.learning.augment import AUGMENTATIONS, DEFAULT, augment
 from potency.learning.gradient import Lesson, Order
 from potency.learning.samples import cut
 from potency.learning.train import measured, train
@@ -152,44 +151,12 @@ def test_balanced_sampling_shows_every_class_equally_often() -> None:
     assert np.array_equal(again(37), Order(lesson, Plan(batch=20, balance=1.0))(37))
 
 
-def test_a_turn_of_an_oblong_crop_does_not_shear() -> None:
-    """A disc stays round: its spread along both axes is the same whatever the angle."""
-    y, x = torch.meshgrid(torch.arange(40.0) - 19.5, torch.arange(80.0) - 39.5, indexing="ij")
-    disc = torch.exp(-(x**2 + y**2) / 50)[None, None].repeat(32, 1, 1, 1)
-    turned = AUGMENTATIONS["warp"](disc, 0.5, torch.Generator().manual_seed(3))[:, 0]
-    down, across = ((turned.sum(axis) / turned.sum((1, 2))[:, None]) for axis in (2, 1))
-    spread = [
-        (((where - (p * where).sum(1, keepdim=True)) ** 2) * p).sum(1).sqrt()
-        for p, where in ((down, torch.arange(40.0)[None]), (across, torch.arange(80.0)[None]))
-    ]
-    assert float((spread[0] / spread[1] - 1).abs().max()) < 0.2
-
-
 def test_a_network_learns_from_oblong_crops(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
     bundle = train(rows, "classify", into=tmp_path, plan=plan.but(tile="24x32", augment={"turn": 1, "warp": 0.5}))
     crop = rows.open(rows.table.iloc[0]).crop()
     again = type(bundle).load(tmp_path / "bundle")
     assert again.card.plan.tile == (24, 32)
     assert again([{"image": crop}])[0].label == bundle([{"image": crop}])[0].label  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_an_augmentation_keeps_shape_range_and_repeats(name: str) -> None:
-    images = torch.rand(6, 2, 24, 24, generator=torch.Generator().manual_seed(1))
-    strength = {**dict.fromkeys(AUGMENTATIONS, 0.1), "warp": 1.0, "blur": 1.0, "drop_channel": 0.5, **DEFAULT}[name]
-    first, again = (AUGMENTATIONS[name](images, strength, torch.Generator().manual_seed(4)) for _ in range(2))
-    assert first.shape == images.shape
-    assert torch.equal(first, again)
-    assert torch.isfinite(first).all()
-    assert not torch.equal(first, images)
-    assert float(first.min()) > -0.6 and float(first.max()) < 1.6
-    assert torch.equal(augment(images, {name: 0.0}, torch.Generator()), images)
-
-
-def test_geometry_keeps_a_constant_image_constant() -> None:
-    flat = torch.full((3, 1, 16, 16), 0.3)
-    for name in ("flip", "turn", "warp", "blur"):
-        torch.testing.assert_close(AUGMENTATIONS[name](flat, 1.0, torch.Generator().manual_seed(0)), flat)
 
 
 def test_crops_are_cut_once_padded_and_never_stretched(rows: Manifest, plan: Plan, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class NetworkMember(Member):
 
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
         crops = self.crops(samples)
-        views = [self.run(view) for view in symmetric(crops, self.plan.symmetries)]
+        views = [self.run(view) for view in symmetric(crops, min(self.plan.symmetries, self.plan.test_views))]
         found = {name: np.mean([view[name] for view in views], axis=0) for name in views[0]}
         return [{name: values[i] for name, values in found.items()} for i in range(len(samples))]
 

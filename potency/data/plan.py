@@ -118,7 +118,8 @@ class Plan:
     freeze: float = 0.0  # share of the steps in which only the head learns
     patience: int = 0  # validations without gain before an early stop (0: never)
     validations: int = 10  # how often the validation rows are predicted and evaluated
-    symmetries: int = 8  # flips and quarter turns of a crop whose outputs are averaged at prediction (1, 2, 4 or 8)
+    symmetries: int = 8  # that change no answer: 8 flips and turns, 4 no quarter turns, 2 the mirror, 1 none
+    test_views: int = 8  # how many of them are averaged at prediction, each at the price of one (1, 2, 4 or 8)
     precision: str = "float32"  # of learning; or "bfloat16", or "float16" on a GPU (autocast)
     augment: Mapping[str, float] = field(default_factory=dict)  # name -> strength, see learning/augment
     mix: Mapping[str, float] = field(default_factory=dict)  # mixup, cutmix -> alpha, see learning/mix
@@ -166,7 +167,7 @@ class Plan:
             "accumulate": self.accumulate >= 1, "rate": 0 < self.rate < math.inf, "warmup": 0 <= self.warmup < 1,
             "average": 0 <= self.average < 1, "smoothing": 0 <= self.smoothing < 1, "balance": 0 <= self.balance <= 1,
             "dropout": 0 <= self.dropout < 1, "freeze": 0 <= self.freeze <= 1, "validations": self.validations >= 1,
-            "symmetries": self.symmetries in (1, 2, 4, 8),
+            "symmetries": self.symmetries in (1, 2, 4, 8), "test_views": self.test_views in (1, 2, 4, 8),
             "precision": self.precision in ("float32", "bfloat16", "float16"), "decay": 0 <= self.decay < math.inf,
             "pixel_size": self.pixel_size is None or 0 < self.pixel_size < math.inf,
             "scaling": all(-math.inf < low < high < math.inf for low, high in self.scaling.values()),

@@ -22,10 +22,19 @@ def flip(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
+def halfturn(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """Turn upside down with probability strength / 2; no pixel is interpolated."""
+    chosen = torch.rand(len(images), generator=rng) < strength / 2
+    return torch.where(chosen[:, None, None, None], images.flip((2, 3)), images)
+
+
 def turn(images: Tensor, strength: float, rng: Generator) -> Tensor:
-    """Turn by a random multiple of 90 degrees with probability `strength`; no pixel is interpolated."""
+    """Turn by a random multiple of 90 degrees with probability `strength`; no pixel is interpolated.
+
+    A crop that is no square is turned upside down or left: its network knows crops of one shape.
+    """
     if images.shape[2] != images.shape[3]:
-        return images
+        return halfturn(images, strength, rng)
     quarter = torch.randint(0, 4, (len(images),), generator=rng)
     quarter[torch.rand(len(images), generator=rng) >= strength] = 0
     turned = images.clone()
@@ -34,11 +43,24 @@ def turn(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return turned
 
 
-def warp(images: Tensor, strength: float, rng: Generator) -> Tensor:
-    """Rotate up to 180 degrees, zoom +-10 %, shift +-5 %, bend a little, in one interpolation; scaled by `strength`.
+def affine(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """Rotate up to 180 degrees, zoom +-10 %, shift +-5 % of a side, scaled by `strength`."""
+    return _sampled(images, _moved_grid(images, strength, rng))
 
-    Padding repeats the border, so a turned crop shows no black corners that a network could learn from.
-    """
+
+def elastic(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """Bend along a smooth random field that moves a pixel by about `strength` % of a side (Simard 2003)."""
+    straight = torch.eye(2, 3).expand(len(images), 2, 3)
+    grid = affine_grid(straight, list(images.shape), align_corners=False)
+    return _sampled(images, grid + _bend(images, strength, rng))
+
+
+def warp(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """`affine` and `elastic` in one interpolation, which costs less texture than two."""
+    return _sampled(images, _moved_grid(images, strength, rng) + _bend(images, strength, rng))
+
+
+def _moved_grid(images: Tensor, strength: float, rng: Generator) -> Tensor:
     n = len(images)
     angle = _uniform(n, -math.pi, math.pi, rng) * min(1.0, strength)
     zoom = torch.exp(_uniform(n, -0.1, 0.1, rng) * strength)
@@ -48,9 +70,25 @@ def warp(images: Tensor, strength: float, rng: Generator) -> Tensor:
     matrix = torch.stack(
         [torch.stack([cos, -sin * tall, shift[:, 0]], 1), torch.stack([sin / tall, cos, shift[:, 1]], 1)], 1
     )
-    grid = affine_grid(matrix, list(images.shape), align_corners=False)
-    bend = torch.randn(n, 2, 4, 4, generator=rng) * 0.02 * strength
-    grid = grid + interpolate(bend, images.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    return affine_grid(matrix, list(images.shape), align_corners=False)
+
+
+def _bend(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    knots = torch.randn(len(images), 2, 4, 4, generator=rng) * 0.02 * strength  # in half sides
+    return _smooth(knots, images).permute(0, 2, 3, 1)
+
+
+def _smooth(knots: Tensor, images: Tensor) -> Tensor:
+    """Values at a few knots (N, K, y, x) as a smooth field over the images: bicubic, as two small matrix products."""
+    down, across = (
+        interpolate(torch.eye(count)[None, None], (side, count), mode="bicubic", align_corners=True)[0, 0]
+        for count, side in zip(knots.shape[2:], images.shape[2:], strict=True)
+    )
+    return down @ knots @ across.T
+
+
+def _sampled(images: Tensor, grid: Tensor) -> Tensor:
+    """Padding repeats the border, so a turned crop shows no black corners that a network could learn from."""
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -99,7 +137,7 @@ def gamma(images: Tensor, strength: float, rng: Generator) -> Tensor:
 def illumination(images: Tensor, strength: float, rng: Generator) -> Tensor:
     """Multiply by a smooth field that departs from 1 by about `strength`: uneven light."""
     field = torch.randn(len(images), 1, 3, 3, generator=rng) * strength
-    return images * (1 + interpolate(field, images.shape[2:], mode="bicubic", align_corners=True))
+    return images * (1 + _smooth(field, images))
 
 
 def noise(images: Tensor, strength: float, rng: Generator) -> Tensor:
@@ -119,17 +157,61 @@ def drop_channel(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return images * keep[:, :, None, None]
 
 
-# The order in which they are applied; a plan names those it wants with their strengths.
-AUGMENTATIONS: Mapping[str, Augmentation] = {
-    one.__name__: one for one in (flip, turn, shift, warp, blur, gain, gamma, illumination, noise, drop_channel)
-}
+# What moves pixels, then what changes their values, in the order of application; a plan names those it wants.
+GEOMETRY: Mapping[str, Augmentation] = {
+    one.__name__: one for one in (flip, halfturn, turn, shift, affine, elastic, warp)
+}  # fmt: skip
+LIGHT: Mapping[str, Augmentation] = {
+    one.__name__: one for one in (blur, gain, gamma, illumination, noise, drop_channel)
+}  # fmt: skip
+AUGMENTATIONS: Mapping[str, Augmentation] = {**GEOMETRY, **LIGHT}
 # Measured on single-cell crops: what interpolates (warp, blur) costs more texture than it adds variety.
-DEFAULT: Mapping[str, float] = {"flip": 1.0, "turn": 1.0, "gain": 0.05, "noise": 0.02}
+DEFAULT: Mapping[str, float] = {"gain": 0.05, "noise": 0.02}
+# Symmetries of a plan -> what shows them to the network while it learns.
+ORIENTATION: Mapping[int, Mapping[str, float]] = {
+    1: {}, 2: {"flip": 1.0}, 4: {"flip": 1.0, "halfturn": 1.0}, 8: {"flip": 1.0, "turn": 1.0},
+}  # fmt: skip
 
 
-def augment(images: Tensor, chosen: Mapping[str, float], rng: Generator) -> Tensor:
-    """Apply the chosen augmentations to a batch (N, C, H, W) scaled to 0..1; the same `rng` gives the same batch."""
-    for name, apply in AUGMENTATIONS.items():
+def decided(chosen: Mapping[str, float], symmetries: int) -> tuple[dict[str, float], int]:
+    """What augments and how many symmetries the network is then shown: of no others may answers be averaged.
+
+    >>> decided({}, 2)
+    ({'flip': 1.0, 'gain': 0.05, 'noise': 0.02}, 2)
+    >>> decided({"noise": 0.1}, 8)  # orientation is left as it was, so it may mean something
+    ({'noise': 0.1}, 1)
+    """
+    augment = dict(chosen) or {**ORIENTATION[symmetries], **DEFAULT}
+    shown = 2 if augment.get("flip", 0) > 0 else 1
+    if shown == 2 and augment.get("halfturn", 0) > 0:
+        shown = 4
+    if shown > 1 and (augment.get("turn", 0) > 0 or max(augment.get("affine", 0), augment.get("warp", 0)) >= 1):
+        shown = 8
+    return augment, min(symmetries, shown)
+
+
+def augment(images: Tensor, chosen: Mapping[str, float], rng: Generator, inside: Tensor | None = None) -> Tensor:
+    """Apply the chosen augmentations to a batch (N, C, H, W) scaled to 0..1; the same `rng` gives the same batch.
+
+    Args:
+        inside: (N, 1, H, W), true in the field of view; None: everywhere. It moves with the pixels, and what lies
+            outside stays as even as padding is at prediction: no noise, no shading.
+    """
+    channels = images.shape[1]
+    if inside is not None:
+        images = torch.cat([images, inside.to(images.dtype)], 1)
+    images = _applied(images, chosen, GEOMETRY, rng)
+    if inside is None:
+        return _applied(images, chosen, LIGHT, rng)
+    images, inside = images[:, :channels], images[:, channels:] > 0.5
+    images = _applied(images, chosen, LIGHT, rng)
+    outside = ~inside
+    count = outside.sum((2, 3), keepdim=True).clamp(min=1)
+    return torch.where(inside, images, (images * outside).sum((2, 3), keepdim=True) / count)
+
+
+def _applied(images: Tensor, chosen: Mapping[str, float], table: Mapping[str, Augmentation], rng: Generator) -> Tensor:
+    for name, apply in table.items():
         if chosen.get(name, 0.0) > 0:
             images = apply(images, chosen[name], rng)
     return images

@@ -214,12 +214,15 @@ def _free(net: nn.Module, plan: Plan, step: int) -> None:
 def _views(
     task: Task, plan: Plan, lesson: Lesson, chosen: NDArray[np.intp], number: int
 ) -> Iterator[Mapping[str, Tensor]]:
-    crops = torch.from_numpy(np.asarray(lesson.samples.crops[lesson.where[chosen]], np.float32))
+    where = lesson.where[chosen]
+    crops = torch.from_numpy(np.asarray(lesson.samples.crops[where], np.float32))
+    seen = lesson.samples.inside(where)
+    inside = None if seen is None else torch.from_numpy(seen)
     ranges = torch.from_numpy(plan.ranges())
     low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
     images = (crops - low) / (high - low)
     rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
-    views = [augment(images, plan.augment, rng) for _ in range(task.views)]
+    views = [augment(images, plan.augment, rng, inside) for _ in range(task.views)]
     targets = [{k: torch.as_tensor(v) for k, v in lesson.targets[i].items()} for i in chosen]
     for i, target in enumerate(targets):
         names = ("image", *(f"image.{k}" for k in range(1, task.views)))

@@ -30,12 +30,30 @@ class Samples:
     Attributes:
         crops: (M, C, *tile) in the images' own dtype (float32 where they differ), memory-mapped.
         rows: (M,) which row of the manifest each crop belongs to, ascending.
+        fields: (M, 4) top, left, height, width of what was imaged of each crop; the rest is padding.
         ids: the id of each of those rows, in the order of the manifest.
     """
 
     crops: NDArray[Any]
     rows: NDArray[np.intp]
+    fields: NDArray[np.intp]
     ids: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, index: Path, ids: tuple[str, ...]) -> Samples:
+        """The cache of `cut`: crops, and where each comes from."""
+        where = np.load(index, allow_pickle=False)
+        return cls(np.load(path, mmap_mode="r", allow_pickle=False), where[:, 0], where[:, 1:], ids)
+
+    def inside(self, where: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """(n, 1, *tile), true in the field of view of these crops; None where none of them is padded."""
+        tile = self.crops.shape[2:]
+        top, left, high, wide = (edge[:, None] for edge in self.fields[where].T)
+        if (high >= tile[0]).all() and (wide >= tile[1]).all():
+            return None
+        y, x = np.arange(tile[0])[None], np.arange(tile[1])[None]
+        rows, columns = (top <= y) & (y < top + high), (left <= x) & (x < left + wide)
+        return np.asarray(rows[:, None, :, None] & columns[:, None, None, :])
 
     def of(self, ids: Any) -> NDArray[np.intp]:
         """Indices of the crops of these rows."""
@@ -64,11 +82,12 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
     key = hashlib.sha256(json.dumps(made_of).encode())
     path = folder / f"crops-{key.hexdigest()[:16]}.npy"
     ids = tuple(str(row["id"]) for row in rows)
-    index = path.with_suffix(".rows.npy")
+    index = path.with_suffix(".fields.npy")
     if path.is_file() and index.is_file():
-        return Samples(np.load(path, mmap_mode="r", allow_pickle=False), np.load(index, allow_pickle=False), ids)
+        return Samples.read(path, index, ids)
 
-    pieces = list(_pieces(manifest, plan, progress))
+    cuts = list(_pieces(manifest, plan, progress))
+    pieces, fields = [crops for crops, _ in cuts], np.concatenate([fields for _, fields in cuts])
     counts = [len(piece) for piece in pieces]
     dtypes = {piece.dtype for piece in pieces}
     dtype = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float32)
@@ -80,20 +99,24 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
         array[:] = np.concatenate(pieces)
         array.flush()
         with index.open("wb") as file:
-            np.save(file, np.repeat(np.arange(len(rows)), counts), allow_pickle=False)
+            where = np.repeat(np.arange(len(rows)), counts)[:, None]
+            np.save(file, np.concatenate([where, fields], 1), allow_pickle=False)
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or error
         raise PotencyError(
             f"the crops cannot be cached: {reason}", str(folder), "free some space or change --into"
         ) from error
-    return Samples(np.load(path, mmap_mode="r", allow_pickle=False), np.load(index, allow_pickle=False), ids)
+    return Samples.read(path, index, ids)
 
 
-def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], object] | None) -> Iterator[NDArray[Any]]:
+Cut = tuple[NDArray[Any], NDArray[np.intp]]
+
+
+def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], object] | None) -> Iterator[Cut]:
     rows = manifest.table.to_dict("records")
 
-    def one(row: dict[Any, Any]) -> NDArray[Any]:
+    def one(row: dict[Any, Any]) -> Cut:
         view = View.of(manifest, row, plan.pixel_size)
         if len(view.image.channels) != len(plan.channels):
             raise ImageError(
@@ -101,10 +124,18 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
                 str(row["image"]),
                 "mend or leave out the image, or plan again",
             )
-        return np.stack([fit(view.crop(tile), plan.tile) for tile in windows(view.shape, plan)])
+        seen = [view.crop(tile) for tile in windows(view.shape, plan)]
+        fields = [_field(pixels.shape[1:], plan.tile) for pixels in seen]
+        return np.stack([fit(pixels, plan.tile) for pixels in seen]), np.array(fields)
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter
         for done, piece in enumerate(pool.map(one, rows), 1):
             if progress is not None:
                 progress(done, len(rows))
             yield piece
+
+
+def _field(shape: tuple[int, ...], tile: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where `fit` lays pixels of this shape in the tile."""
+    high, wide = (min(length, side) for length, side in zip(shape, tile, strict=True))
+    return (tile[0] - high) // 2, (tile[1] - wide) // 2, high, wide

@@ -23,7 +23,7 @@ from potency.inference.engine import accelerate
 from potency.inference.predict import predict
 from potency.inference.view import View
 from potency.learning import gradient, logs
-from potency.learning.augment import AUGMENTATIONS, DEFAULT
+from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
 from potency.learning.samples import cut
 from potency.networks.weights import adopt, load_weights
@@ -157,7 +157,8 @@ def _gradient(course: Course) -> tuple[Member, list[dict[str, Any]]]:
     samples = cut(course.manifest, plan, course.cache, course.progress)
     learned, checked = course.manifest.of("train"), course.manifest.of("validation")
     where = samples.of(learned.table["id"])
-    plan = plan.but(scaling=samples.scaling(where, plan), augment=dict(plan.augment) or dict(DEFAULT))
+    chosen, symmetries = decided(plan.augment, plan.symmetries)
+    plan = plan.but(scaling=samples.scaling(where, plan), augment=chosen, symmetries=symmetries)
     nets = _started(course, plan)
     by_id = dict(zip(learned.table["id"].astype(str), course.truths(learned), strict=True))
     known = [by_id[samples.ids[row]] for row in samples.rows[where]]
