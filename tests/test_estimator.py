@@ -82,6 +82,7 @@ def test_numbers_are_learned(name: str) -> None:
 def test_the_same_seed_gives_the_same_and_the_disk_changes_nothing(name: str, estimates: str) -> None:
     first, second = fitted(name, estimates), fitted(name, estimates)
     again = Fitted.loads(first.dumps())
+    assert first.dumps() == second.dumps() == again.dumps()
     assert (again.name, again.estimates, again.classes, again.columns) == (
         name, estimates, first.classes, tuple("vwxyz")
     )  # fmt: skip

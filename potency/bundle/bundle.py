@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from potency.answers import Answer
 from potency.bundle.card import Card
-from potency.bundle.member import MEMBERS, Member
+from potency.bundle.estimate import EstimatorMember
+from potency.bundle.member import Member, NetworkMember
 from potency.errors import BundleError, PotencyError, nearest
 from potency.tasks import TASKS, Sample, Task
 
+MEMBERS: Mapping[str, type[Member]] = {member.learner: member for member in (NetworkMember, EstimatorMember)}
 TOLERANCE = 1e-3  # of the largest output, between the machine that trained and this one
 Examples = Sequence[Sample]
 
@@ -57,7 +59,7 @@ class Bundle:
         """A hash of the models and of what is applied after them."""
         total = hashlib.sha256(json.dumps([self.card.task, dict(self.card.trust)]).encode())
         for member in self.members:
-            total.update(json.dumps(member.plan.json(), sort_keys=True).encode() + member.dumps())
+            total.update(json.dumps(member.plan.json(), sort_keys=True).encode() + b"".join(member.dumps()))
         return total.hexdigest()
 
     def but(self, **changes: Any) -> Bundle:
@@ -79,7 +81,8 @@ class Bundle:
                 shutil.rmtree(left, ignore_errors=True)
             part.mkdir(parents=True)
             for i, member in enumerate(self.members):
-                (part / f"{_stem(i)}{member.suffix}").write_bytes(member.dumps())
+                for suffix, data in zip(member.suffixes(member.plan), member.dumps(), strict=True):
+                    (part / f"{_stem(i)}{suffix}").write_bytes(data)
             (part / "examples.safetensors").write_bytes(self._dump_examples())
             (part / "card.json").write_text(
                 json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8"
@@ -121,14 +124,8 @@ class Bundle:
                     f"the learner {plan.learner!r} is not known", str(folder), nearest(plan.learner, MEMBERS)
                 )
             kind = MEMBERS[plan.learner]
-            path = folder / f"{_stem(i)}{kind.suffix}"
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise BundleError(
-                    f"a file of the bundle is missing: {path.name}", str(folder), "copy the bundle again"
-                ) from error
-            members.append(_built(kind, data, TASKS[card.task], plan, str(path)))
+            files = {suffix: _read(folder / f"{_stem(i)}{suffix}") for suffix in kind.suffixes(plan)}
+            members.append(_built(kind, files, TASKS[card.task], plan, str(folder / _stem(i))))
         made = cls(card, tuple(members), folder=folder)
         return replace(made, examples=made._check_examples(folder / "examples.safetensors"))
 
@@ -174,9 +171,18 @@ def _stem(i: int) -> str:
     return "weights" if i == 0 else f"weights{i}"
 
 
-def _built(kind: type[Member], data: bytes, task: Task, plan: Any, where: str) -> Member:
+def _read(path: Path) -> bytes:
     try:
-        return kind.loads(data, task, plan, where)
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"a file of the bundle is missing: {path.name}", str(path.parent), "copy the bundle again"
+        ) from error
+
+
+def _built(kind: type[Member], files: Mapping[str, bytes], task: Task, plan: Any, where: str) -> Member:
+    try:
+        return kind.loads(files, task, plan, where)
     except PotencyError:
         raise
     except Exception as error:  # a garbled plan can make any constructor fail; to the user it is one damaged bundle

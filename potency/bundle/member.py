@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from potency.data.plan import Plan
 from potency.data.tiles import fit, scale
 from potency.errors import BundleError, ImageError
-from potency.estimators import Fitted, find_estimator
 from potency.tasks import Sample, Task
 
 Output = Mapping[str, NDArray[np.float32]]
@@ -23,24 +22,32 @@ Run = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
 
 
 class Member(ABC):
-    """A trained model with its plan; `learner` is the name the plan calls it by, `suffix` that of its file."""
+    """A trained model with its plan; `learner` is the name the plan calls it by."""
 
     learner: ClassVar[str]
-    suffix: ClassVar[str]
     plan: Plan
 
     @abstractmethod
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
         """Raw outputs of samples whose "image" is (C, H, W) as read."""
 
+    @classmethod
     @abstractmethod
-    def dumps(self) -> bytes:
-        """The model as bytes that hold numbers and names only."""
+    def suffixes(cls, plan: Plan) -> tuple[str, ...]:
+        """The endings of its files, in the order of `dumps`."""
+
+    @abstractmethod
+    def dumps(self) -> tuple[bytes, ...]:
+        """The model as files that hold numbers and names only."""
 
     @classmethod
     @abstractmethod
-    def loads(cls, data: bytes, task: Task, plan: Plan, where: str) -> Self:
-        """Read what `dumps` wrote; BundleError for anything else."""
+    def loads(cls, files: Mapping[str, bytes], task: Task, plan: Plan, where: str) -> Self:
+        """Read what `dumps` wrote, by suffix; BundleError for anything else."""
+
+    def with_networks(self, change: Callable[[NetworkMember], NetworkMember]) -> Member:
+        """The same model with each network inside it changed (compiled, say)."""
+        return self
 
     def images(self, samples: Sequence[Sample]) -> list[NDArray[Any]]:
         """The pixels of the samples, refused where their channels are not those of the plan."""
@@ -70,7 +77,6 @@ class NetworkMember(Member):
     """Networks and their weights; `run` is plain torch until an engine takes its place."""
 
     learner = "gradient"
-    suffix = ".safetensors"
 
     def __init__(self, task: Task, plan: Plan, nets: nn.ModuleDict, run: Run | None = None) -> None:
         self.task, self.plan, self.nets = task, plan, nets
@@ -96,16 +102,24 @@ class NetworkMember(Member):
             found = self.task.forward(self.nets, {"image": torch.from_numpy(images)})
         return {name: value.float().numpy() for name, value in found.items()}
 
-    def dumps(self) -> bytes:
-        from safetensors.torch import save
-
-        return save({name: value.contiguous() for name, value in self.nets.state_dict().items()})
+    def with_networks(self, change: Callable[[NetworkMember], NetworkMember]) -> Member:
+        return change(self)
 
     @classmethod
-    def loads(cls, data: bytes, task: Task, plan: Plan, where: str) -> Self:
+    def suffixes(cls, plan: Plan) -> tuple[str, ...]:
+        return (".safetensors",)
+
+    def dumps(self) -> tuple[bytes, ...]:
+        from safetensors.torch import save
+
+        return (save({name: value.contiguous() for name, value in self.nets.state_dict().items()}),)
+
+    @classmethod
+    def loads(cls, files: Mapping[str, bytes], task: Task, plan: Plan, where: str) -> Self:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
+        data, where = files[".safetensors"], f"{where}.safetensors"
         if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05"):
             raise BundleError("the weights are a pickle, which could run code and is never opened", where,
                               "ask for the bundle as potency wrote it (safetensors)")  # fmt: skip
@@ -142,38 +156,3 @@ def symmetric(crops: NDArray[np.float32], count: int) -> Iterator[NDArray[np.flo
     square = crops.shape[2] == crops.shape[3]
     for view, k in islice(((view, k) for view, k in views if square or k % 2 == 0), count):
         yield np.ascontiguousarray(np.rot90(view, k, (2, 3)))
-
-
-class EstimatorMember(Member):
-    """Features of the whole crop and a classical model on them."""
-
-    learner = "estimator"
-    suffix = ".skops"
-
-    def __init__(self, task: Task, plan: Plan, fitted: Fitted) -> None:
-        self.task, self.plan, self.fitted = task, plan, fitted
-
-    def outputs(self, samples: Sequence[Sample]) -> list[Output]:
-        estimator = find_estimator(self.fitted.name)
-        features = estimator.features(self.images(samples), self.plan.channels, self.plan.pixel_size)
-        return self.of_features(features)
-
-    def of_features(self, features: Any) -> list[Output]:
-        """Outputs in the form a task decodes: log-probabilities, or the value in spreads from the mean."""
-        found = self.fitted.predict(features)
-        if "probability" in found:
-            output = np.log(np.clip(found["probability"], 1e-6, 1))
-        else:
-            settings = self.plan.settings
-            output = (found["value"][:, None] - settings["mean"]) / settings["spread"]
-        return [{"output": row} for row in output.astype(np.float32)]
-
-    def dumps(self) -> bytes:
-        return self.fitted.dumps()
-
-    @classmethod
-    def loads(cls, data: bytes, task: Task, plan: Plan, where: str) -> Self:
-        return cls(task, plan, Fitted.loads(data, where))
-
-
-MEMBERS: Mapping[str, type[Member]] = {member.learner: member for member in (NetworkMember, EstimatorMember)}

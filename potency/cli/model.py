@@ -14,9 +14,9 @@ from rich.console import Console
 
 from potency.cli.frame import Options, command
 from potency.cli.progress import Progress
-from potency.cli.rows import Rows, describe, grid
+from potency.cli.rows import Rows, describe, grid, listed
 from potency.cli.show import figures
-from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, planned
+from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, members, planned
 from potency.errors import ManifestError, PlanError
 
 if TYPE_CHECKING:
@@ -32,9 +32,22 @@ class Train(Rows):
     task: Annotated[str, typer.Option(help=TASK_HELP)] = ""
     plan: Annotated[Path | None, typer.Option(help="Obey this plan, written by potency plan.")] = None
     network: Annotated[
-        str, typer.Option(help="Backbone by name: tiny, resnet18, mobilenetv3_large_100, any of timm.")
+        str,
+        typer.Option(
+            metavar="A,B,...",
+            help="Backbone by name: tiny, resnet18, any of timm; NAME@45x60 sees such a crop. Several are an ensemble.",
+        ),
     ] = ""
-    weights: Annotated[str, typer.Option(help="imagenet (through the hub), or a local .safetensors file.")] = ""
+    weights: Annotated[
+        str, typer.Option(help="imagenet (through the hub), a local .safetensors file, or for a member a bundle.")
+    ] = ""
+    estimator: Annotated[
+        str,
+        typer.Option(help="A classical learner by name: on measured features, or with --network on its embeddings."),
+    ] = ""
+    families: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Measured features it sees. [dim]else its own, or embeddings[/dim]")
+    ] = ""
     start: Annotated[Path | None, typer.Option(help="Go on from this bundle (fine-tuning).")] = None
     steps: Annotated[int, typer.Option(min=0, help="Steps of the optimiser. [dim]0: computed from the data[/dim]")] = 0
     epochs: Annotated[float, typer.Option(min=0, help="The same in passes over the rows.")] = 0
@@ -81,6 +94,8 @@ class Predict(Options):
     ("labels.csv --group donor --classes young,old --into out/age", "a table, two of its classes, split by donor"),
     ("labels.csv --channels brightfield,darkfield --into out/two", "channels that lie in parallel folders"),
     ("labels.csv --network resnet18 --weights imagenet --into out/r18", "another backbone, pre-trained"),
+    ("labels.csv --network resnet18@45x60,tiny --into out/two", "an ensemble whose networks see crops of their own"),
+    ("labels.csv --estimator logistic --network resnet18 --weights imagenet --into out/l", "learn on its embeddings"),
     ("labels.csv --into out/first --resume", "go on after a stop, to the same weights"),
     ("labels.csv --into out/first --dry-run 5", "five steps, nothing kept"),
     again="the same command with --resume goes on where it was",
@@ -135,9 +150,16 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
         before = Bundle.load(options.start).card.plan
         changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size")}
     changed |= changes(options.set)
-    for name in ("network", "weights", "steps"):
-        if getattr(options, name):
-            changed[name] = getattr(options, name)
+    if options.steps:
+        changed["steps"] = options.steps
+    networks = members(options.network, options.weights)
+    if options.estimator:
+        changed |= {"learner": "estimator", "network": options.estimator, "families": listed(options.families)}
+        changed |= {"members": networks}
+    elif len(networks) > 1:
+        changed |= {"learner": "average", "members": networks}
+    else:
+        changed |= {name: value for network in networks for name, value in network.items()}
     if options.seed:
         changed["seed"] = options.seed
     if options.epochs and options.steps:
@@ -177,7 +199,6 @@ def gathered(images: Sequence[Path], channels: str) -> Manifest:
     """A manifest of files, or of one folder or table."""
     import pandas as pd
 
-    from potency.cli.rows import listed
     from potency.data.manifest import Manifest
     from potency.data.readers import SUFFIXES
 

@@ -50,6 +50,28 @@ def changes(settings: Sequence[str] | None) -> dict[str, Any]:
     return made
 
 
+def members(networks: str, weights: str) -> list[dict[str, Any]]:
+    """Networks given by their names, by where their weights are, or both; one of either goes with all of the other.
+
+    >>> members("resnet18@45x60,tiny", "imagenet")
+    [{'network': 'resnet18', 'tile': '45x60', 'weights': 'imagenet'}, {'network': 'tiny', 'weights': 'imagenet'}]
+    """
+    from potency.cli.rows import listed
+
+    columns = listed(networks), listed(weights)
+    count = max(map(len, columns))
+    if any(len(column) not in (0, 1, count) for column in columns):
+        raise PlanError(
+            f"{len(columns[0])} networks with {len(columns[1])} weights", "--network, --weights", "give one for each"
+        )
+    names, sources = ((column * count)[:count] if column else ("",) * count for column in columns)
+    made = []
+    for name, source in zip(names, sources, strict=True):
+        network, _, tile = name.partition("@")
+        made.append({k: v for k, v in (("network", network), ("tile", tile), ("weights", source)) if v})
+    return made
+
+
 def planned(manifest: Manifest, task: Task, changed: Mapping[str, Any]) -> Plan:
     """The plan computed from the rows, with some decisions changed."""
     from potency.data.plan import Facts, Plan

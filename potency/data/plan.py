@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
 LARGEST_TILE = 256  # larger images are cut into windows of this size, whose answers are stitched
+TOLD = ("network", "steps")  # what a member always says of itself
+DEEPEST = 2  # an ensemble may hold an estimator that stands on networks; nobody means more than that
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,12 @@ class Plan:
     tile: tuple[int, int] = (64, 64)  # height and width in px of what the network sees; one number is a square
     halo: int | None = None  # px of context a side; None: a global network on a fixed grid
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
-    learner: str = "gradient"  # or "estimator": features and a classical model
+    learner: str = "gradient"  # or "estimator": features and a classical model; or "average": an ensemble
     network: str = "tiny"  # or the estimator's name
+    families: tuple[str, ...] = ()  # measured features of an estimator; (): its own, or none beside embeddings
+    # Networks it stands on, each by what differs from this plan: an estimator learns on their embeddings side by
+    # side, an average joins their answers. Weights that are a bundle's folder bring its network, tile and scaling.
+    members: tuple[Mapping[str, Any], ...] = ()
     weights: str | None = None  # None: from scratch; "imagenet"; or a local safetensors file
     steps: int = 1500
     batch: int = 64
@@ -161,6 +167,33 @@ class Plan:
         plan._refuse_impossible()
         return plan
 
+    def member_plans(self, **unless_said: object) -> tuple[Plan, ...]:
+        """The whole plans of its members: this plan, by gradient and from scratch, with what each says of itself.
+
+        >>> Plan(learner="estimator", network="forest").but(members=["resnet18@45x60"]).member_plans(steps=0)[0].tile
+        (45, 60)
+        """
+        base = replace(self._base(), **unless_said)  # type: ignore[arg-type]
+        return tuple(base.but(**own) for own in self.members)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width that hold the crop of every member; each cuts its own out of the middle."""
+        tiles = [self.tile, *(own.window for own in self.member_plans())]
+        return max(high for high, _ in tiles), max(wide for _, wide in tiles)
+
+    def of_members(self, plans: Sequence[Plan]) -> Plan:
+        """This plan standing on these ones, each kept by its network, its steps and what differs from this plan."""
+        base = {f.name: getattr(self._base(), f.name) for f in fields(self)}
+        told = [
+            {name: now for name, old in base.items() if (now := getattr(plan, name)) != old or name in TOLD}
+            for plan in plans
+        ]
+        return self.but(members=told)
+
+    def _base(self) -> Plan:
+        return replace(self, learner="gradient", network=Plan.network, weights=None, families=(), members=())
+
     def _refuse_impossible(self) -> None:
         limits = {
             "tile": min(self.tile) >= 8, "steps": self.steps >= 0, "batch": self.batch >= 1,
@@ -178,6 +211,7 @@ class Plan:
         faults = [f"{name} = {getattr(self, name)!r}" for name, fine in limits.items() if not fine]
         if faults:
             raise PlanError("the plan has impossible values: " + "; ".join(faults), "plan", "see `potency plan --help`")
+        self.member_plans()
 
     def ranges(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The scaling as an array (C, 2) in the order of the channels."""
@@ -213,10 +247,10 @@ def _typed(name: str, value: Any, old: object) -> object:
     try:
         if name == "tile":
             return _tile(value)
+        if name == "members":
+            return tuple(_member(own) for own in _listed(value))
         if isinstance(old, tuple):
-            if isinstance(value, str):
-                raise TypeError("a list is needed")
-            return tuple(str(v) for v in value)
+            return tuple(str(v) for v in _listed(value))
         if name == "scaling":
             return {str(k): (float(v[0]), float(v[1])) for k, v in dict(value).items()}
         if isinstance(old, Mapping):
@@ -243,3 +277,34 @@ def _tile(value: Any) -> tuple[int, int]:
     if len(numbers) not in (1, 2) or any(isinstance(p, bool) or float(p) != int(p) for p in parts):
         raise ValueError("one whole number, or height and width, is needed")
     return sides((numbers[0], numbers[-1]))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    if isinstance(value, str | Mapping):
+        raise TypeError("a list is needed")
+    return list(value)
+
+
+def _member(value: Any) -> Mapping[str, Any]:
+    """What one member says of itself, typed: a network's name, with its crop after an @, or a mapping of fields.
+
+    >>> _member("vgg19@45x60")
+    {'network': 'vgg19', 'tile': (45, 60)}
+    """
+    if isinstance(value, str):
+        network, at, size = value.partition("@")
+        value = {"network": network} | ({"tile": size} if at else {})
+    if _depth(value) > DEEPEST:
+        raise ValueError(f"members of members go at most {DEEPEST} deep")
+    typed = Plan().but(**{str(k): v for k, v in dict(value).items()})
+    return {str(name): getattr(typed, str(name)) for name in value}
+
+
+def _depth(value: Any) -> int:
+    """How deep members stand in members; a loop, because a hostile card may nest them very deeply."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [m for each in level if isinstance(each, Mapping) and not isinstance(each.get("members", ()), str)
+                 for m in each.get("members", ())]  # fmt: skip
+    return depth

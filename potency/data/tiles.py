@@ -76,6 +76,18 @@ def border(pixels: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.asarray(np.nanmedian(edge.astype(np.float64), axis=1))
 
 
+def centre(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
+    """The middle of a (C, H, W) window, at most of `size`.
+
+    >>> centre(np.zeros((1, 9, 4)), 5).shape
+    (1, 5, 4)
+    """
+    high, wide = sides(size)
+    _, height, width = pixels.shape
+    top, left = max(0, (height - high) // 2), max(0, (width - wide) // 2)
+    return pixels[:, top : top + high, left : left + wide]
+
+
 def fit(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
     """Centre a (C, H, W) window in a crop of `size` and the same dtype: pad with background or cut, never stretch.
 
@@ -85,11 +97,7 @@ def fit(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
     ((1, 4, 4), (1, 3, 12))
     """
     high, wide = sides(size)
-    _, height, width = pixels.shape
-    if (height, width) == (high, wide):
-        return pixels
-    top, left = max(0, (height - high) // 2), max(0, (width - wide) // 2)
-    inner = pixels[:, top : top + high, left : left + wide]
+    inner = centre(pixels, size)
     if inner.shape[1:] == (high, wide):
         return inner
     crop = np.empty((len(pixels), high, wide), pixels.dtype)

@@ -33,12 +33,34 @@ TREE = "sklearn.tree._tree.Tree"  # the one type above that skops asks us to ans
 
 
 def pack(model: Any, card: Mapping[str, Any]) -> bytes:
-    """A fitted scikit-learn pipeline and its card as one archive of arrays and JSON."""
+    """A fitted scikit-learn pipeline and its card as one archive of arrays and JSON; the same model, the same bytes.
+
+    skops names things after their place in memory and the hour; here they are numbered as they come.
+    """
     import skops.io
 
-    buffer = io.BytesIO(skops.io.dumps(model, compression=zipfile.ZIP_DEFLATED, compresslevel=3))
-    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(CARD, json.dumps(card))
+    numbers: dict[int, int] = {}
+    names: dict[str, str] = {}
+
+    def numbered(node: Any) -> Any:
+        if isinstance(node, list):
+            return [numbered(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        made = {key: numbered(value) for key, value in node.items()}
+        if "__id__" in node:
+            made["__id__"] = numbers.setdefault(node["__id__"], len(numbers) + 1)
+        if "file" in node:
+            made["file"] = names.setdefault(node["file"], f"{len(names) + 1}.{node['file'].rpartition('.')[2]}")
+        return made
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as old, zipfile.ZipFile(buffer, "w") as new:
+        schema = numbered(json.loads(old.read("schema.json")))
+        members = {name: old.read(before) for before, name in names.items()}
+        members |= {"schema.json": json.dumps(schema).encode(), CARD: json.dumps(card).encode()}
+        for name, data in members.items():
+            new.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 3)
     return buffer.getvalue()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,7 @@ class Fitted:
     columns: tuple[str, ...]  # features in the order they were fitted
     model: Any
     sklearn: str = ""  # the version that wrote the file; empty for one fitted here
+    data: bytes = field(default=b"", repr=False)  # the file it was read from, so that it stays what it was
 
     def predict(self, features: Table) -> Mapping[str, Values]:
         """{"probability": (N, K)} in the order of `classes`, or {"value": (N,)}.
@@ -140,6 +141,8 @@ class Fitted:
         """The fitted estimator as bytes: a skops archive (arrays and JSON, no pickle) with a card of ours inside."""
         import sklearn
 
+        if self.data:
+            return self.data
         card = {
             "name": self.name, "estimates": self.estimates, "classes": self.classes, "columns": self.columns,
             "sklearn": self.sklearn or sklearn.__version__,
@@ -156,7 +159,7 @@ class Fitted:
         if card["estimates"] not in ANSWERS:
             raise BundleError(f"the saved estimator estimates {card['estimates']!r}", where, "use a newer potency")
         classes, columns = (tuple(map(str, card[key])) for key in ("classes", "columns"))
-        return cls(card["name"], card["estimates"], classes, columns, model, card["sklearn"])
+        return cls(card["name"], card["estimates"], classes, columns, model, card["sklearn"], data)
 
 
 def _table(features: Table, order: tuple[str, ...] = ()) -> tuple[tuple[str, ...], Values]:

@@ -213,5 +213,5 @@ def _unnamed(cells: Cells, name: str) -> dict[str, object]:
 
 
 def _batch_size(bundle: Bundle, rows: int) -> int:
-    fits = min(VALUES // (plan.tile[0] * plan.tile[1] * max(1, len(plan.channels))) for plan in bundle.card.plans)
+    fits = min(VALUES // (plan.window[0] * plan.window[1] * max(1, len(plan.channels))) for plan in bundle.card.plans)
     return int(np.clip(min(fits, rows // 8), 8, MOST))

@@ -117,8 +117,8 @@ class _Run:
     def __init__(self, work: Work, bundle: Bundle, batch: Batch) -> None:
         self.work, self.bundle, self.batch = work, bundle, batch
         plans = bundle.card.plans
-        tile = (max(plan.tile[0] for plan in plans), max(plan.tile[1] for plan in plans))
-        self.plan = plans[0].but(tile=tile)  # each member cuts its own crop out of it
+        high, wide = (max(plan.window[axis] for plan in plans) for axis in (0, 1))
+        self.plan = plans[0].but(tile=(high, wide))  # each member cuts its own crop out of it
         self.found: list[Outcome] = [Outcome() for _ in batch.places]
         self.parts: list[list[tuple[Tile, Answer]]] = [[] for _ in batch.places]
         self.shapes: dict[int, tuple[int, int]] = {}

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from potency.answers import Answer
 from potency.bundle import Bundle, EstimatorMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.errors import PotencyError
 from potency.inference.predict import predict
 from potency.learning.logs import Follower
-from potency.learning.train import train
+from potency.learning.train import find_learner, train
 from potency.tasks import find_task
 
 OWN = "own"  # the kind of a split that the table brought along: one test part, not folds
@@ -36,7 +38,7 @@ class Job:
     plan: Plan
     into: Path
     cache: Path
-    features: pd.DataFrame | None = field(default=None, repr=False)
+    features: Path | None = None  # what an estimator sees of all rows, where it was measured once
     start: str = ""  # folder of a bundle to go on from
 
     @property
@@ -60,32 +62,36 @@ def work(job: Job) -> Done:
     """Train on all rows but those of the fold and predict these; what an earlier call finished is not done again."""
     notes = _Notes(job.notes)
     folder = job.into / "bundle"
+    features = pd.read_parquet(job.features) if job.features else None
     if (folder / "card.json").is_file():
         bundle = Bundle.load(folder)
     else:
         start = Bundle.load(Path(job.start)) if job.start else None
         bundle = train(job.manifest, job.plan.task, into=job.into, plan=job.plan, start=start, cache=job.cache,
-                       features=job.features, progress=notes)  # fmt: skip
+                       features=features, progress=notes)  # fmt: skip
     raw = bundle.but(trust={})
     tested = job.manifest.of("test")
-    if job.features is None:
+    if features is None:
         told = predict(tested, raw, into=None, name=job.column).table
     else:
-        told = _of_features(raw, tested, job)
+        told = _of_features(raw, tested, features, job)
     kept = ["id", *(c for c in told if c == job.column or str(c).startswith(f"{job.column}."))]
     notes.done()
     log = [{"fold": job.fold, **row} for row in bundle.card.validation.get("log", ())]
     return Done(job.column, job.fold, told[kept], folder, log, dict(bundle.card.trust))
 
 
-def _of_features(bundle: Bundle, tested: Manifest, job: Job) -> pd.DataFrame:
+def _of_features(bundle: Bundle, tested: Manifest, features: pd.DataFrame, job: Job) -> pd.DataFrame:
     """Features were measured once for all rows; an estimator answers from them without opening an image again."""
-    assert job.features is not None
     member, task = bundle.members[0], find_task(job.plan.task)
     assert isinstance(member, EstimatorMember)
-    ids = tested.table["id"].astype(str)
-    outputs = member.of_features(job.features.loc[list(ids)])
-    cells = [task.decode(output, member.plan).cells(tested.folder, job.column) for output in outputs]
+    table = features.loc[list(tested.table["id"].astype(str))]
+    answers: dict[str, list[Answer]] = {}
+    for name, output in zip(table.index, member.of_features(table), strict=True):
+        answers.setdefault(name, []).append(task.decode(output, member.plan))
+    joined = (crops[0] if len(crops) == 1 else task.answer.average(crops) for crops in answers.values())
+    cells = [answer.cells(tested.folder, job.column) for answer in joined]
+    ids = tested.table.set_index(tested.table["id"].astype(str))["id"].loc[list(answers)]
     return pd.DataFrame(cells).assign(id=ids.to_numpy())
 
 
@@ -192,3 +198,18 @@ def finished(results: Iterable[Any]) -> list[Done]:
             )
         found.append(result)
     return found
+
+
+def refitted(plan: Plan, log: Sequence[Mapping[str, Any]]) -> Plan:
+    """The plan for all rows, where nothing validates: it and its members take the folds' median of best steps."""
+
+    def median(before: Plan, rows: Sequence[Mapping[str, Any]]) -> Plan:
+        best = [row["step"] for row in rows if row["best"]]
+        return before.but(steps=max(1, int(np.median(best)))) if best and before.steps else before
+
+    own = [row for row in log if "member" not in row]
+    members = [
+        median(member, [row for row in log if row.get("member") == i])
+        for i, member in enumerate(plan.member_plans(**find_learner(plan).unless_said))
+    ]
+    return median(plan, own).of_members(members)

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from potency.bundle import Bundle, Card
@@ -23,9 +22,10 @@ from potency.inference.claim import claimed
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
 from potency.learning.account import across, calibrated, report, versions, without_predictions
-from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, work
+from potency.learning.estimate import identity, measured, settled, sources
+from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
-from potency.learning.train import LEARNERS, described, examples, measured, train
+from potency.learning.train import described, examples, find_learner, train
 from potency.tasks import Task
 
 Progress = Callable[[float, float, str], object]
@@ -105,7 +105,7 @@ class _Run:
         self.findings.refuse(str(manifest.folder), SPLIT_FAULTS if choices.split == "random" else ())
         known = manifest.table["truth"].notna()
         self.manifest = manifest.where(known)
-        self.plan = plan or Plan.of(Facts.of(self.inner), task=task.name)
+        self.plan = settled(plan or Plan.of(Facts.of(self.inner), task=task.name))
         self.fingerprint = manifest.fingerprint()
         self.started = Bundle.load(Path(self.choices.start)) if self.choices.start else None
 
@@ -173,24 +173,24 @@ class _Run:
     def _jobs(self, rows: Manifest, chance: Manifest) -> list[Job]:
         jobs = self._folds("prediction", rows, self.plan)
         for name in self.choices.baselines if self.task.estimates else ():
-            plan = self.plan.but(learner="estimator", network=name)
-            features = self._features(plan)
-            jobs += self._folds(f"prediction@{name}", rows, plan, features)
+            plan = self.plan.but(learner="estimator", network=name, families=(), members=())
+            jobs += self._folds(f"prediction@{name}", rows, plan)
             if self.choices.split != "random":
-                jobs += self._folds(f"prediction@{name}-random", chance, plan, features)
+                jobs += self._folds(f"prediction@{name}-random", chance, plan)
         if self.choices.random_split and self.choices.split != "random":
             jobs += self._folds("prediction@random", chance, self.plan)
         return jobs
 
-    def _folds(self, column: str, rows: Manifest, plan: Plan, features: pd.DataFrame | None = None) -> list[Job]:
+    def _folds(self, column: str, rows: Manifest, plan: Plan) -> list[Job]:
         folds = sorted(int(k) for k in rows.table["fold"].unique() if k >= 0)
         name = column.replace("prediction", "network", 1)
-        start = self.choices.start if plan.learner == self.plan.learner else ""
+        start = self.choices.start if plan is self.plan else ""
+        features, share = self._features(plan), self.choices.validation if find_learner(plan).validates(plan) else 0.0
         return [
             Job(
                 column,
                 k,
-                divided(rows, k, self.choices.validation if LEARNERS[plan.learner].validates else 0.0, plan.seed),
+                divided(rows, k, share, plan.seed),
                 plan,
                 self.into / "folds" / f"{name}-{k}",
                 self.cache,
@@ -200,35 +200,37 @@ class _Run:
             for k in (folds[:1] if self.choices.holdout or rows.origin.get("split_kind") == OWN else folds)
         ]
 
-    def _features(self, plan: Plan) -> pd.DataFrame:
-        path = self.cache / f"features-{plan.network}-{self.fingerprint[:16]}.parquet"
-        if path.is_file():
-            return pd.read_parquet(path)
-        found = measured(self.manifest, plan, self._step(f"measuring ({plan.network})"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        found.to_parquet(part)
-        part.replace(path)
-        return found
+    def _features(self, plan: Plan) -> Path | None:
+        """Where lies what the plan's learner sees of every row, measured now if it never was; None: nothing to keep."""
+        see = find_learner(plan).seen(plan, self.task)
+        if see is None:
+            return None
+        path = self.cache / f"features-{identity(see, self.fingerprint)}.parquet"
+        if not path.is_file():
+            found = measured(self.manifest, see, self._step(f"measuring ({plan.network})"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            found.to_parquet(part)
+            part.replace(path)
+        return path
 
     def _final(self, done: Sequence[Done], rows: Manifest) -> Bundle:
         """What a user takes away: one model refitted on all rows, or the folds' models together."""
         trust = across(done, rows, self.task, self.plan.classes) if len(done) > 1 else done[0].trust
         if self.choices.keep_folds:
-            members = tuple(Bundle.load(d.bundle).members[0] for d in done)
+            members = tuple(member for d in done for member in Bundle.load(d.bundle).members)
             card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner))
             return Bundle(card, members, examples(self.inner, members[0].plan))
-        best = [row["step"] for d in done for row in d.log if row["best"]]
-        steps = int(np.median(best)) if best else self.plan.steps
         learned = self.inner.add({"split": ["train"] * len(self.inner)})
-        plan = self.plan.but(steps=max(1, steps)) if self.plan.steps else self.plan
+        features = self._features(self.plan)
         bundle = train(
             learned,
             self.task,
             into=self.into / "folds" / "all",
-            plan=plan,
+            plan=refitted(self.plan, [row for d in done for row in d.log]),
             start=self.started,
             cache=self.cache,
+            features=pd.read_parquet(features) if features else None,
             progress=self._step("refitting on all rows"),
         )
         return bundle.but(trust=trust)
@@ -236,7 +238,8 @@ class _Run:
     def _facts(self, rows: Manifest) -> dict[str, Any]:
         data = described(self.inner)
         found = {"faults": self.findings.faults, "warnings": self.findings.warnings}
-        seen = self.started is not None and self.started.card.data.get("fingerprint") == data["fingerprint"]
+        before = [*sources(self.plan), *([self.started.card] if self.started else [])]
+        seen = any(card.data.get("fingerprint") == data["fingerprint"] for card in before)
         return {
             "banner": [SEEN] if seen else [],
             "title": self.choices.title or f"{self.task.name.capitalize()}: {self.manifest.folder.resolve().name}",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from potency.answers import Answer
-from potency.bundle import Bundle, Card, EstimatorMember, Member, NetworkMember
+from potency.bundle import Bundle, Card, Features, Member, NetworkMember
+from potency.bundle.estimate import FROZEN
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.data.tiles import Tile
 from potency.errors import ManifestError, PlanError, nearest
-from potency.estimators import find_estimator
 from potency.evaluation.evaluate import evaluate
 from potency.inference.claim import claimed
 from potency.inference.engine import accelerate
@@ -25,11 +25,13 @@ from potency.inference.view import View
 from potency.learning import gradient, logs
 from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
+from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, settled
 from potency.learning.samples import cut
 from potency.networks.weights import adopt, load_weights
 from potency.tasks import Task, find_task
 
 Progress = Callable[[int, int], object]
+Learned = tuple[tuple[Member, ...], list[dict[str, Any]]]  # and the rows of the log
 EXAMPLES = 4
 
 
@@ -48,6 +50,15 @@ class Course:
 
     def truths(self, rows: Manifest) -> list[Answer]:
         return truths(rows, self.task)
+
+    def learn(self, plan: Plan, number: int) -> Learned:
+        """Learn the plan of a member, on the same rows, in a folder of its own; what is finished there is kept."""
+        if self.start is not None:
+            raise PlanError(
+                "members cannot all go on from one bundle", "start", "name a bundle as the weights of each member"
+            )
+        own = replace(self, plan=plan, into=self.into / f"member{number}", features=None)
+        return find_learner(plan).fit(own)
 
 
 def train(
@@ -73,7 +84,7 @@ def train(
         plan: decisions; computed from the training rows by default.
         start: a bundle to go on from (fine-tuning).
         cache: where crops are kept, by default in `into`.
-        features: measured features by row id, for the learner "estimator".
+        features: what an estimator sees of every crop, by row id, where it was measured before.
 
     Raises:
         ManifestError: nothing to learn from. PlanError: the plan does not fit.
@@ -87,20 +98,19 @@ def train(
         raise ManifestError(
             "no rows to learn from", str(manifest.folder), "mark some rows as train in the column split"
         )
-    plan = plan or Plan.of(Facts.of(learned), task=task.name)
-    if plan.learner not in LEARNERS:
-        raise PlanError(f"there is no learner {plan.learner!r}", "plan.learner", nearest(plan.learner, LEARNERS))
+    plan = settled(plan or Plan.of(Facts.of(learned), task=task.name))
+    learner = find_learner(plan)
     plan = task.prepare(plan, truths(learned, task))
     course = Course(rows, task, plan, into, cache or into / "cache", start, features, progress)
     with claimed(into):
-        return _finished(course, learned)
+        return _finished(course, learner, learned)
 
 
-def _finished(course: Course, learned: Manifest) -> Bundle:
+def _finished(course: Course, learner: Learner, learned: Manifest) -> Bundle:
     """Learn, calibrate on the validation rows, and write the bundle."""
     plan, task = course.plan, course.task
-    member, log = LEARNERS[plan.learner].fit(course)
-    bundle = Bundle(Card(task.name, (member.plan,)), (member,), examples(learned, member.plan))
+    members, log = learner.fit(course)
+    bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
     checked = course.manifest.of("validation")
     if len(checked):
         told = predict(checked, bundle, into=None)
@@ -136,7 +146,7 @@ def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for _, row in chosen.iterrows():
         view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
-        high, wide = (min(side, length) for side, length in zip(plan.tile, view.shape, strict=True))
+        high, wide = (min(side, length) for side, length in zip(plan.window, view.shape, strict=True))
         centre = Tile((view.height - high) // 2, (view.width - wide) // 2, high, wide)
         found.append({"image": view.crop(centre)})
     return found
@@ -149,7 +159,7 @@ def described(rows: Manifest) -> dict[str, Any]:
             "group_source": rows.origin.get("group", ""), "simulated": simulated}  # fmt: skip
 
 
-def _gradient(course: Course) -> tuple[Member, list[dict[str, Any]]]:
+def _gradient(course: Course) -> Learned:
     plan, task = course.plan, course.task
     unknown = [name for name in plan.augment if name not in AUGMENTATIONS]
     if unknown:
@@ -169,7 +179,7 @@ def _gradient(course: Course) -> tuple[Member, list[dict[str, Any]]]:
         logs.write(course.into, state.told)
 
     member, state = gradient.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress, told=told)
-    return member, state.told
+    return (member,), state.told
 
 
 def _started(course: Course, plan: Plan) -> Any:
@@ -208,35 +218,34 @@ def _judge(checked: Manifest, task: Task) -> gradient.Judge:
     return judge
 
 
-def _estimator(course: Course) -> tuple[Member, list[dict[str, Any]]]:
-    plan, task = course.plan, course.task
-    learned = course.manifest.of("train")
-    estimator = find_estimator(plan.network)
-    known = course.features
-    table = measured(learned, plan) if known is None else known.loc[list(learned.table["id"].astype(str))]
-    truth = learned.table["truth"].to_numpy()
-    fitted = estimator.fit(table, truth, estimates=task.estimates, classes=plan.classes, seed=plan.seed)
-    return EstimatorMember(task, plan, fitted), []
-
-
-def measured(rows: Manifest, plan: Plan, progress: Progress | None = None) -> pd.DataFrame:
-    """The features that the plan's estimator sees, one row an image, indexed by id."""
-    estimator = find_estimator(plan.network)
-    images = []
-    for done, (_, row) in enumerate(rows.table.iterrows(), 1):
-        view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
-        images.append(view.crop(Tile(0, 0, *view.shape)))
-        if progress is not None:
-            progress(done, len(rows))
-    return estimator.features(images, plan.channels, plan.pixel_size).set_axis(rows.table["id"].astype(str), axis=0)
 
 
 @dataclass(frozen=True)
 class Learner:
-    """How a member is made from a course; `validates` says whether validation rows choose anything."""
+    """How members are made from a course.
 
-    fit: Callable[[Course], tuple[Member, list[dict[str, Any]]]]
-    validates: bool
+    Attributes:
+        fit: the members and the rows of the log.
+        validates: whether validation rows choose anything under a plan.
+        seen: what is seen of a row when that is the same in all folds, so that it is measured once; else None.
+        unless_said: what holds for every member of a plan that does not say otherwise.
+    """
+
+    fit: Callable[[Course], Learned]
+    validates: Callable[[Plan], bool]
+    seen: Callable[[Plan, Task], Features | None] = lambda plan, task: None
+    unless_said: Mapping[str, Any] = field(default_factory=dict)
 
 
-LEARNERS: Mapping[str, Learner] = {"gradient": Learner(_gradient, True), "estimator": Learner(_estimator, False)}
+def find_learner(plan: Plan) -> Learner:
+    """The learner that a plan names; an unknown one is refused and the nearest named."""
+    if plan.learner not in LEARNERS:
+        raise PlanError(f"there is no learner {plan.learner!r}", "plan.learner", nearest(plan.learner, LEARNERS))
+    return LEARNERS[plan.learner]
+
+
+LEARNERS: Mapping[str, Learner] = {
+    "gradient": Learner(_gradient, lambda plan: True),
+    "estimator": Learner(fit_estimator, lambda plan: not frozen(plan), seen, FROZEN),
+    "average": Learner(fit_average, lambda plan: any(find_learner(own).validates(own) for own in plan.member_plans())),
+}

@@ -38,7 +38,7 @@ def adopt(network: nn.Module, state: Mapping[str, Tensor], where: str) -> int:
     first = f"{first_convolution(network.body)[0]}.weight"
     taken: dict[str, Tensor] = {}
     for name, value in own.items():
-        names = (name, name.removeprefix("features."), f"body.{name}")
+        names = (name, name.removeprefix("features."), f"body.{name}", f"net.body.{name}")  # the last: of our bundles
         given = next((state[key] for key in names if key in state), None)
         if given is None:
             continue
