@@ -15,14 +15,16 @@ import pytest
 import torch
 from zoo import cells
 
+from potency.bundle.estimate import Features
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.data.tiles import fit
 from potency.errors import ManifestError, PlanError, PotencyError
 from potency.learning import gradient
+from potency.learning.estimate import measured
 from potency.learning.gradient import Lesson, Order
 from potency.learning.samples import cut
-from potency.learning.train import measured, train
+from potency.learning.train import train
 from potency.tasks import TASKS
 
 SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5}
@@ -186,4 +188,4 @@ def test_an_estimator_is_a_plan_of_the_same_task(rows: Manifest, plan: Plan, tmp
     bundle = train(rows, "classify", into=tmp_path, plan=chosen)
     assert {p.name for p in (tmp_path / "bundle").iterdir()} == {"card.json", "weights.skops", "examples.safetensors"}
     assert len(bundle([{"image": rows.open(rows.table.iloc[0]).crop()}])) == 1
-    assert len(measured(rows, chosen)) == len(rows)
+    assert len(measured(rows, Features(chosen, ()))) == len(rows)
