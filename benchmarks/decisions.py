@@ -2,8 +2,8 @@
 
 `python benchmarks/decisions.py --into out/decisions [--sets jurkat] [--arms mixup,cutmix] [--quick] [--json]` needs
 POTENCY_DATA. The learning rows of fold 0 are dealt again into three folds by group. Every arm is the plan computed from
-the data with a few decisions changed, learned without validation rows (the last model is kept), on the same folds, crops
-and seed. Without arms it compares numbers of test views only.
+the data with a few decisions changed, learned without validation rows (the last model is kept), on the same folds,
+crops and seed. Without arms it compares numbers of test views only.
 """
 
 from __future__ import annotations
