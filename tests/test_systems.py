@@ -48,7 +48,7 @@ class Learner:
         for name in asked.baselines:
             rows[f"prediction@{name}"] = rows["prediction"].where(rows["prediction"].isna(), manifest.classes[0])
         plan = {
-            "tile": 64,
+            "tile": [64, 64],
             "rate": 0.003,
             "batch": 64,
             "classes": list(manifest.classes),

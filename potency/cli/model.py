@@ -61,7 +61,10 @@ class Train(Rows):
     random_split: Annotated[
         bool, typer.Option("--random-split", help="Also train under a random split, to show the gap.")
     ] = False
-    baselines: Annotated[bool, typer.Option(help="A trivial baseline and a forest beside the network.")] = True
+    baselines: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Classical learners beside it; `potency models` lists them.")
+    ] = "forest,trivial"
+    no_baselines: Annotated[bool, typer.Option("--no-baselines", help="None beside it.")] = False
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same weights.")] = 0
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that share the folds. [dim]0: one a core; 1: this one[/dim]")
@@ -96,6 +99,7 @@ class Predict(Options):
     ("labels.csv --network resnet18 --weights imagenet --into out/r18", "another backbone, pre-trained"),
     ("labels.csv --network resnet18@45x60,tiny --into out/two", "an ensemble whose networks see crops of their own"),
     ("labels.csv --estimator logistic --network resnet18 --weights imagenet --into out/l", "learn on its embeddings"),
+    ("labels.csv --baselines forest,trivial,svm --into out/three", "other classical learners beside it"),
     ("labels.csv --into out/first --resume", "go on after a stop, to the same weights"),
     ("labels.csv --into out/first --dry-run 5", "five steps, nothing kept"),
     again="the same command with --resume goes on where it was",
@@ -114,7 +118,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
     asked = protocol.Choices(
         folds=options.folds,
         split=options.split,
-        baselines=protocol.Choices.baselines if options.baselines and not options.dry_run else (),
+        baselines=() if options.no_baselines or options.dry_run else listed(options.baselines),
         random_split=options.random_split,
         holdout=options.holdout or bool(options.dry_run),
         keep_folds=options.keep_folds,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from potency.errors import PlanError, nearest
-from potency.estimators.estimator import ESTIMATORS, Estimator, Fitted
+from potency.estimators.estimator import Estimator, Fitted
+from potency.estimators.pipelines import ESTIMATORS
 
 
 def find_estimator(name: str) -> Estimator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,52 +13,36 @@ from numpy.typing import ArrayLike, NDArray
 
 from potency.errors import BundleError, ManifestError, PlanError, nearest
 from potency.estimators.archive import pack, unpack
+from potency.estimators.sound import forget
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TREES = 300
 
 Table = Any  # a pandas DataFrame, or an array (N, F)
 Values = NDArray[np.float64]
 
 
-def _forest(leaf: int, number: bool) -> Callable[[int], list[tuple[str, Any]]]:
-    def steps(seed: int) -> list[tuple[str, Any]]:
-        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a pipeline may be cut to: seed, encoded target (N,), and the groups (N,) that an inner split keeps whole."""
 
-        kind = RandomForestRegressor if number else RandomForestClassifier
-        return [("model", kind(TREES, min_samples_leaf=leaf, max_features="sqrt", random_state=seed))]
-
-    return steps
-
-
-def _logistic(seed: int) -> list[tuple[str, Any]]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    return [("scale", StandardScaler()), ("model", LogisticRegression(C=0.03, max_iter=5000, random_state=seed))]
-
-
-def _ridge(seed: int) -> list[tuple[str, Any]]:
-    from sklearn.linear_model import RidgeCV
-    from sklearn.preprocessing import StandardScaler
-
-    return [("scale", StandardScaler()), ("model", RidgeCV(alphas=np.logspace(-1, 4, 11)))]
+    seed: int
+    target: NDArray[Any]
+    groups: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
 class Estimator:
     """A classical learner by name: the feature families it sees and its pipeline for each thing it can estimate.
 
-    `steps` maps what a task estimates ("label": one of classes, "value": a number) to a function of the seed that gives
-    the steps of a scikit-learn pipeline, the last one named "model".
+    `steps` maps what a task estimates ("label": one of classes, "value": a number) to a function of `Learned` that
+    gives the steps of a scikit-learn pipeline, the last one named "model".
     """
 
     name: str
     title: str
     families: tuple[str, ...]
-    steps: Mapping[str, Callable[[int], list[tuple[str, Any]]]]
+    steps: Mapping[str, Callable[[Learned], list[tuple[str, Any]]]]
 
     def features(
         self, images: Sequence[NDArray[Any]], channels: Sequence[str] = (), pixel_size: float | None = None
@@ -75,42 +60,59 @@ class Estimator:
         *,
         estimates: str = "label",
         classes: Sequence[str] = (),
+        groups: ArrayLike | None = None,
         seed: int = 0,
         workers: int = 1,
     ) -> Fitted:
         """Fit on training rows only; `features` is a table (N, F), measured or an embedding (a linear probe).
 
         target: (N,) class names for "label" (their order is that of `classes`, sorted if none are given), numbers for
-        "value". weights: (N,) how much each row counts. The same seed gives the same model for any number of `workers`.
+        "value". weights: (N,) how much each row counts. groups: (N,) what an inner split, where the learner needs one,
+        keeps whole. The same seed gives the same model for any number of `workers`.
 
-        Raises ManifestError where there is nothing to tell apart, PlanError for features that are not finite numbers.
+        Raises ManifestError where there is nothing to tell apart, PlanError for features that are not finite numbers,
+        and for weights where the learner can take none.
 
+        >>> from potency.estimators import ESTIMATORS
         >>> fitted = ESTIMATORS["logistic"].fit(np.arange(8.0)[:, None], list("aaaabbbb"))
         >>> fitted.predict([[0.0], [7.0]])["probability"].argmax(1).tolist()
         [0, 1]
         """
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.pipeline import Pipeline
+        from sklearn.utils.validation import has_fit_parameter
 
-        if estimates not in self.steps:
-            raise PlanError(
-                f"{self.title} cannot estimate {estimates!r}",
-                f"estimator {self.name!r}",
-                nearest(estimates, self.steps),
-            )
+        self.refuse(estimates)
         columns, values = _table(features)
         wanted = np.asarray(target)
         if wanted.shape != (len(values),):
             raise PlanError(f"{len(values)} rows of features, but targets of shape {wanted.shape}", "fit", "one a row")
         names, codes = TARGETS[estimates](wanted, tuple(map(str, classes)))
-        model = Pipeline(self.steps[estimates](seed))
-        threaded = "n_estimators" in model[-1].get_params()  # a forest: its trees grow side by side
+        learned = Learned(seed, codes, None if groups is None else np.asarray(groups).astype(str))
+        model = Pipeline(self.steps[estimates](learned))
+        if weights is not None and not has_fit_parameter(model[-1], "sample_weight"):
+            raise PlanError(f"{self.title} takes no weights", f"estimator {self.name!r}", "leave the weights out")
+        threaded = {"n_estimators", "n_jobs"} <= set(model[-1].get_params())  # a forest: its trees grow side by side
         if threaded:
             model.set_params(model__n_jobs=workers)
         options = {} if weights is None else {"model__sample_weight": np.asarray(weights, np.float64)}
-        model.fit(values, codes, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # so many passes and no more is part of the recipe
+            model.fit(values, codes, **options)
         if threaded:
             model.set_params(model__n_jobs=None)  # threads add probabilities up in any order: predict with one
+        forget(model)
         return Fitted(self.name, estimates, names, columns, model)
+
+
+    def refuse(self, estimates: str) -> None:
+        """PlanError where this learner has no pipeline for what is to be estimated."""
+        if estimates not in self.steps:
+            raise PlanError(
+                f"{self.title}: there is none that estimates {estimates!r}",
+                f"estimator {self.name!r}",
+                nearest(estimates, self.steps),
+            )
 
 
 @dataclass(frozen=True)
@@ -228,16 +230,3 @@ TARGETS: Mapping[str, Callable[[NDArray[Any], tuple[str, ...]], tuple[tuple[str,
 TARGETS = MappingProxyType({"label": _labels, "value": _numbers})
 ANSWERS: Mapping[str, Callable[[Fitted, Values], Mapping[str, Values]]]
 ANSWERS = MappingProxyType({"label": _probability, "value": _value})
-
-FULL = ("intensity", "texture", "shape")
-ESTIMATORS: Mapping[str, Estimator] = MappingProxyType({
-    estimator.name: estimator
-    for estimator in (
-        Estimator("forest", "random forest on features", FULL, {"label": _forest(2, False), "value": _forest(2, True)}),
-        Estimator("logistic", "linear model on features", FULL, {"label": _logistic, "value": _ridge}),
-        Estimator(
-            "trivial", "random forest on size, mean intensity and variance", ("trivial",),
-            {"label": _forest(10, False), "value": _forest(10, True)},
-        ),
-    )
-})  # fmt: skip

@@ -75,10 +75,11 @@ def fit_estimator(course: Course) -> tuple[tuple[Member, ...], Log]:
     rows = course.manifest.of("train")
     table = measured(rows, Features(plan, tuple(networks))) if course.features is None else course.features
     table = table.loc[list(rows.table["id"].astype(str))]  # several crops of one large image are several rows
-    truth = rows.table.set_index(rows.table["id"].astype(str))["truth"].loc[table.index]
+    known = rows.table.set_index(rows.table["id"].astype(str))[["truth", "group"]].loc[table.index]
     fitted = find_estimator(plan.network).fit(
-        table, truth.to_numpy(), estimates=task.estimates, classes=plan.classes, seed=plan.seed
-    )
+        table, known["truth"].to_numpy(), estimates=task.estimates, classes=plan.classes,
+        groups=known["group"].to_numpy(), seed=plan.seed,
+    )  # fmt: skip
     return (EstimatorMember(task, plan, fitted, networks),), log
 
 

@@ -16,6 +16,7 @@ from potency.data.folders import RUN
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
+from potency.estimators import find_estimator
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.inference.claim import claimed
@@ -99,6 +100,8 @@ class _Run:
     def __init__(self, manifest: Manifest, task: Task, into: Path, plan: Plan | None, choices: Choices,
                  progress: Progress | None) -> None:  # fmt: skip
         self.task, self.into, self.choices, self.progress = task, into, choices, progress
+        for name in choices.baselines if task.estimates else ():
+            find_estimator(name).refuse(task.estimates)  # now, not after the network has learned for an hour
         self.cache = into / "cache"
         self.followers = followers(self.choices.log, into)
         self.findings = manifest.check(progress=self._step("checking images"))
