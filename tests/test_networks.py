@@ -1,40 +1,30 @@
-"""The contract of every network in the list: shape, crop size, channels, weights, rows independent of their batch."""
+"""Encoders: crops of any size, normalisation, weights from a file or the hub, and what a plan takes from a network."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+import torchvision
 from safetensors.torch import save_file
 
-from potency.data.plan import Plan
+from potency.data.plan import Facts, Plan
 from potency.errors import BundleError, PlanError
-from potency.networks import BACKBONES, NETWORKS
+from potency.inference.engine import digest
+from potency.learning.planning import planned
+from potency.networks import NETWORKS
 from potency.networks.encoder import Encoder
 from potency.networks.weights import adapt_channels, load_weights
+from potency.tasks import TASKS
 
+CAFFE = torch.tensor([123.68, 116.779, 103.939])[:, None, None]
 LIGHT = ("tiny", "mobilenetv3", "squeezenet", "resnet18")
 
 
 def test_tiny_is_small() -> None:
     assert sum(p.numel() for p in Encoder("tiny", 3, 10).parameters()) < 300_000
-
-
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_backbone_takes_any_channels_and_keeps_something_of_a_small_crop(backbone: str) -> None:
-    tile, channels = 40, 5
-    network = Encoder(backbone, channels, 3, tile).eval()
-    with torch.inference_mode():
-        batch = torch.rand(2, channels, tile, tile)
-        found = network(batch)
-        assert found["output"].shape == (2, 3)
-        assert torch.isfinite(found["output"]).all()
-        assert (
-            network.enlarge == 1 and min(network.body(2 * batch - 1).shape[2:]) >= 3
-        )  # a crop is not reduced to nothing
-        alone = network(batch[:1])["output"]
-    torch.testing.assert_close(alone, found["output"][:1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("tile", [8, 12, 20])
@@ -64,7 +54,83 @@ def test_a_transformer_by_its_timm_name() -> None:
     network = Encoder("vit_tiny_patch16_224", 1, 2, tile=32).eval()
     with torch.inference_mode():
         assert network(torch.rand(2, 1, 32, 32))["output"].shape == (2, 2)
-    assert network.halo is None
+    assert network.halo is None and network.stride == 4, "a patch of 16 px would leave 2 x 2 of them"
+
+
+def test_patches_and_positions_of_a_transformer_are_resampled_for_the_crop(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    trained = timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=0)
+    path = tmp_path / "vit.safetensors"
+    save_file(trained.state_dict(), path)
+    network = Encoder("vit-tiny", 1, 2, (40, 56))
+    with pytest.raises(BundleError, match="belong to another network"):
+        load_weights(network, "vit-tiny", str(path))  # one block is not twelve
+    network.body.blocks = network.body.blocks[:1]  # type: ignore[index]
+    assert load_weights(network, "vit-tiny", str(path)) == len(trained.state_dict())
+    patch, position = network.body.patch_embed.proj.weight, network.body.pos_embed  # type: ignore[union-attr]
+    assert patch.shape == (192, 1, 8, 8) and position.shape == (1, 1 + 5 * 7, 192)  # type: ignore[union-attr]
+    theirs = trained.pos_embed[0, 1:].reshape(14, 14, 192).mean((0, 1))
+    torch.testing.assert_close(position[0, 1:].mean(0), theirs, rtol=0, atol=4e-3)  # type: ignore[index]
+    torch.testing.assert_close(position[0, 0], trained.pos_embed[0, 0])  # type: ignore[index]
+
+
+def test_values_are_normalised_as_the_weights_expect_them() -> None:
+    image = torch.rand(2, 3, 16, 16)
+    for name, expected in (("half", 2 * image - 1), ("none", image), ("caffe", 255 * image - CAFFE)):
+        found = Encoder("tiny", 3, 2, 16, normalise=name).seen(image)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 if name != "caffe" else 0.05)
+    whole = torchvision.models.MobileNet_V2_Weights.DEFAULT.transforms()
+    theirs = torchvision.transforms.functional.normalize(image, whole.mean, whole.std)
+    torch.testing.assert_close(Encoder("tiny", 3, 2, 16, normalise="imagenet").seen(image), theirs)
+    grey = Encoder("tiny", 1, 2, 16, normalise="imagenet").seen(image[:, :1])
+    torch.testing.assert_close(grey, (image[:, :1] - 0.449) / 0.226, rtol=1e-3, atol=1e-3)
+    with pytest.raises(PlanError, match="no normalisation 'imagnet'") as told:
+        Encoder("tiny", 3, 2, 16, normalise="imagnet")
+    assert (told.value.where, told.value.mend) == ("plan.normalise", "did you mean 'imagenet'?")
+
+
+def test_networks_that_differ_in_normalisation_alone_are_not_the_same_to_an_engine() -> None:
+    torch.manual_seed(0)
+    half, other = Encoder("tiny", 1, 2, 16), Encoder("tiny", 1, 2, 16, normalise="imagenet")
+    other.load_state_dict(half.state_dict())
+    assert digest(half) != digest(other)
+
+
+FACTS = Facts(1000, ("phase",), 40, None, {"phase": (0.0, 255.0)}, ("a", "b"))
+
+
+def test_a_plan_takes_what_its_network_states_and_obeys_what_is_said() -> None:
+    task = TASKS["classify"]
+    fresh = planned(FACTS, task)
+    assert (fresh.rate, fresh.freeze, fresh.normalise) == (3e-3, 0.0, "half")
+    assert planned(FACTS, task, network="vgg19").rate < planned(FACTS, task, network="vgg19-bn").rate
+    assert planned(FACTS, task, network="vit-tiny").rate < 1e-3
+    tuned = planned(FACTS, task, network="resnet18", weights="imagenet")
+    assert (tuned.rate, tuned.freeze, tuned.normalise) == (1e-3, 0.3, "imagenet")
+    said = planned(FACTS, task, network="mobilenetv2", weights="file", normalise="half", rate=0.01)
+    assert (said.rate, said.freeze, said.normalise) == (0.01, 0.3, "half")
+    forest = planned(FACTS, task, learner="estimator", network="forest")
+    assert (forest.rate, forest.normalise) == (Plan().rate, "half")
+    with pytest.raises(PlanError, match="did you mean 'resnet18'"):
+        planned(FACTS, task, network="resnet-18")
+
+
+def test_a_crop_that_no_enlarging_makes_fit_is_refused() -> None:
+    with torch.device("meta"), pytest.raises(PlanError, match="takes no crop of 40 x 40 px") as told:
+        Encoder("coatnet_nano_rw_224", 1, 2, 40)
+    assert "divides by 32" in told.value.mend
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv1", "squeezenet", "tiny"])
+def test_weights_that_cannot_be_fetched_are_a_clear_error(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(PlanError, match=f"{backbone!r} (cannot be fetched|has no ImageNet weights)") as told:
+        load_weights(Encoder(backbone, 1, 2, 32), backbone, "imagenet")
+    assert told.value.where == "plan.weights" and "--weights" in told.value.mend
 
 
 def test_the_list_builds_from_a_plan() -> None:
@@ -129,3 +195,5 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 def test_real_imagenet_weights_fit(real_images: Path) -> None:
     path = real_images / "weights" / "mobilenet_v2_tf2" / "mobilenet_v2_torchvision.safetensors"
     assert load_weights(Encoder("mobilenetv2", 1, 2, 40), "mobilenetv2", str(path)) == 312
+    squeeze = real_images / "weights" / "squeezenet1_1_features" / "squeezenet1_1_features_bgr_torchvision.safetensors"
+    assert load_weights(Encoder("squeezenet", 2, 2, 40), "squeezenet", str(squeeze)) == 50

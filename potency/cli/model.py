@@ -152,7 +152,7 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
         from potency.bundle import Bundle
 
         before = Bundle.load(options.start).card.plan
-        changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size")}
+        changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise")}
     changed |= changes(options.set)
     if options.steps:
         changed["steps"] = options.steps
@@ -168,7 +168,10 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
         changed["seed"] = options.seed
     if options.epochs and options.steps:
         raise PlanError("steps and epochs say the same twice", "--steps, --epochs", "give one of them")
-    plan = Plan.read(options.plan).but(**changed) if options.plan else planned(manifest, task, changed)
+    if options.plan:
+        plan = Plan.read(options.plan).but(**changed)
+    else:
+        plan = planned(manifest, task, changed, started=bool(options.start))
     if options.epochs:
         plan = plan.but(steps=max(1, round(options.epochs * len(manifest) / plan.batch)))
     return plan.but(steps=options.dry_run, validations=1) if options.dry_run else plan

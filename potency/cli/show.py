@@ -187,7 +187,7 @@ def models(options: Models, say: Console) -> dict[str, Any]:
 
     lists: dict[str, dict[str, str]] = {
         "tasks": {name: f"answers with a {task.answer.kind}; {task.title}" for name, task in TASKS.items()},
-        "networks": {**BACKBONES, "any other": "of timm by its name, of torchvision as torchvision/NAME"},
+        "networks": {n: str(b) for n, b in BACKBONES.items()} | {"any other": "of timm by name, or torchvision/NAME"},
         "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
         "answers": {name: answer.title for name, answer in ANSWERS.items()},
         "features": {name: family.title for name, family in FAMILIES.items()},

@@ -72,11 +72,12 @@ def members(networks: str, weights: str) -> list[dict[str, Any]]:
     return made
 
 
-def planned(manifest: Manifest, task: Task, changed: Mapping[str, Any]) -> Plan:
-    """The plan computed from the rows, with some decisions changed."""
-    from potency.data.plan import Facts, Plan
+def planned(manifest: Manifest, task: Task, changed: Mapping[str, Any], started: bool = False) -> Plan:
+    """The plan computed from the rows, with some decisions changed; `started`: it goes on from a bundle."""
+    from potency.data.plan import Facts
+    from potency.learning import planning
 
     learnable = manifest.table["truth"].notna()
     if "split" in manifest.table:  # external rows decide nothing, not even the scaling
         learnable &= manifest.table["split"].ne("external")
-    return Plan.of(Facts.of(manifest.where(learnable)), **{"task": task.name, **changed})
+    return planning.planned(Facts.of(manifest.where(learnable)), task, **{"started": started, **changed})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from potency.networks.encoder import BACKBONES, Encoder
+from potency.networks.backbones import BACKBONES
+from potency.networks.encoder import Encoder
 from potency.networks.network import Network
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 # Kind of network a task asks for -> how it is built from the plan and the number of outputs.
 NETWORKS: Mapping[str, Callable[[Plan, int], Network]] = {
-    "encoder": lambda plan, outputs: Encoder(plan.network, len(plan.channels), outputs, plan.tile, plan.dropout),
+    "encoder": lambda plan, outputs: Encoder(
+        plan.network, len(plan.channels), outputs, plan.tile, plan.dropout, plan.normalise
+    ),
 }
 
 __all__ = ["BACKBONES", "NETWORKS", "Encoder", "Network"]

@@ -9,22 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from potency.data.tiles import Size, sides
-from potency.errors import PlanError, nearest
+from potency.errors import PlanError
+from potency.networks.backbones import normalisation
+from potency.networks.bodies import body
 from potency.networks.network import Network
-from potency.networks.tiny import Tiny
+from potency.networks.reach import Trace, trace
 
-# Short names people type -> where the network comes from; any other name of timm, or of torchvision behind
-# "torchvision/", works as it is.
-BACKBONES: Mapping[str, str] = {
-    "tiny": "potency/tiny",
-    "resnet18": "timm/resnet18",
-    "resnet50": "timm/resnet50",
-    "mobilenetv2": "torchvision/mobilenet_v2",
-    "mobilenetv3": "timm/mobilenetv3_small_100",
-    "mobilenetv3-large": "timm/mobilenetv3_large_100",
-    "squeezenet": "torchvision/squeezenet1_1",
-}
 FEWEST = 3  # values a side that must be left before pooling, or a crop is reduced to nothing
+LARGER = (2, 4, 8, 16, 32)  # times a side
+FURTHER = 128  # px; every stride there is divides it
+RATES = {"batch": 3e-3, "layer": 5e-4, "none": 2e-4}  # by what holds the activations; see docs/networks.md
 
 
 class Encoder(Network):
@@ -36,126 +30,108 @@ class Encoder(Network):
         outputs: numbers a sample.
         tile: px a side of the crops, or (height, width); early strides are undone until a crop keeps 3 x 3 values.
         dropout: share of the pooled features dropped while learning.
+        normalise: what the body expects of values that the plan scaled to 0..1, a name of `NORMALISATIONS`.
 
     Raises:
-        PlanError: there is no such network; the nearest name is given.
+        PlanError: there is no such network or normalisation; the nearest name is given.
     """
 
-    def __init__(self, backbone: str, channels: int, outputs: int, tile: Size = 64, dropout: float = 0.0) -> None:
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        channels: int,
+        outputs: int,
+        tile: Size = 64,
+        dropout: float = 0.0,
+        normalise: str = "half",
+    ) -> None:
         super().__init__()
-        tile = sides(tile)
-        self.body = body(backbone, channels, tile)
-        features, left = _run_once(self.body, channels, tile)
-        self.enlarge, self.stride, self.smallest = 1, 1, min(tile)
-        if left is not None:
-            _keep_some(self.body, channels, tile, left)
-            while (_run_once(self.body, channels, (tile[0] * self.enlarge, tile[1] * self.enlarge))[1] or 0) < FEWEST:
-                self.enlarge *= 2
-            features, left = _run_once(self.body, channels, (128, 128))
-            self.stride = self.smallest = max(1, round(128 / (left or 1)))
+        self.normalise = normalise
+        for name, values in zip(("mean", "spread"), normalisation(normalise, channels), strict=True):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)  # the plan keeps its name
+        self.body = body(backbone, channels, sides(tile))
+        self.enlarge, seen = _fitted(self.body, channels, sides(tile))
+        self.stride, self.halo = _stride(self.body, channels, seen), seen.halo
+        if self.enlarge > 1:  # both were counted in pixels of the enlarged crop; interpolation sees one more
+            self.stride = max(1, self.stride // self.enlarge)
+            self.halo = None if self.halo is None else -(-self.halo // self.enlarge) + 1
+        self.rate = RATES[_norms(self.body)]
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(features, outputs)
+        self.linear = nn.Linear(seen.shape[1], outputs)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
-        if self.enlarge > 1:
-            image = nn.functional.interpolate(image, scale_factor=self.enlarge, mode="bilinear")
-        values = self.body(2 * image - 1)  # the plan scales to 0..1, networks like zero in the middle
+        values = self.body(self.seen(image))
         embedding = values.mean((2, 3)) if values.ndim == 4 else values
         return {"output": self.linear(self.dropout(embedding)), "embedding": embedding}
+
+    def seen(self, image: Tensor) -> Tensor:
+        """The image as the body sees it: the one place where values scaled to 0..1 become those it expects."""
+        if self.enlarge > 1:
+            image = nn.functional.interpolate(image, scale_factor=self.enlarge, mode="bilinear")
+        return (image - self.mean) / self.spread
 
     def head(self) -> nn.Module:
         return self.linear
 
-
-def body(backbone: str, channels: int, tile: tuple[int, int]) -> nn.Module:
-    """The network without its classifier; features (N, F, h, w), or (N, F) from a transformer."""
-    source, _, name = BACKBONES.get(backbone, backbone if "/" in backbone else f"timm/{backbone}").partition("/")
-    if source not in _SOURCES:
-        raise PlanError(f"there is no network {backbone!r}", "plan.network", nearest(backbone, BACKBONES))
-    return _SOURCES[source](name, channels, tile)
+    def extra_repr(self) -> str:
+        """What a compiled network depends on beside layers and weights."""
+        return f"normalise={self.normalise!r}, enlarge={self.enlarge}"
 
 
-def _own(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
-    return Tiny(channels, min(tile))
+def _fitted(network: nn.Module, channels: int, tile: tuple[int, int]) -> tuple[int, Trace]:
+    """Make a network keep 3 x 3 values of a crop: undo early strides, then say how much to enlarge the crop."""
+    seen = _keep_some(network, channels, tile)
+    for enlarge in (1, *LARGER):
+        seen = seen if enlarge == 1 else _seen(network, channels, (tile[0] * enlarge, tile[1] * enlarge))
+        if seen is not None and _left(seen) >= FEWEST:
+            return enlarge, seen
+    raise PlanError(
+        f"the network takes no crop of {tile[0]} x {tile[1]} px, enlarged or not", "plan.tile, plan.network",
+        "take a tile that divides by 32, such as 64, or another network",
+    )  # fmt: skip
 
 
-def _timm(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
-    import timm
-
-    if not timm.is_model(name):
-        raise PlanError(
-            f"there is no network {name!r}", "plan.network", nearest(name, [*BACKBONES, *timm.list_models()])
-        )
-    options: dict[str, Any] = {"in_chans": channels, "num_classes": 0}
-    if hasattr(timm.models, "is_model_in_modules") and timm.models.is_model_in_modules(
-        name, ("vision_transformer", "deit")
-    ):
-        return nn.Module.train(timm.create_model(name, img_size=tile, **options))
-    return nn.Module.train(timm.create_model(name, global_pool="", **options))
-
-
-def _torchvision(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
-    import torchvision
-
+def _seen(network: nn.Module, channels: int, size: tuple[int, int]) -> Trace | None:
+    """What a crop of this size becomes; None: it is too small for the network."""
     try:
-        whole = torchvision.models.get_model(name, weights=None)
-    except ValueError as error:
-        known = [f"torchvision/{n}" for n in torchvision.models.list_models(module=torchvision.models)]
-        raise PlanError(
-            f"there is no network {name!r}", "plan.network", nearest(f"torchvision/{name}", known)
-        ) from error
-    features = getattr(whole, "features", None)
-    made = nn.Sequential()
-    if isinstance(features, nn.Module):
-        made.add_module("features", features)
-    else:  # ResNet and its kin: everything before pooling and classifier
-        for key, part in whole.named_children():
-            if key not in ("avgpool", "fc"):
-                made.add_module(key, part)
-    key, first = first_convolution(made)
-    if first.in_channels != channels:
-        fresh = nn.Conv2d(channels, first.out_channels, first.kernel_size, first.stride, first.padding,  # type: ignore[arg-type]
-                          bias=first.bias is not None)  # fmt: skip
-        parent, _, leaf = key.rpartition(".")
-        setattr(made.get_submodule(parent), leaf, fresh)
-    return made
+        return trace(network, channels, size)
+    except (RuntimeError, AssertionError):  # a map smaller than its kernel, or a skip that halves where no block does
+        return None
 
 
-_SOURCES = {"potency": _own, "timm": _timm, "torchvision": _torchvision}
+def _left(seen: Trace | None) -> int:
+    """Values left on the shorter side; a vector is enough, as a transformer chose its patch by the crop."""
+    return 0 if seen is None or 0 in seen.shape else min(seen.shape[2:], default=FEWEST)
 
 
-def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
-    """The convolution that reads the image, with its name."""
-    return next((key, m) for key, m in network.named_modules() if isinstance(m, nn.Conv2d))
+def _stride(network: nn.Module, channels: int, seen: Trace) -> int:
+    """Pixels from one value to the next: how many values a crop larger by 128 px has more."""
+    if len(seen.shape) < 4:
+        stages: Any = getattr(network, "feature_info", [{"reduction": min(seen.size)}])  # as timm describes itself
+        return int(stages[-1]["reduction"])
+    more = trace(network, channels, (seen.size[0] + FURTHER, seen.size[1] + FURTHER))
+    return max(1, FURTHER // (more.shape[2] - seen.shape[2]))
 
 
-def _run_once(network: nn.Module, channels: int, tile: tuple[int, int]) -> tuple[int, int | None]:
-    """(features, values left on the shorter side) for crops of this size; None: it gives a vector, 0: too small."""
-    was = network.training
-    try:
-        with torch.no_grad():
-            out = network.eval()(torch.zeros(1, channels, *tile))
-    except RuntimeError:  # a map smaller than its kernel, or a skip that halves where its block does not
-        return 0, 0
-    finally:
-        network.train(was)
-    return out.shape[1], min(out.shape[2:]) if out.ndim == 4 else None
-
-
-def _keep_some(network: nn.Module, channels: int, tile: tuple[int, int], left: int) -> None:
+def _keep_some(network: nn.Module, channels: int, tile: tuple[int, int]) -> Trace | None:
     """Undo early strides until a crop keeps 3 x 3 values, as far as the stem goes."""
+    seen = _seen(network, channels, tile)
     for layer in _halving(network):
-        if left >= FEWEST:
-            return
+        if _left(seen) >= FEWEST:
+            break
         before = {name: getattr(layer, name) for name in ("stride", "padding", "ceil_mode") if hasattr(layer, name)}
         _undo(layer)
-        now = _run_once(network, channels, tile)[1] or 0
-        if now <= left:  # inside a block whose skip still halves
+        now = _seen(network, channels, tile)
+        if _left(now) <= _left(seen):  # inside a block whose skip still halves
             for name, value in before.items():
                 setattr(layer, name, value)
-            return
-        left = now
+            break
+        seen = now
+    return seen
 
 
 def _halving(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d]:
@@ -170,3 +146,11 @@ def _undo(layer: nn.Conv2d | nn.MaxPool2d) -> None:
     if isinstance(layer, nn.MaxPool2d) and isinstance(layer.kernel_size, int):
         layer.padding = layer.kernel_size // 2
         layer.ceil_mode = False
+
+
+def _norms(network: nn.Module) -> str:
+    """What keeps the activations in bounds, which decides how large a step may be: batch norm, layer norm, nothing."""
+    kinds = {type_ for part in network.modules() for type_ in type(part).__mro__}
+    if kinds & {nn.LayerNorm, nn.GroupNorm}:  # attention blocks have them, whatever the convolutions before
+        return "layer"
+    return "batch" if nn.modules.batchnorm._BatchNorm in kinds else "none"

@@ -1,4 +1,4 @@
-"""What every network states about itself: the stride its input must divide by, and how far a pixel sees."""
+"""What every network states about itself: its stride, how far a pixel sees, and how fast it can learn."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+HEAD_FIRST = 0.3  # share of the steps in which a body that knows something is left alone
+
 
 class Network(nn.Module):
     """Base of all networks: (N, C, H, W) float32 in, a mapping of named tensors out.
 
     Attributes:
-        stride: H and W must divide by it for dense outputs; image-level networks accept any size >= `smallest`.
-        halo: pixels of context each side that can change an output pixel; None: the whole input (pooling,
-            attention, squeeze-excite), so the answer belongs to a fixed grid that the plan states.
-        smallest: the least H and W that leave at least one value before pooling.
+        stride: px from one value of the coarsest map to the next; H and W must divide by it for dense outputs.
+        halo: px beyond its own cell (`stride` x `stride`) that can change a value of the map that the network
+            computes, before any pooling; None: the whole input (attention, squeeze-excite, norms over the image), so
+            the answer belongs to a fixed grid that the plan states.
+        rate: peak learning rate (AdamW) at which fresh weights learn.
     """
 
     stride: int = 1
     halo: int | None = None
-    smallest: int = 1
+    rate: float = 3e-3
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes")
@@ -27,3 +30,10 @@ class Network(nn.Module):
     def head(self) -> nn.Module:
         """The part that stays free when the body is frozen."""
         raise NotImplementedError(f"{type(self).__name__} has no head")
+
+    def learning(self, started: bool) -> Mapping[str, float]:
+        """Decisions of a plan that suit this network, where nobody says otherwise.
+
+        What is learned already must not be washed away: a third of the rate, and the head alone at first.
+        """
+        return {"rate": self.rate / 3, "freeze": HEAD_FIRST} if started else {"rate": self.rate}

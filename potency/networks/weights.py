@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from potency.errors import BundleError, PlanError
-from potency.networks.encoder import BACKBONES, Encoder, first_convolution
+from potency.networks.backbones import find_backbone
+from potency.networks.bodies import first_convolution
+from potency.networks.encoder import Encoder
 
 
 def load_weights(network: nn.Module, backbone: str, source: str) -> int:
@@ -44,6 +47,7 @@ def adopt(network: nn.Module, state: Mapping[str, Tensor], where: str) -> int:
             continue
         if name == first:
             given = adapt_channels(given, value.shape[1])
+        given = _resampled(name, given, network.body)
         if given.shape == value.shape:
             taken[name] = given.to(value.dtype)
     learned = [name for name, value in own.items() if value.is_floating_point()]
@@ -102,17 +106,37 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     return repeated * (old / channels)
 
 
+def _resampled(name: str, given: Tensor, body: nn.Module) -> Tensor:
+    """Patches of another size and positions on another grid, as a transformer for this crop needs them.
+
+    Positions are interpolated (Dosovitskiy 2021), patches so that a token stays the same (FlexiViT, Beyer 2023).
+    """
+    own = body.get_parameter(name) if name in dict(body.named_parameters()) else None
+    if own is None or given.shape == own.shape:
+        return given
+    if name.startswith("patch_embed.") and given.ndim == 4:
+        from timm.layers.patch_embed import resample_patch_embed
+
+        return torch.as_tensor(resample_patch_embed(given, list(own.shape[2:])))
+    if name == "pos_embed":
+        from timm.layers.pos_embed import resample_abs_pos_embed
+
+        grid = list(body.patch_embed.grid_size)  # type: ignore[union-attr, arg-type]
+        return torch.as_tensor(resample_abs_pos_embed(given, grid, num_prefix_tokens=own.shape[1] - math.prod(grid)))
+    return given
+
+
 def _hub(backbone: str) -> Mapping[str, Tensor]:
-    source, _, name = BACKBONES.get(backbone, backbone if "/" in backbone else f"timm/{backbone}").partition("/")
+    found = find_backbone(backbone)
     try:
-        if source == "timm":
+        if found.library == "timm":
             import timm
 
-            return timm.create_model(name, pretrained=True).state_dict()
-        if source == "torchvision":
+            return timm.create_model(found.name, pretrained=True).state_dict()
+        if found.library == "torchvision":
             import torchvision
 
-            return torchvision.models.get_model(name, weights="DEFAULT").state_dict()  # type: ignore[no-any-return]
+            return torchvision.models.get_model_weights(found.name).DEFAULT.get_state_dict(check_hash=True)  # type: ignore[no-any-return]
     except Exception as error:  # hub libraries raise many kinds when offline
         raise PlanError(
             f"the ImageNet weights of {backbone!r} cannot be fetched: {type(error).__name__}", "plan.weights",

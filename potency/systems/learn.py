@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 def learn(manifest: Manifest, asked: Asked, into: Path, on: Mapper = map) -> Learned:
     """Train and test as asked, folds and splits side by side where `on` allows it; a stopped call goes on."""
-    from potency.data.plan import Facts, Plan
+    from potency.data.plan import Facts
     from potency.learning import protocol
+    from potency.learning.planning import planned
     from potency.tasks import task_for
 
     task = task_for(manifest.kinds.get("truth", ""))
@@ -23,7 +24,7 @@ def learn(manifest: Manifest, asked: Asked, into: Path, on: Mapper = map) -> Lea
         manifest,
         task,
         into=into,
-        plan=Plan.of(Facts.of(manifest), **{"task": task.name, "network": asked.network, **asked.changes}),
+        plan=planned(Facts.of(manifest), task, **{"network": asked.network, **asked.changes}),
         choices=protocol.Choices(
             folds=asked.folds,
             holdout=asked.holdout,

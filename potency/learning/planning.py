@@ -1,0 +1,48 @@
+"""The plan of a training: computed from the data, and from what its networks state about how they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from potency.bundle import NetworkMember
+from potency.data.plan import Facts, Plan
+from potency.networks import Network
+from potency.networks.bodies import expected_values
+from potency.tasks import Task
+
+
+def planned(facts: Facts, task: Task, *, started: bool = False, **changes: object) -> Plan:
+    """Compute a plan; `changes` override any field by name, and all that follows from it is computed anew.
+
+    >>> from potency.tasks import find_task
+    >>> facts = Facts(1000, ("phase",), 61, None, {"phase": (0.0, 255.0)}, ("a", "b"))
+    >>> plan = planned(facts, find_task("classify"), network="tiny", started=True)
+    >>> plan.rate, plan.freeze
+    (0.001, 0.3)
+
+    Args:
+        started: whether the networks go on from a bundle; starting `weights` are seen by themselves.
+
+    Raises:
+        PlanError: an unknown name, or an impossible value.
+    """
+    plan = Plan.of(facts, **{"task": task.name, **changes})
+    return plan.but(**{name: value for name, value in stated(task, plan, started).items() if name not in changes})
+
+
+def stated(task: Task, plan: Plan, started: bool = False) -> Mapping[str, object]:
+    """What the networks of a plan state about how they learn; of several, the most careful one decides."""
+    if plan.learner != NetworkMember.learner:
+        return {}
+    import torch
+
+    try:
+        with torch.device("meta"):  # shapes only: nothing is drawn, nothing is kept
+            nets = task.build(plan)
+    except NotImplementedError:  # a few networks look at their weights while they are made
+        nets = task.build(plan)
+    told = [net.learning(started or bool(plan.weights)) for net in nets.values() if isinstance(net, Network)]
+    advice: dict[str, object] = {}
+    for decisions in sorted(told, key=lambda one: one["rate"], reverse=True):
+        advice |= decisions
+    return advice | ({"normalise": expected_values(plan.network)} if plan.weights else {})

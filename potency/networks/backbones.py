@@ -1,0 +1,96 @@
+"""The backbones people ask for by name: where each comes from, its size, and the values its weights expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from potency.errors import PlanError, nearest
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier.
+
+    Attributes:
+        source: "potency/NAME", "timm/NAME" or "torchvision/NAME".
+        millions: parameters for colour images, in millions; 0: not counted.
+        title: what it is, with its paper.
+    """
+
+    source: str
+    millions: float = 0.0
+    title: str = ""
+
+    @property
+    def library(self) -> str:
+        return self.source.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """What its library calls it."""
+        return self.source.partition("/")[2]
+
+    def __str__(self) -> str:
+        return f"{self.millions:.2f} M parameters, {self.title}; {self.source}"
+
+
+# Short names people type; any other name of timm, or of torchvision behind "torchvision/", works as it is.
+BACKBONES: Mapping[str, Backbone] = {
+    "tiny": Backbone("potency/tiny", 0.29, "ours: five residual blocks for single cells on a laptop"),
+    "mobilenetv1": Backbone("timm/mobilenetv1_100", 3.21, "depthwise separable convolutions (Howard 2017)"),
+    "mobilenetv2": Backbone("torchvision/mobilenet_v2", 2.22, "inverted residuals (Sandler 2018)"),
+    "mobilenetv3": Backbone("timm/mobilenetv3_small_100", 1.52, "searched for phones, small (Howard 2019)"),
+    "mobilenetv3-large": Backbone("timm/mobilenetv3_large_100", 4.20, "searched for phones, large (Howard 2019)"),
+    "squeezenet": Backbone("torchvision/squeezenet1_1", 0.72, "fire modules, no batch norm (Iandola 2016)"),
+    "vgg19": Backbone("torchvision/vgg19", 20.02, "sixteen plain convolutions, no batch norm (Simonyan 2015)"),
+    "vgg19-bn": Backbone("torchvision/vgg19_bn", 20.04, "the same with batch norm"),
+    "inceptionv3": Backbone("timm/inception_v3", 21.79, "parallel factorised convolutions (Szegedy 2016)"),
+    "resnet18": Backbone("timm/resnet18", 11.18, "residual network of 18 layers (He 2016)"),
+    "resnet34": Backbone("timm/resnet34", 21.28, "residual network of 34 layers (He 2016)"),
+    "resnet50": Backbone("timm/resnet50", 23.51, "bottleneck residual network of 50 layers (He 2016)"),
+    "resnet101": Backbone("timm/resnet101", 42.50, "bottleneck residual network of 101 layers (He 2016)"),
+    "xresnet18": Backbone("timm/resnet18d", 11.20, "ResNet-D: deep stem, pooled skips (He 2019), 18 layers"),
+    "xresnet34": Backbone("timm/resnet34d", 21.30, "ResNet-D: deep stem, pooled skips (He 2019), 34 layers"),
+    "xresnet50": Backbone("timm/resnet50d", 23.53, "ResNet-D: deep stem, pooled skips (He 2019), 50 layers"),
+    "densenet121": Backbone("timm/densenet121", 6.95, "every layer sees all before it (Huang 2017)"),
+    "efficientnet-b0": Backbone("torchvision/efficientnet_b0", 4.01, "searched, then scaled; smallest (Tan 2019)"),
+    "efficientnet-b7": Backbone("torchvision/efficientnet_b7", 63.79, "searched, then scaled; largest (Tan 2019)"),
+    "efficientnetv2-s": Backbone("torchvision/efficientnet_v2_s", 20.18, "faster to train, small (Tan 2021)"),
+    "vit-tiny": Backbone("timm/vit_tiny_patch16_224", 5.52, "transformer on patches, tiny (Touvron 2021)"),
+    "vit-small": Backbone("timm/vit_small_patch16_224", 21.67, "transformer on patches, small (Touvron 2021)"),
+    "hybrid-vit": Backbone("timm/vit_tiny_r_s16_p8_224", 6.14, "convolutional stem, then ViT-tiny (Steiner 2022)"),
+    "hybrid-mobilevit": Backbone("timm/mobilevit_s", 4.94, "MobileNetV2 blocks and attention (Mehta 2022)"),
+}
+
+# What weights were trained to see, as (mean, standard deviation) of each of R, G and B on a scale of 0 to 1.
+NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # -1..1: fresh weights, Google's networks
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # torchvision, most of timm
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # 0..1
+    "clip": ((0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)),  # CLIP's image encoders
+    "caffe": ((0.4850, 0.4580, 0.4076), (1 / 255, 1 / 255, 1 / 255)),  # 0..255 minus the mean: ports from Caffe
+}
+
+
+def find_backbone(name: str) -> Backbone:
+    """The backbone people mean: one of the list, any of timm, or "torchvision/NAME".
+
+    >>> find_backbone("xresnet18").source, find_backbone("convnext_tiny").source
+    ('timm/resnet18d', 'timm/convnext_tiny')
+    """
+    return BACKBONES.get(name) or Backbone(name if "/" in name else f"timm/{name}")
+
+
+def normalisation(name: str, channels: int) -> tuple[list[float], list[float]]:
+    """Mean and deviation for each channel of an image scaled to 0..1.
+
+    Three channels are taken for R, G and B; any other number are no colours, and get the average of the three.
+
+    >>> normalisation("half", 2)
+    ([0.5, 0.5], [0.5, 0.5])
+    """
+    if name not in NORMALISATIONS:
+        raise PlanError(f"there is no normalisation {name!r}", "plan.normalise", nearest(name, NORMALISATIONS))
+    mean, spread = ([sum(v) / 3] * channels if channels != 3 else list(v) for v in NORMALISATIONS[name])
+    return mean, spread
