@@ -38,7 +38,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def plan(rows: Manifest) -> Plan:
     """A linear model on the shapes of the cells and the embeddings of two small random networks."""
     return Plan.of(
-        Facts.of(rows), learner="estimator", network="logistic", families=["shape"], symmetries=1, steps=6,
+        Facts.of(rows), learner="estimator", network="logistic", families=["shape"], test_views=1, steps=6,
         batch=8, validations=1, members=["tiny@24x32", {"network": "tiny", "seed": 3}],
     )  # fmt: skip
 
@@ -149,7 +149,7 @@ def test_networks_that_learn_do_so_inside_the_fold_and_their_bundle_serves_other
     crops = [{"image": rows.open(row).crop()} for _, row in rows.table.head(3).iterrows()]
     (theirs,), (ours,) = network.members, member.features.networks
     np.testing.assert_allclose(
-        [o["embedding"] for o in replace_symmetries(theirs, 1)(crops)], [o["embedding"] for o in ours.outputs(crops)],
+        [o["embedding"] for o in with_views(theirs, 1)(crops)], [o["embedding"] for o in ours.outputs(crops)],
         atol=1e-5,
     )  # fmt: skip
     told = protocol.run(rows, CLASSIFY, into=tmp_path / "again", plan=probe, choices=choices)
@@ -163,9 +163,9 @@ def test_networks_that_learn_do_so_inside_the_fold_and_their_bundle_serves_other
 SHORT = {"steps": 4, "validations": 1, "batch": 8, "average": 0.5, "tile": 24}
 
 
-def replace_symmetries(member: object, count: int) -> object:
+def with_views(member: object, count: int) -> object:
     """The outputs of a network's member with another number of views averaged."""
-    changed = type(member)(member.task, member.plan.but(symmetries=count), member.nets)  # type: ignore[attr-defined, call-arg]
+    changed = type(member)(member.task, member.plan.but(test_views=count), member.nets)  # type: ignore[attr-defined, call-arg]
     return changed.outputs  # type: ignore[attr-defined]
 
 
@@ -180,7 +180,7 @@ def test_a_large_image_is_seen_in_windows_when_learning_as_when_answering(rows: 
 def test_a_number_is_learned_from_embeddings(tmp_path: Path) -> None:
     rows = ages(tmp_path / "cells")
     plan = Plan.of(Facts.of(rows), task="quantify", learner="estimator", network="forest", members=["tiny"])
-    bundle = train(rows, "quantify", into=tmp_path, plan=plan.but(symmetries=1))
+    bundle = train(rows, "quantify", into=tmp_path, plan=plan.but(test_views=1))
     told = predict(rows, bundle, into=None).table
     assert np.corrcoef(told["prediction"], told["truth"])[0, 1] > 0.5
 

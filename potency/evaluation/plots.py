@@ -156,7 +156,7 @@ def _runs(log: Any) -> list[list[Mapping[str, Any]]]:
         if isinstance(row, Mapping) and _number(row, "step") is not None:
             anew += float(row["step"]) <= before
             before = float(row["step"])
-            runs.setdefault(row.get("fold", ("run", anew)), []).append(row)
+            runs.setdefault((row.get("fold", ("run", anew)), row.get("member")), []).append(row)
     return list(runs.values())
 
 
