@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +100,13 @@ def test_beyond_the_exact_limit_the_same_copies_are_found(monkeypatch: pytest.Mo
     near = {(pair.first, pair.second) for pair in search(images)}
     planted = {(at, 200 + at) for at in range(20)}
     assert len(planted & exact) >= 19 and len(planted & near) >= 17
+
+
+def test_an_image_that_many_are_near_to_is_no_copy_of_them(tmp_path: Path) -> None:
+    """Two common looking cells of this world stand alone before a gap with seven others that do not return it."""
+    from potency.data.manifest import Manifest
+    from potency.simulate import simulate
+
+    made: Manifest = simulate(tmp_path / "cells", cells=600, seed=0)
+    images = [np.asarray(Picture.open(made.paths(row)[""]), np.float32) for row in made.records()]
+    assert search(images, made.table["group"].tolist()) == []

@@ -55,7 +55,7 @@ class Member(ABC):
         for sample in samples:
             if len(sample["image"]) != len(channels):
                 raise ImageError(
-                    f"the image has {len(sample['image'])} channels, the model takes {len(channels)}",
+                    f"the image has {_channels(len(sample['image']))}, the model takes {len(channels)}",
                     f"channels {', '.join(channels)}",
                     "give images with the channels the model was trained on, in that order",
                 )  # fmt: skip
@@ -156,3 +156,7 @@ def symmetric(crops: NDArray[np.float32], count: int) -> Iterator[NDArray[np.flo
     square = crops.shape[2] == crops.shape[3]
     for view, k in islice(((view, k) for view, k in views if square or k % 2 == 0), count):
         yield np.ascontiguousarray(np.rot90(view, k, (2, 3)))
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' * (count != 1)}"

@@ -189,12 +189,18 @@ def _in_gaps(similarity: NDArray[np.float64], neighbours: NDArray[np.int64],
     similarity = np.take_along_axis(similarity, order, 1)
     neighbours = np.take_along_axis(neighbours, order, 1)
     wide = _wide(similarity, share)
-    found: dict[tuple[int, int], float] = {}
+    told: dict[int, dict[int, float]] = {}
     for image in np.flatnonzero(wide.any(axis=1)):
         behind = wide.shape[1] - int(wide[image, ::-1].argmax())  # the last gap counts: all before it are copies
-        for other, value in zip(neighbours[image, :behind], similarity[image, :behind], strict=True):
-            pair = (min(int(image), int(other)), max(int(image), int(other)))
-            found[pair] = max(found.get(pair, -1.0), float(value))
+        copies = neighbours[image, :behind].tolist(), similarity[image, :behind].tolist()
+        told[int(image)] = dict(zip(*copies, strict=True))
+    found: dict[tuple[int, int], float] = {}
+    for image, others in told.items():
+        for other, value in others.items():
+            # A common looking image is near to many that are not near to it: several copies must each say so too.
+            if len(others) == 1 or image in told.get(other, {}):
+                pair = (min(image, other), max(image, other))
+                found[pair] = max(found.get(pair, -1.0), value)
     return found
 
 
