@@ -10,6 +10,7 @@ import pandas as pd
 from potency.data import leaks, quality
 from potency.data.findings import Finding, Findings, some, tally
 from potency.data.folders import natural
+from potency.data.parts import COUNTED
 from potency.data.quality import Facts
 from potency.errors import ImageError
 
@@ -189,6 +190,7 @@ def _images(table: pd.DataFrame, facts: list[Facts], *, pixels: bool) -> Iterato
     if unknown:
         yield False, Finding("pixel-size", f"the pixel size of {len(unknown)} images is unknown", "the images",
                              "sizes are then in pixels; mixing magnifications would not be noticed", unknown)
+    yield from _unread(table, facts, sound)
     known = [size for size in (facts[at].pixel_size for at in sound) if size is not None]
     scales = pd.Series([f"{size[0]:.4g}" for size in known], dtype="str").value_counts()
     if len(scales) > 1:
@@ -201,3 +203,16 @@ def _images(table: pd.DataFrame, facts: list[Facts], *, pixels: bool) -> Iterato
             yield False, Finding(code, f"images have different {what}: {tally(kinds)}", "the images",
                                  "size may tell the classes apart: compare with the trivial baseline"
                                  if code == "sizes" else "scale them alike, or export them from one program")
+
+
+def _unread(table: pd.DataFrame, facts: list[Facts], sound: list[int]) -> Iterator[tuple[bool, Finding]]:
+    """Files that hold more than the one picture a row reads of them."""
+    for column, name in COUNTED.items():
+        chosen = table[column].notna().tolist() if column in table.columns else [False] * len(table)
+        more = [at for at in sound if column in facts[at].unread and not chosen[at]]
+        if more:
+            counts = tally(pd.Series([facts[at].unread[column] for at in more]).value_counts())
+            yield False, Finding("unread", f"{len(more)} files hold more than one {name}, and only the first is read: "
+                                 f"{counts}", f"no column '{column}'",
+                                 f"make a row of each: --each {column}; or say which in a column {column}, from 0",
+                                 tuple(table["id"].iloc[more]))

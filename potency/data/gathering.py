@@ -53,6 +53,16 @@ def explode(table: pd.DataFrame, boxes: Iterable[Iterable[Box]]) -> pd.DataFrame
     return tiled
 
 
+def repeat(table: pd.DataFrame, column: str, counts: Iterable[int]) -> pd.DataFrame:
+    """As many rows as `counts` says of each, numbered from 0 in `column`; a row that stands once is left as it is."""
+    counts = list(counts)
+    many = table.iloc[np.repeat(np.arange(len(table)), counts)].reset_index(drop=True)
+    numbers = [at if count > 1 else None for count in counts for at in range(count)]
+    before = many[column] if column in many else pd.Series(np.nan, index=many.index)
+    many["id"] = [name if at is None else f"{name}#{column}{at}" for name, at in zip(many["id"], numbers, strict=True)]
+    return many.assign(**{column: pd.Series(numbers, index=many.index, dtype="Float64").fillna(before).astype("Int64")})
+
+
 def gather(table: pd.DataFrame, by: str, how: str | Callable[[pd.DataFrame], Mapping[str, Any]]) -> pd.DataFrame:
     """One row a value of `by`; columns that agree are kept, predictions put together, `samples` counts the rows.
 

@@ -53,7 +53,12 @@ def infer_groups(frame: pd.DataFrame) -> tuple[pd.Series, str] | None:
         note = f"{how} {level} ({levels[level].nunique()} groups)"
         return levels[level], note + ("; also seen: " + ", ".join(others) if others else "")
     folders = _from_folders(frame)
-    return None if folders is None else (folders, f"inferred from folder names ({folders.nunique()} groups)")
+    if folders is not None:
+        return folders, f"inferred from folder names ({folders.nunique()} groups)"
+    files = frame["image"].astype("str")
+    if 1 < files.nunique() < len(files):  # time points and planes of one file are no independent samples
+        return files, f"inferred from files that several rows share ({files.nunique()} groups)"
+    return None
 
 
 def _serves(groups: pd.Series, truth: pd.Series | None) -> bool:

@@ -64,6 +64,11 @@ class Image:
         return self.pixels.notes
 
     @property
+    def series(self) -> int:
+        """How many images (positions, scenes) the file holds, of which this is one."""
+        return int(getattr(self.pixels, "series", 1))
+
+    @property
     def sizes(self) -> Mapping[str, int]:
         """Pixels by axis letter."""
         return dict(zip(self.pixels.axes, self.pixels.shape, strict=True))

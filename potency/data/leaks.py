@@ -10,6 +10,7 @@ import pandas as pd
 from potency.data.duplicates import near_duplicates
 from potency.data.findings import Finding, some
 from potency.data.folders import natural
+from potency.data.parts import is_part
 from potency.data.quality import Facts
 
 _PART_NAMES = ("train", "validation", "test")
@@ -58,7 +59,7 @@ def classes(table: pd.DataFrame, parts: pd.Series | None, *, declared: bool) -> 
 
 def copies(table: pd.DataFrame, facts: Sequence[Facts], parts: pd.Series | None) -> Iterator[tuple[bool, Finding]]:
     """Images whose files are the same byte for byte; True where they stand in two parts."""
-    window = [name for name in table.columns if name.startswith("tile.") and name != "tile.of"]
+    window = [name for name in table.columns if is_part(name)]
     cells = zip(*(table[name].astype("str") for name in window), strict=True) if window else ((),) * len(table)
     keys = pd.Series([each.digest + "/".join(cell) if each.digest else f"row {at}"
                       for at, (each, cell) in enumerate(zip(facts, cells, strict=True))], index=table.index)

@@ -134,15 +134,17 @@ class Manifest:
         return cast(list[dict[str, Any]], self.table.to_dict("records"))
 
     def open(self, row: Row) -> Image:
-        """The lazy image of a row, its channel files put together.
+        """The lazy image of a row: its channel files put together, the part of it that the row names (see `parts`).
 
         Raises:
-            ImageError: a file is missing or damaged.
+            ImageError: a file is missing or damaged, or holds no such series, time point or plane.
         """
+        from potency.data import parts
         from potency.data.readers import open_image
 
         files = self.paths(row)
-        return open_image(files if self.channels else files[""])
+        series = parts.number(row, "series", str(row["image"])) or 0
+        return parts.choose(open_image(files if self.channels else files[""], series=series), row)
 
     def check(self, pixels: bool = True, duplicates: bool = True,
               progress: Callable[[int, int], object] | None = None) -> Findings:
@@ -225,6 +227,24 @@ class Manifest:
         """
         boxes = (tiles(self.open(row)) for row in self.records())
         return replace(self, table=gathering.explode(self.table, boxes))
+
+    def each(self, column: str) -> Manifest:
+        """One row a time point (`t`), plane (`z`) or image (`series`) of each file; other columns are inherited.
+
+        Rows that name one already, and files that hold one only, stay as they are. Groups are inherited too, so that
+        what lies in one file is not torn apart.
+
+        Raises:
+            ManifestError: another column.
+        """
+        from potency.data import parts
+
+        if column not in parts.COUNTED:
+            raise ManifestError(f"'{column}' does not count what a file holds", "each(column)",
+                                nearest(column, parts.COUNTED))
+        counts = [parts.unchosen(self.open(row)).get(column, 1) if parts.number(row, column) is None else 1
+                  for row in self.records()]
+        return replace(self, table=gathering.repeat(self.table, column, counts))
 
     def gather(self, by: str = "tile.of",
                how: str | Callable[[pd.DataFrame], Mapping[str, Any]] = "mean") -> Manifest:

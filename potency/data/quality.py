@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from potency.data.parts import is_part, unchosen
 from potency.errors import ImageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _MIDDLE = 4096
 class Facts:
     """What `inspect` found in one image; an image that cannot be read has `error` and nothing else.
 
-    `shape` is (height, width) in pixels, `thumbnail` see `duplicates.thumbnail`.
+    `shape` is (height, width) in pixels, `unread` what else the file holds (see `parts.unchosen`), `thumbnail` see
+    `duplicates.thumbnail`.
     """
 
     error: str = ""
@@ -40,6 +42,7 @@ class Facts:
     pixel_size: tuple[float, float] | None = None
     finite: bool = True
     constant: bool = False
+    unread: Mapping[str, int] = field(default_factory=dict)
     thumbnail: NDArray[np.float32] | None = None
 
 
@@ -72,7 +75,7 @@ def inspect(image: Image, digest: str, *, thumbnail: bool = False, window: Windo
     return Facts(digest=digest, shape=(height, width), channels=len(pixels), dtype=str(pixels.dtype),
                  pixel_size=None if size is None else (size["Y"], size["X"]),
                  finite=finite, constant=bool((flat.min(axis=1) == flat.max(axis=1)).all()),
-                 thumbnail=duplicates.thumbnail(pixels) if thumbnail else None)
+                 unread=unchosen(image), thumbnail=duplicates.thumbnail(pixels) if thumbnail else None)
 
 
 @lru_cache(maxsize=1_000_000)
@@ -117,8 +120,8 @@ def _reason(fault: OSError) -> str:
 
 def fingerprint(table: pd.DataFrame, digests: Sequence[str]) -> str:
     """SHA-256 over the sorted (contents, truth, group, tile) of the rows."""
-    wanted = [name for name in table.columns if name in ("truth", "group") or name.startswith(("truth.", "tile."))]
-    wanted = [name for name in wanted if name != "tile.of"]
+    wanted = [name for name in table.columns
+              if name in ("truth", "group") or name.startswith("truth.") or is_part(name)]
     cells = [["" if pd.isna(cell) else repr(cell) if isinstance(cell, float) else str(cell) for cell in table[name]]
              for name in sorted(wanted)]
     rows = sorted("\x1f".join(row) for row in zip(digests, *cells, strict=True))

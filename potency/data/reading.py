@@ -14,6 +14,7 @@ import pandas as pd
 from potency.data import columns, folders, tables
 from potency.data.findings import some
 from potency.data.groups import UNKNOWN, settle_groups
+from potency.data.parts import COUNTED
 from potency.errors import ManifestError
 
 
@@ -78,7 +79,7 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         origin["channels"] = "parallel files: " + ", ".join(channels)
     _refuse_nameless(frame, origin["source"])
     # A row whose id was left empty is known by its image, as all are where there is no column of ids.
-    frame = frame.assign(id=frame["id"].fillna(frame["image"]) if "id" in frame.columns else frame["image"])
+    frame = frame.assign(id=frame["id"].fillna(_ids(frame)) if "id" in frame.columns else _ids(frame))
     source = origin["source"].removeprefix("table ") if origin["source"].startswith("table ") else ""
     if group is not None or "group" not in frame.columns or frame["group"].isna().all():
         values, origin["group"] = settle_groups(frame, group, str(rows.folder / source))
@@ -113,6 +114,16 @@ def _refuse_nameless(frame: pd.DataFrame, source: str) -> None:
         rows = [str(at + 1) for at in empty.nonzero()[0]]
         raise ManifestError(f"{len(rows)} of {len(frame)} rows name no image file",
                             f"{source}, rows {some(rows)} below the header", "fill in the file, or remove the rows")
+
+
+def _ids(frame: pd.DataFrame) -> pd.Series:
+    """The image as the name of its row, with the time point or plane where rows share a file."""
+    ids = frame["image"]
+    if ids.duplicated().any():
+        for column in (column for column in COUNTED if column in frame.columns):
+            ids = ids + frame[column].map(lambda cell, of=column: "" if pd.isna(cell) else f"#{of}{cell:g}"
+                                          if isinstance(cell, float) else f"#{of}{cell}")
+    return ids
 
 
 def confine(folder: Path, paths: Iterable[Path]) -> None:

@@ -128,9 +128,10 @@ def thumbnail(row: Any, folder: Path) -> str:
                 if str(c).startswith("image.") and isinstance(row[c], str)}
     where: Path | Mapping[str, Path] = channels if len(channels) > 1 else folder / str(row["image"])
     try:
+        from potency.data import parts
         from potency.data.readers import open_image
 
-        image = open_image(where)
+        image = parts.choose(open_image(where, series=parts.number(row, "series") or 0), row)
         sizes = dict(zip(image.axes, image.shape, strict=True))
         middle = {axis: slice(max(0, (sizes[axis] - WIDEST) // 2), max(0, (sizes[axis] - WIDEST) // 2) + WIDEST)
                   for axis in "YX" if sizes.get(axis, 0) > WIDEST}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from potency.data.manifest import Manifest
+from potency.data.parts import is_part
 from potency.data.tiles import Tile
 from potency.errors import AnswerError, PotencyError
 from potency.inference.claim import claimed
@@ -97,7 +98,7 @@ class _Prediction:
 
     def _keys(self) -> list[str]:
         identity = f"{self.bundle.fingerprint} {self.name}"
-        windows = [str(n) for n in self.manifest.table.columns if str(n).startswith("tile.")]
+        windows = [str(n) for n in self.manifest.table.columns if is_part(str(n))]
         return [
             fingerprint(identity, self.manifest.paths(row), [row[name] for name in windows])
             for row in records(self.manifest)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.manifest import Manifest
+from potency.data.parts import is_part
 from potency.data.tiles import Tile
 from potency.errors import ImageError, PotencyError
 from potency.inference.view import View, windows
@@ -35,7 +36,7 @@ class Batch:
     def of(cls, manifest: Manifest, pieces: Sequence[tuple[int, Tile | None]]) -> Batch:
         """Only the columns that say where the pixels are travel with a batch."""
         names = [str(name) for name in manifest.table.columns]
-        needed = [n for n in names if n in ("id", "image", "group") or n.startswith(("image.", "tile."))]
+        needed = [n for n in names if n in ("id", "image", "group") or n.startswith("image.") or is_part(n)]
         places = [place for place, _ in pieces]
         rows = replace(manifest, table=manifest.table[needed].iloc[places].reset_index(drop=True), kinds={})
         return cls(rows, tuple(places), tuple(tile for _, tile in pieces))

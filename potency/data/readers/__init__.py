@@ -29,8 +29,8 @@ class Reader(Protocol):
     def recognises(self, path: str, head: bytes) -> bool:
         """Say by the first bytes (none for a folder) whether this reader reads the file."""
 
-    def open(self, path: str, head: bytes, size: int, pages: str | None = None) -> Pixels:
-        """Read the header of a file of `size` bytes that begins with `head`."""
+    def open(self, path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Pixels:
+        """Read the header of a file of `size` bytes that begins with `head`; choose one of its series."""
 
 
 READERS = cast(tuple[Reader, ...], (tiff, photo, zarr, npy))
@@ -44,11 +44,12 @@ FOREIGN = {
 }  # fmt: skip
 
 
-def open_image(where: str | Path | Mapping[str, str | Path], *, pages: str | None = None) -> Image:
+def open_image(where: str | Path | Mapping[str, str | Path], *, pages: str | None = None, series: int = 0) -> Image:
     """Open an image file or OME-Zarr folder, or several files as the channels of one image.
 
     The content of a file decides over its name. `pages` ("T", "C" or "Z") says what pages are whose meaning the
     file does not give; by itself 2 to 4 are taken as channels and more as time, which `image.notes` then says.
+    `series` counts the images of a file that holds several (positions, scenes) from 0.
     A mapping (channel name -> file) makes one image; its files must agree in size. Raises ImageError.
 
     >>> open_image("no/such.tif")
@@ -60,18 +61,27 @@ def open_image(where: str | Path | Mapping[str, str | Path], *, pages: str | Non
     if pages is not None and pages not in ("T", "C", "Z"):
         raise ImageError(f"pages cannot be {pages!r}", str(where), "say T, C or Z")
     if isinstance(where, Mapping):
-        return Channels.join({name: open_image(path, pages=pages) for name, path in where.items()})
+        return Channels.join({name: open_image(path, pages=pages, series=series) for name, path in where.items()})
     name = os.fspath(where)
     head, size = first_bytes(name)
     for reader in READERS:
         if reader.recognises(name, head):
             try:
-                return Image(reader.open(name, head, size, pages), name)
+                return Image(chosen(reader.open(name, head, size, pages, series), series, name), name)
             except ImageError as error:
                 raise error if error.where else ImageError(error.what, name, error.mend) from error
             except Exception as error:  # a damaged header can break a parser in any way; the user gets one answer
                 raise undecodable(error, name, "header") from error
     raise unknown(name, head)
+
+
+def chosen(pixels: Pixels, series: int, name: str) -> Pixels:
+    """Give the pixels back, unless the file holds fewer series than asked for."""
+    count = int(getattr(pixels, "series", 1))
+    if not 0 <= series < count:
+        raise ImageError(f"there is no series {series}: the file holds {count}, numbered from 0", name,
+                         "correct the column series, or leave it out")
+    return pixels
 
 
 def first_bytes(name: str) -> tuple[bytes, int]:

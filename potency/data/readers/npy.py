@@ -22,7 +22,7 @@ def recognises(path: str, head: bytes) -> bool:
     return head.startswith(npformat.MAGIC_PREFIX)
 
 
-def open(path: str, head: bytes, size: int, pages: str | None = None) -> Npy:
+def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Npy:
     """Open an array; it names no axes, so they follow from its shape (`layout.unnamed`) and `pages`."""
     with builtins.open(path, "rb") as file:
         version = npformat.read_magic(file)

@@ -89,8 +89,8 @@ def recognises(path: str, head: bytes) -> bool:
     return any(head.startswith(magic) for magic in FORMATS)
 
 
-def open(path: str, head: bytes, size: int, pages: str | None = None) -> Photo:
-    """Open a file of which `head` are the first bytes and `size` is the length; `pages` means nothing here."""
+def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Photo:
+    """Open a file of which `head` are the first bytes and `size` is the length; there are no pages, nor series."""
     parse, decode = next(pair for magic, pair in FORMATS.items() if head.startswith(magic))
     try:
         header = parse(head if len(head) == size else whole_head(path, head))

@@ -29,14 +29,14 @@ def recognises(path: str, head: bytes) -> bool:
     return head[:4] in MAGIC
 
 
-def open(path: str, head: bytes, size: int, pages: str | None = None) -> Tiff:
-    """Open the first series of a file; `pages` ("T", "C", "Z") says what pages without a meaning are."""
+def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Tiff:
+    """Open one series of a file; `pages` ("T", "C", "Z") says what pages without a meaning are."""
     refuse_circle(path, head)
     try:
         with Complaints() as complaints, tifffile.TiffFile(path) as file:
             if not len(file.pages):
                 raise ImageError("the TIFF file holds no pages", path, "export the image again")
-            image = Tiff(path, file, size, pages)
+            image = Tiff(path, file, size, pages, series)
             complaints.settle(path)
             return image
     except (tifffile.TiffFileError, struct.error, IndexError, EOFError) as error:
@@ -100,12 +100,14 @@ class Complaints(logging.Handler):
 
 
 class Tiff:
-    """The pixels of the first series of a TIFF file, its pyramid (SubIFDs, reduced pages) as levels."""
+    """The pixels of one series of a TIFF file, its pyramid (SubIFDs, reduced pages) as levels."""
 
-    def __init__(self, path: str, file: tifffile.TiffFile, size: int, pages: str | None) -> None:
-        self.path, self._opened = path, (path, b"", size, pages)
+    def __init__(self, path: str, file: tifffile.TiffFile, size: int, pages: str | None, number: int) -> None:
+        self.path, self._opened = path, (path, b"", size, pages, number)
         where = path
-        series = file.series[0]
+        # Of a slide or an LSM stack the other series are its label, its overview, its thumbnails.
+        self.series = 1 if file.is_svs or file.is_lsm else len(file.series)
+        series = file.series[min(number, self.series - 1)]  # one that is not there is refused by who opens it
         if file.is_imagej and series.kind != "imagej":
             raise ImageError(
                 "the ImageJ stack holds fewer planes than it says",
@@ -128,14 +130,13 @@ class Tiff:
         same = [i for i, one in enumerate(self.layout) if one.axes == self.axes]
         self.level, self.layout = [self.level[i] for i in same], [self.layout[i] for i in same]
         self.levels = tuple(one.shape for one in self.layout)
-        self.pixel_size = pixel_size(file)
+        self.pixel_size = pixel_size(file, number)
         count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
-        names = channel_names(file, count)
+        names = channel_names(file, count, number)
         if names is None and count == 3 and self.colour.rgb:
             names = ("red", "green", "blue")
         self.channels = named(names, count, where)
-        others = len(file.series) - 1
-        more: tuple[str, ...] = (f"the first of {others + 1} series is read",) if others and not file.is_svs else ()
+        more: tuple[str, ...] = (f"the first of {self.series} series is read",) if number == 0 < self.series - 1 else ()
         if file.is_ome and series.kind != "ome":
             more = (*more, "the OME metadata does not describe these pages, which are read as they lie")
         self.notes = (*self.colour.notes, *self.layout[0].notes, *more)

@@ -15,10 +15,10 @@ UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}  # ResolutionUnit; 4 and 5 are no
 PRINTED = ("inch", "in", "cm")  # the units in which printers and screens count
 
 
-def pixel_size(file: tifffile.TiffFile) -> Mapping[str, float] | None:
+def pixel_size(file: tifffile.TiffFile, series: int = 0) -> Mapping[str, float] | None:
     """Give um by axis, or None where the file says nothing that a microscope can have."""
     if file.is_ome:
-        attributes = ome(file)[0]
+        attributes = ome(file, series)[0]
         return believable(
             {a: in_um(attributes.get(f"PhysicalSize{a}"), attributes.get(f"PhysicalSize{a}Unit", "um")) for a in "ZYX"}
         )
@@ -44,11 +44,11 @@ def pixel_size(file: tifffile.TiffFile) -> Mapping[str, float] | None:
     return believable({**sizes, "Z": spacing}) if sizes else None
 
 
-def channel_names(file: tifffile.TiffFile, count: int) -> tuple[str, ...] | None:
+def channel_names(file: tifffile.TiffFile, count: int, series: int = 0) -> tuple[str, ...] | None:
     """Give the names of `count` channels if the file names them all."""
     names: list[str] = []
     if file.is_ome:
-        for channel in ome(file)[1]:
+        for channel in ome(file, series)[1]:
             name, samples = channel.get("Name", ""), int(channel.get("SamplesPerPixel", 1))
             names += [f"{name}.{part}" for part in ("red", "green", "blue")] if samples == 3 else [name]
     elif file.shaped_metadata:
@@ -59,13 +59,14 @@ def channel_names(file: tifffile.TiffFile, count: int) -> tuple[str, ...] | None
     return tuple(names) if whole else None
 
 
-def ome(file: tifffile.TiffFile) -> tuple[Mapping[str, str], list[Mapping[str, str]]]:
-    """Give the attributes of the first image of the OME-XML and those of its channels; nothing if it is broken."""
+def ome(file: tifffile.TiffFile, series: int = 0) -> tuple[Mapping[str, str], list[Mapping[str, str]]]:
+    """Give the attributes of one image of the OME-XML and those of its channels; nothing if it is broken."""
     try:
         root = ElementTree.fromstring(file.ome_metadata or "")
     except ElementTree.ParseError:
         return {}, []
-    pixels = root.find("./{*}Image/{*}Pixels")
-    if pixels is None:
+    images = root.findall("./{*}Image/{*}Pixels")
+    if series >= len(images):
         return {}, []
+    pixels = images[series]
     return pixels.attrib, [channel.attrib for channel in pixels.findall("{*}Channel")]

@@ -25,7 +25,7 @@ def recognises(path: str, head: bytes) -> bool:
     return not head and any(os.path.isfile(os.path.join(path, mark)) for mark in MARKS)
 
 
-def open(path: str, head: bytes, size: int, pages: str | None = None) -> Zarr:
+def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Zarr:
     """Open the first multiscale image of a folder, or a bare array; `pages` says what unnamed axes are."""
     import zarr  # a third of a second, paid by those who read zarr
 

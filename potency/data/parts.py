@@ -1,0 +1,139 @@
+"""Which part of its file a row is: a series, a time point, a plane; and the pixel size where the file tells none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from potency.data.image import Image
+from potency.data.pixels import AXES, Pixels, Window, believable
+from potency.errors import ImageError
+
+Row = Mapping[str, Any] | pd.Series
+
+# Column -> what it counts, from 0, in files that hold several; files that hold one have nothing to choose.
+COUNTED = {"series": "series", "t": "time point", "z": "plane"}
+PIXEL_SIZE = "pixel_size"  # um of a pixel, for files that do not say
+
+
+def is_part(name: str) -> bool:
+    """Whether a column says which pixels a row is: rows of one file that differ there are different samples.
+
+    >>> is_part("t"), is_part("tile.y"), is_part("well")
+    (True, True, False)
+    """
+    return name in COUNTED or name == PIXEL_SIZE or (name.startswith("tile.") and name != "tile.of")
+
+
+def number(row: Row, column: str, where: str = "") -> int | None:
+    """The cell of a column that counts; None where there is none.
+
+    Raises:
+        ImageError: it is no whole number from 0.
+    """
+    cell = row.get(column)
+    if cell is None or pd.isna(cell):
+        return None
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        value = -1.0
+    if value < 0 or value != int(value):
+        raise ImageError(f"{column} is {cell!r}, which is no number of a {COUNTED[column]}", where,
+                         f"number them 0, 1, 2 ... in the column {column}, or rename the column")
+    return int(value)
+
+
+def choose(image: Image, row: Row) -> Image:
+    """The part of an image that a row names by its columns `t` and `z`, and with its `pixel_size` if the file has none.
+
+    >>> stack = Image.of(np.arange(24).reshape(2, 3, 4), "TYX")
+    >>> choose(stack, {"t": 1}).axes, int(choose(stack, {"t": 1})[{}][0, 0])
+    ('YX', 12)
+
+    Raises:
+        ImageError: no such time point or plane.
+    """
+    at = {}
+    for column in ("t", "z"):
+        axis = column.upper()
+        if axis not in image.axes:
+            continue
+        index, size = number(row, column, image.name), image.sizes[axis]
+        if index is not None and index >= size:
+            raise ImageError(f"there is no {COUNTED[column]} {index}: the file holds {size}, numbered from 0",
+                             image.name, f"correct the column {column}")
+        if index is not None:
+            at[axis] = index
+    um = None if image.pixel_size is not None else _stated(row, image.name)
+    return Image(Part.of(image.pixels, at, um), image.name) if at or um is not None else image
+
+
+def _stated(row: Row, where: str) -> float | None:
+    cell = row.get(PIXEL_SIZE)
+    if cell is None or pd.isna(cell):
+        return None
+    try:
+        sizes = believable({"Y": float(cell), "X": float(cell)})
+    except (TypeError, ValueError):
+        sizes = None
+    if sizes is None:
+        raise ImageError(f"{PIXEL_SIZE} is {cell!r}, which no microscope has", where,
+                         f"give um of one pixel in the column {PIXEL_SIZE}, like 0.65, or leave it empty")
+    return sizes["Y"]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Pixels of one time point or plane of `source`, whose axes T and Z are gone where they were chosen."""
+
+    source: Pixels
+    at: Mapping[str, int]
+    axes: str
+    pixel_size: Mapping[str, float] | None
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: Pixels, at: Mapping[str, int], um: float | None) -> Part:
+        """Choose `at` (axis -> number); `um` is the pixel size to state."""
+        axes = "".join(axis for axis in source.axes if axis not in at)
+        stated = None if um is None else {"Y": um, "X": um}
+        notes = source.notes + (() if um is None else (f"pixel size {um:g} um as the table says",))
+        return cls(source, at, axes, stated or source.pixel_size, notes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.levels[0]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.source.dtype
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.source.channels
+
+    @property
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        kept = [i for i, axis in enumerate(self.source.axes) if axis not in self.at]
+        return tuple(tuple(shape[i] for i in kept) for shape in self.source.levels)
+
+    def read(self, window: Window, level: int = 0) -> NDArray[Any]:
+        whole = {**window, **{axis: slice(index, index + 1) for axis, index in self.at.items()}}
+        array = self.source.read({axis: whole[axis] for axis in self.source.axes}, level)
+        return array.reshape([n for n, axis in zip(array.shape, self.source.axes, strict=True) if axis not in self.at])
+
+
+def unchosen(image: Image) -> dict[str, int]:
+    """How many series, time points and planes of an image are not read, by the column that would choose one.
+
+    >>> unchosen(Image.of(np.zeros((5, 4, 4)), "ZYX"))
+    {'z': 5}
+    """
+    held = {"series": image.series} | {axis.lower(): image.sizes.get(axis, 1) for axis in AXES if axis in "TZ"}
+    return {column: count for column, count in held.items() if count > 1}
