@@ -14,7 +14,7 @@ from rich.console import Console
 
 from potency.cli.frame import Options, command
 from potency.cli.progress import Progress
-from potency.cli.rows import Rows, describe, grid, listed
+from potency.cli.rows import EACH_HELP, NAMES_HELP, Rows, describe, grid, listed, spread
 from potency.cli.show import figures
 from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, members, planned
 from potency.errors import ManifestError, PlanError
@@ -87,6 +87,8 @@ class Predict(Options):
     )
     name: Annotated[str, typer.Option(help="Column to write.")] = "prediction"
     channels: Annotated[str, typer.Option(metavar="A,B,...", help="Channels kept in files of their own, by name.")] = ""
+    names: Annotated[str, typer.Option(metavar="PATTERN|REGEX", help=NAMES_HELP)] = ""
+    each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
     workers: Annotated[int, typer.Option(min=0, help="Processes that share the work. [dim]0: this one[/dim]")] = 0
     dry_run: Annotated[int, typer.Option(min=0, metavar="N", help="The first N rows only, nothing kept.")] = 0
 
@@ -190,7 +192,7 @@ def predict(options: Predict, say: Console) -> dict[str, Any]:
     from potency.inference.pool import Pool
     from potency.inference.predict import predict as apply
 
-    manifest = gathered(options.images, options.channels)
+    manifest = spread(gathered(options.images, options.channels, options.names), options.each)
     if options.dry_run:
         manifest = manifest.where(lambda table: table.index < options.dry_run)
     bundle = Bundle.load(options.bundle)
@@ -202,7 +204,7 @@ def predict(options: Predict, say: Console) -> dict[str, Any]:
     return told(made, options, say)
 
 
-def gathered(images: Sequence[Path], channels: str) -> Manifest:
+def gathered(images: Sequence[Path], channels: str, names: str = "") -> Manifest:
     """A manifest of files, or of one folder or table."""
     import pandas as pd
 
@@ -213,8 +215,8 @@ def gathered(images: Sequence[Path], channels: str) -> Manifest:
     if missing:
         raise ManifestError(f"{len(missing)} of {len(images)} paths do not exist", missing[0], "check the path")
     others = [path for path in images if not path.name.lower().endswith(SUFFIXES)]
-    if others and len(images) == 1:
-        return Manifest.read(images[0], channels=listed(channels))
+    if len(images) == 1 and (others or images[0].is_dir()):  # an OME-Zarr folder may be a whole plate
+        return Manifest.read(images[0], channels=listed(channels), names=names)
     if others:
         raise ManifestError(
             "a folder or table cannot be mixed with other paths",

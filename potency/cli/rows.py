@@ -26,6 +26,13 @@ Source = Annotated[
 ]
 
 
+NAMES_HELP = (
+    "How the files are named: Opera, ImageXpress, Incucyte, CellVoyager, plate_well_site, "
+    "a regular expression with named groups, or none. [dim]else recognised, and shown[/dim]"
+)
+EACH_HELP = "A row of each time point, plane or image that a file holds. [dim]else the first[/dim]"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows(Options):
     """Where the rows come from and which of their columns mean what."""
@@ -49,17 +56,34 @@ class Rows(Options):
         ),
     ] = ""
 
+    names: Annotated[str, typer.Option(metavar="PATTERN|REGEX", help=NAMES_HELP)] = ""
+    plate_map: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A table of wells, or a plate as a grid: gives the truth, joined on well."),
+    ] = None
+    each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
+
     def read(self) -> Manifest:
         """The rows as a manifest; raises ManifestError where they cannot be understood."""
         from potency.data.manifest import Manifest
 
-        return Manifest.read(
+        manifest = Manifest.read(
             self.source,
             truth=self.truth or None,
             group=self.group or None,
             channels=listed(self.channels),
             classes=listed(self.classes),
+            names=self.names,
+            plate_map=self.plate_map,
         )
+        return spread(manifest, self.each)
+
+
+def spread(manifest: Manifest, each: str) -> Manifest:
+    """A row of each time point, plane or image, as `--each` asks."""
+    for column in listed(each):
+        manifest = manifest.each(column)
+    return manifest
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -78,6 +102,7 @@ def describe(manifest: Manifest, say: Console) -> dict[str, Any]:
         "rows": len(table),
         "groups": int(table["group"].nunique()),
         "groups_known": manifest.groups_known,
+        "origin": dict(manifest.origin),
     }
     say.print(f"[bold]{len(table)}[/bold] rows, [bold]{facts['groups']}[/bold] groups")
     for column, how in manifest.origin.items():

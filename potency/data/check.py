@@ -28,6 +28,7 @@ def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
     random = manifest.origin.get("split_kind") == "random"
     declared = manifest.origin.get("split", "").startswith(("column", "folders"))
     faults, warnings = _rows(table, manifest.kinds.get("truth") == "category", manifest.groups_known)
+    warnings.extend(manifest.noticed)
     parts = _parts(table)
     (warnings if random else faults).extend(leaks.groups(table, parts))
     for fault, finding in leaks.classes(table, parts, declared=declared):

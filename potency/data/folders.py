@@ -16,7 +16,7 @@ RUN = "run.json"  # marks a folder that a run has written: its crops and parts a
 _TABLE_NAMES = ("manifest", "labels")
 _SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation",
            "validation": "validation", "test": "test", "testing": "test", "external": "external", "holdout": "external"}
-_CHANNEL_LIKE = re.compile(r"(bright|dark)_?field|bf|df|phase|pc|dic|dapi|hoechst|gfp|rfp|cfp|yfp|mcherry|cy[357]|"
+CHANNEL_LIKE = re.compile(r"(bright|dark)_?field|bf|df|phase|pc|dic|dapi|hoechst|gfp|rfp|cfp|yfp|mcherry|cy[357]|"
                            r"af\d{3}|fitc|tritc|(ch|c|channel|w)[ _-]?\d{1,2}", re.IGNORECASE)
 
 
@@ -100,18 +100,14 @@ def natural(text: str) -> tuple[tuple[int, int | str], ...]:
                  for part in re.split(r"(\d+)", text) if part)
 
 
-def folder_rows(folder: Path, channels: Sequence[str], suffixes: Collection[str]) -> pd.DataFrame:
+def folder_rows(folder: Path, files: Sequence[str], channels: Sequence[str]) -> pd.DataFrame:
     """One row an image: `image`, and `truth` and `split` where the folders name them.
 
     Layouts: `class/...`, `train/class/...`, the same below one folder a channel (`channels`), or images alone.
 
     Raises:
-        ManifestError: no images; folders that look like channels and were not said to be.
+        ManifestError: folders that look like channels and were not said to be.
     """
-    files = images_below(folder, suffixes)
-    if not files:
-        raise ManifestError("the folder holds no images and no table", str(folder),
-                            "images end in " + ", ".join(sorted(suffixes)))
     paths = [PurePosixPath(file) for file in files]
     first = _channel_folder(paths, channels)
     if first is not None:
@@ -120,18 +116,23 @@ def folder_rows(folder: Path, channels: Sequence[str], suffixes: Collection[str]
         word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(channels[0])}(?![A-Za-z0-9])", re.IGNORECASE)
         paths = [path for path in paths if word.search(path.name)] or paths
     else:
-        _refuse_channels(paths, folder)
+        refuse_channels(files, folder)
+    frame = pd.DataFrame({"image": pd.Series([str(path) for path in paths], dtype="str")})
     parts = [tuple(part for part in path.parts[:-1] if part != first) for path in paths]
+    return frame.assign(**truth_and_split(parts))
+
+
+def truth_and_split(parts: Sequence[tuple[str, ...]]) -> dict[str, pd.Series]:
+    """The columns that the folders of each image give: `truth` where there are any, `split` where they are splits."""
     tops = {part[0] for part in parts if part}
     split = bool(tops) and all(parts) and all(top.lower() in _SPLITS for top in tops) and len(tops) > 1
+    found: dict[str, pd.Series] = {}
     if split:
-        splits, parts = [split_name(part[0]) for part in parts], [part[1:] for part in parts]
-    frame = pd.DataFrame({"image": pd.Series([str(path) for path in paths], dtype="str")})
+        found["split"] = pd.Series([split_name(part[0]) for part in parts], dtype="str")
+        parts = [part[1:] for part in parts]
     if any(parts):
-        frame["truth"] = pd.Series([part[0] if part else None for part in parts], dtype="str")
-    if split:
-        frame["split"] = pd.Series(splits, dtype="str")
-    return frame
+        found = {"truth": pd.Series([part[0] if part else None for part in parts], dtype="str"), **found}
+    return found
 
 
 def _channel_folder(paths: Sequence[PurePosixPath], channels: Sequence[str]) -> str | None:
@@ -140,12 +141,17 @@ def _channel_folder(paths: Sequence[PurePosixPath], channels: Sequence[str]) -> 
     return next((names[channel.lower()] for channel in channels if channel.lower() in names), None)
 
 
-def _refuse_channels(paths: Sequence[PurePosixPath], folder: Path) -> None:
+def refuse_channels(files: Sequence[str], folder: Path) -> None:
+    """Refuse folders that look like channels of the same cells and were not said to be.
+
+    Raises:
+        ManifestError: they do.
+    """
     inner: dict[str, set[str]] = {}
-    for path in paths:
+    for path in map(PurePosixPath, files):
         inner.setdefault(path.parts[0], set()).add("/".join(path.parts[1:]))
     first = next(iter(inner.values()))
-    if len(inner) > 1 and all(_CHANNEL_LIKE.fullmatch(name) for name in inner) and all(
+    if len(inner) > 1 and all(CHANNEL_LIKE.fullmatch(name) for name in inner) and all(
             files == first for files in inner.values()):
         raise ManifestError("these folders look like channels of the same cells, not like classes: "
                             + ", ".join(sorted(inner)), str(folder),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -33,8 +33,10 @@ LEVELS: dict[str, tuple[tuple[str, ...], str]] = {
 _INSIDE = {"well": ("plate",), "field": ("plate", "well"), "clone": ("donor",), "plate": ("date",)}
 
 
-def infer_groups(frame: pd.DataFrame) -> tuple[pd.Series, str] | None:
+def infer_groups(frame: pd.DataFrame, named: bool = False) -> tuple[pd.Series, str] | None:
     """Groups of the rows and how they were found; None where neither columns nor names tell.
+
+    `named` says that columns were made of the file names, so that what else the names say counts as much.
 
     Columns named after a level (`donor`, `plate`, `well` ...) come before words in file names. Of several levels
     the most independent that gives every class two groups is taken, and the others are mentioned.
@@ -43,7 +45,9 @@ def infer_groups(frame: pd.DataFrame) -> tuple[pd.Series, str] | None:
     >>> infer_groups(rows)[1]
     'inferred from file names: donor (2 groups)'
     """
-    for find, how in ((_from_columns, "inferred from column"), (_from_names, "inferred from file names:")):
+    ways: list[tuple[Callable[[pd.DataFrame], dict[str, pd.Series]], str]]
+    ways = [(_from_columns, "inferred from column"), (_from_names, "inferred from file names:")]
+    for find, how in [(_from_both, "inferred from file names:")] if named else ways:
         levels = {level: values for level, values in find(frame).items() if 1 < values.nunique() < len(values)}
         if not levels:
             continue
@@ -93,6 +97,16 @@ def _from_names(frame: pd.DataFrame) -> dict[str, pd.Series]:
     return _nested(found)
 
 
+def _from_both(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    columns = _from_columns(frame)
+    parts = {tuple(pd.factorize(values)[0]) for values in columns.values()}
+    # A plate called P7 looks like passage 7: a word that divides the rows as a column does is that column.
+    words = {level: values for level, values in _from_names(frame).items()
+             if tuple(pd.factorize(values)[0]) not in parts}
+    both = {**words, **columns}
+    return {level: both[level] for level in LEVELS if level in both}
+
+
 def _without(stem: str, truth: object) -> str:
     parts = PurePosixPath(stem).parts
     return "/".join(part for part in parts if part != truth)
@@ -123,7 +137,7 @@ def _from_folders(frame: pd.DataFrame) -> pd.Series | None:
     return folders
 
 
-def settle_groups(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[pd.Series, str]:
+def settle_groups(frame: pd.DataFrame, asked: str | None, where: str, named: bool = False) -> tuple[pd.Series, str]:
     """The group of every row and how it was found; else each row stands for itself.
 
     `asked` is a column, a pattern, or a level that the file names tell (`donor` of `donor1_A02.tif`).
@@ -142,7 +156,7 @@ def settle_groups(frame: pd.DataFrame, asked: str | None, where: str) -> tuple[p
         column = find_column(frame, asked, where, mend=_mend(told))
         values = frame[column].astype("str").where(frame[column].notna(), frame["id"])
         return values, f"column '{column}'"
-    found = infer_groups(frame)
+    found = infer_groups(frame, named)
     return found if found is not None else (frame["id"], UNKNOWN)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from potency.data import columns, folders, gathering, quality, reading, split, tables
 from potency.data.check import check_table
-from potency.data.findings import Findings
+from potency.data.findings import Finding, Findings
 from potency.data.groups import UNKNOWN
 from potency.errors import ImageError, ManifestError, nearest
 
@@ -39,25 +39,31 @@ class Manifest:
     kinds: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
     origin: Mapping[str, str] = field(default_factory=dict)
+    noticed: tuple[Finding, ...] = ()  # while reading; `check` shows it
 
     @classmethod
     def read(cls, source: str | Path, *, truth: str | None = None, group: str | None = None,
-             channels: Sequence[str] = (), classes: Sequence[str] = (), confined: bool = False) -> Manifest:
-        """Read a folder (by the table it holds, else a folder per class) or a table file.
+             channels: Sequence[str] = (), classes: Sequence[str] = (), confined: bool = False,
+             names: str = "", plate_map: str | Path | None = None) -> Manifest:
+        """Read a folder (by the table it holds, else by file names and a folder per class), a table file or an image.
 
         Args:
             source: folder, or CSV, TSV, Parquet or Excel file.
             truth: the column to learn; by default `truth`, `label`, `class` or `target`.
             group: the column of what belongs together, or a regular expression with one bracket for the paths;
                 by default `group`, else inferred from columns and names, else every image is its own group.
-            channels: names of columns or of parallel folders that hold one channel each.
+            channels: names of columns, of parallel folders, or of channels in file names, that hold one channel each.
             classes: keep the rows of these classes only, in this order.
             confined: refuse paths that leave the folder (for tables that came from somebody else).
+            names: a pattern of `names.PATTERNS` or a regular expression with named groups for the file names; by
+                default recognised in folders, and left alone in tables; "none" for none.
+            plate_map: a table of wells, joined on `well` (and `plate`), that gives the truth and other columns.
 
         Raises:
             ManifestError: no images, no such column or class, a damaged table.
         """
-        rows = reading.read_rows(Path(source).expanduser(), truth, channels)
+        layout = None if plate_map is None else Path(plate_map)
+        rows = reading.read_rows(Path(source).expanduser(), truth, channels, names, layout)
         made = cls(*reading.understand(rows, channels, group, asked=truth is not None))
         if confined:
             reading.confine(made.folder, [path for row in made.records() for path in made.paths(row).values()])

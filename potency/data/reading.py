@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from potency.data import columns, folders, tables
-from potency.data.findings import some
+from potency.data import columns, folders, names, tables, wells
+from potency.data.findings import Finding, some
 from potency.data.groups import UNKNOWN, settle_groups
 from potency.data.parts import COUNTED
 from potency.errors import ManifestError
@@ -27,33 +27,87 @@ class Rows:
     origin: dict[str, str]
     saved: Mapping[str, Any] = field(default_factory=dict)
     parse: bool = False
+    noticed: tuple[Finding, ...] = ()
 
 
-def read_rows(source: Path, truth: str | None, channels: Sequence[str]) -> Rows:
-    """The rows of a table, of the table in a folder, or of the images below a folder.
+def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern: str = "",
+              plate_map: Path | None = None) -> Rows:
+    """The rows of a table, of the table in a folder, of the images below a folder, or of one image file.
 
     Raises:
         ManifestError: nothing there, or nothing that can be understood.
     """
+    from potency.data.readers import SUFFIXES
+
     if not source.exists():
         raise ManifestError("there is no such file or folder", str(source), "check the path")
-    path = source if source.is_file() else folders.find_table(source)
+    single = source.name.lower().endswith(SUFFIXES)
+    path = None if single else source if source.is_file() else folders.find_table(source)
     if path is None:
-        from potency.data.readers import SUFFIXES
+        files = [source.name] if single else folders.images_below(source, SUFFIXES)
+        rows = _of_files(source.parent if single else source, files, channels, pattern)
+    else:
+        frame, saved = tables.read_table(path)
+        frame, image = columns.image_columns(frame, channels, str(path))
+        rows = Rows(frame, path.parent, {"source": f"table {path.name}", "image": image}, saved,
+                    parse=path.suffix.lower() != ".parquet")
+        rows = _with_names(rows, pattern) if pattern else rows
+    if plate_map is not None:
+        frame, rows.origin["plate map"], found = wells.join_map(rows.frame, plate_map.expanduser())
+        # What stood there as truth was the name of a folder, if anything: the map is asked for, so it is believed.
+        rows = replace(rows, frame=frame, noticed=rows.noticed + found)
+    if path is not None or plate_map is not None or truth is not None:
+        frame, rows.origin["truth"] = columns.truth_column(rows.frame, truth, str(path or source))
+        rows = replace(rows, frame=frame)
+    return rows
 
-        frame = folders.folder_rows(source, channels, SUFFIXES)
-        return Rows(frame, source, {"source": "folder", "image": "files",
-                                    "truth": "folder" if "truth" in frame.columns else "none"})
-    frame, saved = tables.read_table(path)
-    frame, image = columns.image_columns(frame, channels, str(path))
-    frame, how = columns.truth_column(frame, truth, str(path))
-    origin = {"source": f"table {path.name}", "image": image, "truth": how}
-    return Rows(frame, path.parent, origin, saved, parse=path.suffix.lower() != ".parquet")
+
+def _of_files(folder: Path, files: Sequence[str], channels: Sequence[str], pattern: str) -> Rows:
+    """The rows of image files by what the folders of a plate, the names, or the folders say."""
+    from potency.data.readers import SUFFIXES, plate_rows
+
+    if not files:
+        raise ManifestError("the folder holds no images and no table", str(folder),
+                            "images end in " + ", ".join(sorted(SUFFIXES)))
+    plates = plate_rows(folder, files)
+    if plates is not None:
+        return Rows(plates, folder, {"source": "folder", "image": "fields of OME-Zarr plates", "truth": "none"})
+    origin = {"source": "folder", "image": "files"}
+    named = names.recognise(files, pattern, folder)
+    inside = named is not None and "channel" in named.frame
+    if named is None or (channels and not (inside and set(channels) <= set(named.frame["channel"]))):
+        frame = folders.folder_rows(folder, files, channels)
+        origin["truth"] = "folder" if "truth" in frame.columns else "none"
+        return _with_names(Rows(frame, folder, origin), pattern)
+    if not inside:
+        folders.refuse_channels(files, folder)
+    origin["file names"] = names.summary(named)
+    if inside and named.frame["channel"].nunique() > 1:
+        origin["channels"] = "file names"
+    named = names.together(named, channels)
+    parts = named.folders.tolist()
+    while all(parts) and len({part[0] for part in parts}) == 1:
+        parts = [part[1:] for part in parts]  # one folder above all is no class
+    told = folders.truth_and_split(parts)
+    frame = named.frame.assign(**{name: cells for name, cells in told.items() if name not in named.frame})
+    origin["truth"] = "folder" if "truth" in told else "none"
+    return Rows(frame, folder, origin, noticed=named.findings)
+
+
+def _with_names(rows: Rows, pattern: str) -> Rows:
+    """The rows with the columns that their file names give and that they lack."""
+    named = names.recognise(list(dict.fromkeys(rows.frame["image"].astype("str"))), pattern, rows.folder)
+    if named is None:
+        return rows
+    caught = named.frame.drop(columns=[name for name in named.frame.columns if name in rows.frame and name != "image"])
+    rows.origin["file names"] = names.summary(named)
+    frame = rows.frame.astype({"image": "str"}).merge(caught, on="image", how="inner")
+    return replace(rows, frame=frame, noticed=rows.noticed + named.findings)
 
 
 def understand(rows: Rows, channels: Sequence[str], group: str | None,
-               asked: bool = False) -> tuple[pd.DataFrame, dict[str, str], Path, dict[str, str]]:
-    """The table, kinds, folder and origin of a manifest.
+               asked: bool = False) -> tuple[pd.DataFrame, dict[str, str], Path, dict[str, str], tuple[Finding, ...]]:
+    """The table, kinds, folder and origin of a manifest, and what was noticed on the way.
 
     Args:
         rows: see `read_rows`.
@@ -82,7 +136,8 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
     frame = frame.assign(id=frame["id"].fillna(_ids(frame)) if "id" in frame.columns else _ids(frame))
     source = origin["source"].removeprefix("table ") if origin["source"].startswith("table ") else ""
     if group is not None or "group" not in frame.columns or frame["group"].isna().all():
-        values, origin["group"] = settle_groups(frame, group, str(rows.folder / source))
+        where = str(rows.folder / source)
+        values, origin["group"] = settle_groups(frame, group, where, named="file names" in origin)
         frame = frame.assign(group=values)
     else:
         alone = bool(frame["group"].eq(frame["id"]).all())  # that is how a manifest of unknown groups is written
@@ -90,7 +145,7 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         frame = frame.assign(group=frame["group"].fillna(frame["id"]))
     first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
     rest = [name for name in frame.columns if name not in first]
-    return frame[first + rest].reset_index(drop=True), {**kinds, **saved}, rows.folder, origin
+    return frame[first + rest].reset_index(drop=True), {**kinds, **saved}, rows.folder, origin, rows.noticed
 
 
 def _noted(rows: Rows, what: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from potency.data.image import Image
 from potency.data.pixels import Pixels, undecodable
 from potency.data.readers import npy, photo, tiff, zarr
 from potency.data.readers.channels import Channels
+from potency.data.readers.plate import plate_rows
 from potency.errors import ImageError
 
 # Non-blocking, or a named pipe among the images would wait for ever.
@@ -32,6 +33,8 @@ class Reader(Protocol):
     def open(self, path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Pixels:
         """Read the header of a file of `size` bytes that begins with `head`; choose one of its series."""
 
+
+__all__ = ["READERS", "SUFFIXES", "Reader", "open_image", "plate_rows"]
 
 READERS = cast(tuple[Reader, ...], (tiff, photo, zarr, npy))
 SUFFIXES: tuple[str, ...] = tuple(suffix for reader in READERS for suffix in reader.suffixes)
