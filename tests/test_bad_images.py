@@ -97,7 +97,7 @@ def test_content_decides_over_the_name(tmp_path: Path) -> None:
         (b"file,label\na.png,stem\n", "the content is text, not an image"),
         (b"<html>log in first</html>", "the content is HTML or XML, not an image"),
         (b"PK\x03\x04" + bytes(50), "the content is a zip archive"),
-        (b"ZISRAWFILE" + bytes(50), "the content is a Zeiss CZI file"),
+        (b"RIFF" + bytes(50), "the content is an AVI or WAV file"),
         (b"\x80\x04\x95" + bytes(9), "the content is a Python pickle"),
         (bytes(range(256)), "the content is no image that can be read"),
     ],

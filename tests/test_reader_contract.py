@@ -15,6 +15,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from vendor_files import write_czi, write_dicom, write_lif, write_nd2
 
 from potency.data.image import AXES, Image
 from potency.data.readers import READERS, SUFFIXES, open_image
@@ -77,6 +78,23 @@ def tiff_imagej(path: Path) -> Example:
     return Example("TCZYX", truth, {"Z": 1.5, "Y": 0.25, "X": 0.5})
 
 
+def tiff_bigtiff_tiled_jpeg(path: Path) -> Example:
+    smooth = np.linspace(0, 250, 3 * 90 * 120).reshape(90, 120, 3).astype("uint8")
+    tifffile.imwrite(path, smooth, bigtiff=True, tile=(32, 48), compression="jpeg", photometric="rgb")
+    return Example("CYX", tifffile.imread(path).transpose(2, 0, 1), channels=("red", "green", "blue"))
+
+
+def tiff_pyramid_of_pages(path: Path) -> Example:
+    """Levels as pages of their own that say so, not as SubIFDs."""
+    truth = numbers(96, 128)
+    with tifffile.TiffWriter(path) as file:
+        for step in (1, 2, 4):
+            resolution = {"resolution": (20_000 / step, 20_000 / step), "resolutionunit": "CENTIMETER"}
+            tiles = {"tile": (16, 16), "compression": "zlib", "metadata": None}
+            file.write(truth[::step, ::step], subfiletype=int(step > 1), **tiles, **resolution)
+    return Example("YX", truth, {"Y": 0.5, "X": 0.5}, levels=3)
+
+
 def png(path: Path) -> Example:
     truth = numbers(3, 33, 47)
     path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(truth.transpose(1, 2, 0))))
@@ -87,6 +105,18 @@ def jpeg(path: Path) -> Example:
     data = imagecodecs.jpeg8_encode(numbers(33, 47, dtype="uint8"), level=95)
     path.write_bytes(data)
     return Example("YX", imagecodecs.jpeg8_decode(data))
+
+
+def webp(path: Path) -> Example:
+    truth = numbers(33, 47, 3, dtype="uint8")
+    path.write_bytes(imagecodecs.webp_encode(truth, lossless=True))
+    return Example("CYX", truth.transpose(2, 0, 1), channels=("red", "green", "blue"))
+
+
+def webp_lossy_with_alpha(path: Path) -> Example:
+    data = imagecodecs.webp_encode(numbers(40, 50, 4, dtype="uint8"), level=80)
+    path.write_bytes(data)
+    return Example("CYX", imagecodecs.webp_decode(data, hasalpha=False).transpose(2, 0, 1))
 
 
 def bmp(path: Path) -> Example:
@@ -129,11 +159,52 @@ def ome_zarr(version: int) -> Callable[[Path], Example]:
     return write
 
 
+def nd2(path: Path) -> Example:
+    frames = numbers(3, 2, 4, 30, 41)
+    write_nd2(path, frames, 0.5, ("DAPI", "GFP", "RFP", "BF"))
+    size = {"Z": 1.5, "Y": 0.5, "X": 0.5}
+    return Example("TCZYX", frames.transpose(0, 2, 1, 3, 4), size, ("DAPI", "GFP", "RFP", "BF"))
+
+
+def czi(path: Path) -> Example:
+    truth = numbers(3, 2, 4, 30, 41)
+    write_czi(path, [truth], 0.5, ("DAPI", "GFP"))
+    return Example("TCZYX", truth, {"Z": 1.5, "Y": 0.5, "X": 0.5}, ("DAPI", "GFP"))
+
+
+def czi_colour(path: Path) -> Example:
+    truth = numbers(1, 1, 1, 30, 41, 3, dtype="uint8")
+    write_czi(path, [truth])
+    return Example("CYX", truth[0, 0, 0].transpose(2, 0, 1), channels=("red", "green", "blue"))
+
+
+def lif(path: Path) -> Example:
+    frames = numbers(3, 2, 2, 30, 41)
+    write_lif(path, {"one": frames}, 0.5, ("Green", "Red"))
+    return Example("TCZYX", frames.transpose(0, 2, 1, 3, 4), {"Z": 1.5, "Y": 0.5, "X": 0.5}, ("Green", "Red"))
+
+
+def dicom(path: Path) -> Example:
+    truth = numbers(5, 30, 41)
+    write_dicom(path, truth, 0.65, FrameTime=40.0)
+    return Example("TYX", truth, {"Y": 0.65, "X": 0.65}, ("grey",))
+
+
+def dicom_colour(path: Path) -> Example:
+    truth = numbers(30, 41, 3, dtype="uint8")
+    write_dicom(path, truth)
+    return Example("CYX", truth.transpose(2, 0, 1), channels=("red", "green", "blue"))
+
+
 EXAMPLES: dict[str, tuple[Callable[[Path], Example], ...]] = {
-    "tiff": (tiff_plain, tiff_big_endian_planar, tiff_ome, tiff_imagej),
-    "photo": (png, jpeg, bmp),
+    "tiff": (tiff_plain, tiff_big_endian_planar, tiff_ome, tiff_imagej, tiff_bigtiff_tiled_jpeg, tiff_pyramid_of_pages),
+    "photo": (png, jpeg, webp, webp_lossy_with_alpha, bmp),
     "zarr": (ome_zarr(2), ome_zarr(3)),
     "npy": (npy,),
+    "nd2": (nd2,),
+    "czi": (czi, czi_colour),
+    "lif": (lif,),
+    "dicom": (dicom, dicom_colour),
 }
 
 

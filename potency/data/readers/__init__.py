@@ -11,10 +11,10 @@ from typing import Protocol, cast
 
 from potency.data.image import Image
 from potency.data.pixels import Pixels, undecodable
-from potency.data.readers import npy, photo, tiff, zarr
+from potency.data.readers import czi, dicom, lif, nd2, npy, photo, tiff, zarr
 from potency.data.readers.channels import Channels
 from potency.data.readers.plate import plate_rows
-from potency.errors import ImageError
+from potency.errors import ImageError, MissingExtra
 
 # Non-blocking, or a named pipe among the images would wait for ever.
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -36,13 +36,13 @@ class Reader(Protocol):
 
 __all__ = ["READERS", "SUFFIXES", "Reader", "open_image", "plate_rows"]
 
-READERS = cast(tuple[Reader, ...], (tiff, photo, zarr, npy))
+READERS = cast(tuple[Reader, ...], (tiff, photo, zarr, npy, nd2, czi, lif, dicom))
 SUFFIXES: tuple[str, ...] = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
 FOREIGN = {
-    b"GIF8": "a GIF file", b"RIFF": "a WebP or AVI file", b"%PDF": "a PDF file", b"PK\x03\x04": "a zip archive",
-    b"ZISRAWFILE": "a Zeiss CZI file", b"\xda\xce\xbe\x0a": "a Nikon ND2 file", b"\x89HDF": "an HDF5 file",
-    b"\x00\x00\x00\x0cjP": "a JPEG 2000 file", b"\x1f\x8b": "gzip data", b"<": "HTML or XML",
+    b"GIF8": "a GIF file", b"RIFF": "an AVI or WAV file", b"%PDF": "a PDF file", b"PK\x03\x04": "a zip archive",
+    b"\x89HDF": "an HDF5 file", b"\x00\x00\x00\x0cjP": "a JPEG 2000 file, or an ND2 file from before 2010",
+    b"\x1f\x8b": "gzip data", b"<": "HTML or XML",
     b"\x80\x04": "a Python pickle", b"\x80\x05": "a Python pickle",
 }  # fmt: skip
 
@@ -73,6 +73,8 @@ def open_image(where: str | Path | Mapping[str, str | Path], *, pages: str | Non
                 return Image(chosen(reader.open(name, head, size, pages, series), series, name), name)
             except ImageError as error:
                 raise error if error.where else ImageError(error.what, name, error.mend) from error
+            except MissingExtra as error:
+                raise ImageError(error.what, name, f"install it: {error.mend}") from error
             except Exception as error:  # a damaged header can break a parser in any way; the user gets one answer
                 raise undecodable(error, name, "header") from error
     raise unknown(name, head)

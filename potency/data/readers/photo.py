@@ -1,4 +1,4 @@
-"""Read PNG, JPEG and BMP: formats without windows, decoded whole after a look at the size in their header."""
+"""Read PNG, JPEG, WebP and BMP: formats without windows, decoded whole after a look at the size in their header."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from potency.data.pixels import Window
 from potency.data.readers.resolution import from_resolution
 from potency.errors import ImageError
 
-suffixes = (".png", ".jpg", ".jpeg", ".bmp")
+suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 DECODED_LIMIT = 2 * 2**30  # bytes: these formats can only be decoded whole, so the header is asked first
 DEFLATE = 1100  # deflate packs at most 1032 to 1: a header that promises more has no pixels behind it
@@ -37,7 +37,7 @@ class Header(NamedTuple):
 
 
 class Photo:
-    """The pixels of one PNG, JPEG or BMP file."""
+    """The pixels of one PNG, JPEG, WebP or BMP file."""
 
     def __init__(self, path: str, header: Header, decode: Callable[[bytes], NDArray[Any]], data: bytes | None) -> None:
         self.path, self.decode = path, decode
@@ -85,13 +85,18 @@ class Photo:
 
 
 def recognises(path: str, head: bytes) -> bool:
-    """Say whether the first bytes are those of a PNG, JPEG or BMP file."""
-    return any(head.startswith(magic) for magic in FORMATS)
+    """Say whether the first bytes are those of a PNG, JPEG, WebP or BMP file."""
+    return any(marked(head).startswith(magic) for magic in FORMATS)
+
+
+def marked(head: bytes) -> bytes:
+    """Give the first bytes; of a RIFF file those that say which kind it is, after those that say how long."""
+    return head[8:12] if head.startswith(b"RIFF") else head
 
 
 def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Photo:
     """Open a file of which `head` are the first bytes and `size` is the length; there are no pages, nor series."""
-    parse, decode = next(pair for magic, pair in FORMATS.items() if head.startswith(magic))
+    parse, decode = next(pair for magic, pair in FORMATS.items() if marked(head).startswith(magic))
     try:
         header = parse(head if len(head) == size else whole_head(path, head))
     except (struct.error, IndexError) as error:
@@ -193,9 +198,36 @@ def bmp_pixels(data: bytes) -> NDArray[Any]:
     return array
 
 
-PNG, JPEG, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
+def webp_header(head: bytes) -> Header:
+    """Read the first chunk, one of three kinds (RFC 9649, 2.5 to 2.7)."""
+    kind, alpha = head[12:16], False
+    if kind == b"VP8X":
+        alpha = bool(head[20] & 0x10)
+        if head[20] & 0x02:
+            raise ImageError("the WebP file is an animation", "", "save its frames as images, or as a TIFF stack")
+        width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L" and head[20] == 0x2F:
+        bits = struct.unpack_from("<I", head, 21)[0]
+        width, height, alpha = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bool(bits >> 28 & 1)
+    elif kind == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 26))
+    else:
+        raise struct.error("no picture")
+    return Header(height, width, 3, PLAIN, None, ("alpha dropped",) if alpha else ())
+
+
+def webp_pixels(data: bytes) -> NDArray[Any]:
+    """Decode a WebP to RGB; the file says how long it is, so one that is cut short is known."""
+    if struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
+        raise cut_short("", "before the end of its pixels")
+    array: NDArray[Any] = imagecodecs.webp_decode(data, hasalpha=False)
+    return array
+
+
+PNG, JPEG, WEBP, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"WEBP", b"BM"
 FORMATS: dict[bytes, tuple[Callable[[bytes], Header], Callable[[bytes], NDArray[Any]]]] = {
     PNG: (png_header, png_pixels),
     JPEG: (jpeg_header, jpeg_pixels),
+    WEBP: (webp_header, webp_pixels),
     BMP: (bmp_header, bmp_pixels),
 }
