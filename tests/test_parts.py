@@ -13,6 +13,7 @@ from potency.data.manifest import Manifest
 from potency.data.readers import open_image
 from potency.errors import ImageError, ManifestError
 from potency.inference.view import View
+from potency.inference.work import Batch
 
 STACK = np.random.default_rng(0).integers(0, 4000, (4, 3, 2, 30, 40)).astype("uint16")  # T, Z, C, Y, X
 
@@ -43,6 +44,12 @@ def test_columns_t_and_z_choose_the_plane(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image.at(0.5)[{}], expected)
         halved = open_image(tmp_path / "a.tif").at(1.0).crop(t=row["t"], z=row["z"])
         np.testing.assert_array_equal(View.of(made, row, 1.0).image.crop(), halved)
+
+
+def test_what_says_which_part_a_row_is_travels_to_the_workers(tmp_path: Path) -> None:
+    made = rows(tmp_path, t=[0, 1], z=[0, 0], pixel_size=[0.5, 0.5], note=["x", "y"])
+    assert {"t", "z", "pixel_size"} <= set(Batch.of(made, [(0, None)]).rows.table.columns)
+    assert "note" not in Batch.of(made, [(0, None)]).rows.table.columns
 
 
 def test_only_one_of_them_may_be_chosen_and_a_missing_cell_chooses_nothing(tmp_path: Path) -> None:

@@ -82,6 +82,16 @@ def test_rows_and_columns_apart_and_plates(plates: Path, tmp_path_factory: pytes
     assert "no-truth" in found and "add them to the map" in found["wells-not-in-map"].mend
 
 
+def test_the_label_of_the_map_counts_more_than_a_folder(tmp_path: Path) -> None:
+    for number, name in enumerate(("monday/P_A01_s1.png", "tuesday/P_A02_s1.png")):
+        (tmp_path / name).parent.mkdir()
+        Picture.fromarray(np.full((12, 12), number, "uint8")).save(tmp_path / name)
+    (tmp_path / "map.csv").write_text("well,label,dose\nA1,x,0\nA2,y,1\n")
+    assert Manifest.read(tmp_path).classes == ("monday", "tuesday")
+    made = Manifest.read(tmp_path, plate_map=tmp_path / "map.csv")
+    assert made.classes == ("x", "y") and made.origin["truth"] == "column 'label'"
+
+
 def test_a_map_for_a_table_that_names_its_wells(plates: Path) -> None:
     (plates / "labels.csv").write_text("file,Well ID,label\nP1_A01_s1.png,a1,old\nP1_B02_s1.png,B2,old\n")
     (plates / "map.csv").write_text("well,label\nA1,x\nB2,y\n")
@@ -103,6 +113,11 @@ def test_a_map_that_cannot_be_used_says_why(plates: Path, text: str, what: str, 
     with pytest.raises(ManifestError) as caught:
         Manifest.read(plates, plate_map=path)
     assert caught.value.what == what and mend in caught.value.mend and str(path) in caught.value.where
+
+
+def test_a_map_that_is_not_there(plates: Path) -> None:
+    with pytest.raises(ManifestError, match="there is no such plate map"):
+        Manifest.read(plates, plate_map=plates / "absent.csv")
 
 
 def test_rows_without_wells_or_plates_are_told_so(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

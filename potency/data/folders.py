@@ -29,14 +29,14 @@ def split_name(name: str) -> str:
     return _SPLITS.get(name.strip().lower(), name.strip())
 
 
-def find_table(folder: Path) -> Path | None:
-    """The table of a folder: `manifest.*`, `labels.*`, else the only table there; None where there is none.
+def find_table(folder: Path, but: Path | None = None) -> Path | None:
+    """The table of a folder: `manifest.*`, `labels.*`, else the only table there `but` one; None where there is none.
 
     Raises:
         ManifestError: several tables and none with a name that settles it.
     """
     tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
-                    and not path.name.startswith((".", "~")))
+                    and not path.name.startswith((".", "~")) and not (but and path.samefile(but)))
     for name in _TABLE_NAMES:
         for suffix in TABLE_SUFFIXES:
             for path in tables:

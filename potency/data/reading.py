@@ -41,8 +41,11 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
 
     if not source.exists():
         raise ManifestError("there is no such file or folder", str(source), "check the path")
+    plate_map = plate_map and plate_map.expanduser()
+    if plate_map and not plate_map.is_file():
+        raise ManifestError("there is no such plate map", str(plate_map), "check the path")
     single = source.name.lower().endswith(SUFFIXES)
-    path = None if single else source if source.is_file() else folders.find_table(source)
+    path = None if single else source if source.is_file() else folders.find_table(source, plate_map)
     if path is None:
         files = [source.name] if single else folders.images_below(source, SUFFIXES)
         rows = _of_files(source.parent if single else source, files, channels, pattern)
@@ -53,8 +56,10 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
                     parse=path.suffix.lower() != ".parquet")
         rows = _with_names(rows, pattern) if pattern else rows
     if plate_map is not None:
-        frame, rows.origin["plate map"], found = wells.join_map(rows.frame, plate_map.expanduser())
-        # What stood there as truth was the name of a folder, if anything: the map is asked for, so it is believed.
+        frame, rows.origin["plate map"], found = wells.join_map(rows.frame, plate_map)
+        new = {columns.plain(str(name)) for name in frame.columns if name not in rows.frame.columns}
+        if rows.origin.get("truth") == "folder" and new & set(columns.TRUTH) and "truth" in rows.frame.columns:
+            frame = frame.drop(columns="truth")  # the map was asked for, so its label counts and the folder's does not
         rows = replace(rows, frame=frame, noticed=rows.noticed + found)
     if path is not None or plate_map is not None or truth is not None:
         frame, rows.origin["truth"] = columns.truth_column(rows.frame, truth, str(path or source))
