@@ -86,8 +86,8 @@ def test_the_label_of_the_map_counts_more_than_a_folder(tmp_path: Path) -> None:
     for number, name in enumerate(("monday/P_A01_s1.png", "tuesday/P_A02_s1.png")):
         (tmp_path / name).parent.mkdir()
         Picture.fromarray(np.full((12, 12), number, "uint8")).save(tmp_path / name)
-    (tmp_path / "map.csv").write_text("well,label,dose\nA1,x,0\nA2,y,1\n")
     assert Manifest.read(tmp_path).classes == ("monday", "tuesday")
+    (tmp_path / "map.csv").write_text("well,label,dose\nA1,x,0\nA2,y,1\n")  # among the images, and yet no table of them
     made = Manifest.read(tmp_path, plate_map=tmp_path / "map.csv")
     assert made.classes == ("x", "y") and made.origin["truth"] == "column 'label'"
 
