@@ -192,8 +192,8 @@ def _in_gaps(similarity: NDArray[np.float64], neighbours: NDArray[np.int64],
     told: dict[int, dict[int, float]] = {}
     for image in np.flatnonzero(wide.any(axis=1)):
         behind = wide.shape[1] - int(wide[image, ::-1].argmax())  # the last gap counts: all before it are copies
-        copies = neighbours[image, :behind].tolist(), similarity[image, :behind].tolist()
-        told[int(image)] = dict(zip(*copies, strict=True))
+        values = [float(value) for value in similarity[image, :behind]]
+        told[int(image)] = dict(zip(map(int, neighbours[image, :behind]), values, strict=True))
     found: dict[tuple[int, int], float] = {}
     for image, others in told.items():
         for other, value in others.items():
