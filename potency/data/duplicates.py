@@ -195,11 +195,11 @@ def _in_gaps(similarity: NDArray[np.float64], neighbours: NDArray[np.int64],
         values = [float(value) for value in similarity[image, :behind]]
         told[int(image)] = dict(zip(map(int, neighbours[image, :behind]), values, strict=True))
     found: dict[tuple[int, int], float] = {}
-    for image, others in told.items():
+    for one, others in told.items():
         for other, value in others.items():
             # A common looking image is near to many that are not near to it: several copies must each say so too.
-            if len(others) == 1 or image in told.get(other, {}):
-                pair = (min(image, other), max(image, other))
+            if len(others) == 1 or one in told.get(other, {}):
+                pair = (min(one, other), max(one, other))
                 found[pair] = max(found.get(pair, -1.0), value)
     return found
 
