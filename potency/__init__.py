@@ -31,6 +31,7 @@ _FACE = {
     "open_image": "potency.data.readers",
     "predict": "potency.inference.predict",
     "reproduce": "potency.systems",
+    "search": "potency.learning.search",
     "train": "potency.learning.train",
 }
 __all__ = sorted(["__version__", *_FACE])  # noqa: PLE0605

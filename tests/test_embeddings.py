@@ -23,6 +23,7 @@ from potency.inference.predict import predict
 from potency.learning import estimate, protocol
 from potency.learning.folds import refitted
 from potency.learning.train import train
+from potency.networks.bodies import expected_values
 from potency.tasks import TASKS
 
 CLASSIFY = TASKS["classify"]
@@ -66,6 +67,15 @@ def test_members_are_whole_plans_told_by_their_differences(plan: Plan) -> None:
             plan.but(members=wrong)
 
 
+def test_weights_are_fed_as_they_expect_unless_a_plan_says_otherwise(plan: Plan) -> None:
+    pretrained = {"network": "resnet18", "weights": "imagenet"}
+    first, second = estimate.settled(
+        plan.but(members=[pretrained, {**pretrained, "normalise": "half"}]), CLASSIFY
+    ).member_plans()
+    assert first.normalise == expected_values("resnet18") == "imagenet" and second.normalise == "half"
+    assert first.rate < plan.rate and estimate.settled(plan.but(rate=0.7, members=[pretrained]), CLASSIFY).rate == 0.7
+
+
 def test_features_are_measured_once_for_all_folds_and_the_refit(
     outcome: protocol.Outcome, rows: Manifest, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +84,7 @@ def test_features_are_measured_once_for_all_folds_and_the_refit(
     assert [rows for rows, _ in tables] == [48, 48] and tables[1][1] > 2 * 88  # trivial; shapes and two embeddings
     assert outcome.manifest.table["prediction"].notna().all() and "trivial" in outcome.report.json()["baselines"]
     shutil.rmtree(outcome.bundle.parent / "folds")
-    monkeypatch.setattr(protocol, "measured", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(estimate, "measured", lambda *_: pytest.fail("measured again"))
     choices = protocol.Choices(folds=2, draws=20, baselines=("trivial",), resume=True)
     again = protocol.run(rows, CLASSIFY, into=outcome.bundle.parent, plan=plan, choices=choices)
     pd.testing.assert_frame_equal(again.manifest.table[COLUMNS], outcome.manifest.table[COLUMNS])
@@ -142,7 +152,7 @@ def test_networks_that_learn_do_so_inside_the_fold_and_their_bundle_serves_other
     network = train(everything, "classify", into=tmp_path / "network", plan=Plan.of(Facts.of(rows), **SHORT))
     source = {"weights": str(tmp_path / "network" / "bundle")}
     probe = plan.but(families=(), members=[source])
-    assert estimate.settled(probe).member_plans()[0].tile == (24, 24)
+    assert estimate.settled(probe, CLASSIFY).member_plans()[0].tile == (24, 24)
     bundle = train(rows, "classify", into=tmp_path / "probe", plan=probe)
     member = bundle.members[0]
     assert isinstance(member, EstimatorMember)
@@ -155,9 +165,9 @@ def test_networks_that_learn_do_so_inside_the_fold_and_their_bundle_serves_other
     told = protocol.run(rows, CLASSIFY, into=tmp_path / "again", plan=probe, choices=choices)
     assert any("had learned from these very images" in line for line in told.report.json()["banner"])
     with pytest.raises(PlanError, match="is no network but a estimator"):
-        estimate.settled(plan.but(members=[{"weights": str(tmp_path / "probe" / "bundle")}]))
+        estimate.settled(plan.but(members=[{"weights": str(tmp_path / "probe" / "bundle")}]), CLASSIFY)
     with pytest.raises(PlanError, match="its channels are"):
-        estimate.settled(probe.but(channels=["other"], scaling={"other": [0, 1]}))
+        estimate.settled(probe.but(channels=["other"], scaling={"other": [0, 1]}), CLASSIFY)
 
 
 SHORT = {"steps": 4, "validations": 1, "batch": 8, "average": 0.5, "tile": 24}

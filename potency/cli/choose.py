@@ -1,4 +1,4 @@
-"""Commands that choose settings and join models: ensemble."""
+"""Commands that choose settings and join models: search, ensemble."""
 
 from __future__ import annotations
 
@@ -12,9 +12,65 @@ from rich.console import Console
 
 from potency.cli.frame import Options, command
 from potency.cli.progress import Progress
-from potency.cli.rows import listed
+from potency.cli.rows import Rows, describe, grid, listed
+from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, planned
 
 app = typer.Typer()
+SHOWN = 10  # trials on the screen; the table has them all
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Rows):
+    into: Annotated[Path, typer.Option(help="Folder of the trials and of what was found.")]
+    space: Annotated[
+        Path | None,
+        typer.Option(help="JSON of what may change. [dim]else rate, decay, dropout, smoothing and balance[/dim]"),
+    ] = None
+    trials: Annotated[int, typer.Option(min=1, help="How many; a call with more of them goes on.")] = 20
+    pruner: Annotated[str, typer.Option(help="When a trial is given up: median, hyperband or none.")] = "median"
+    task: Annotated[str, typer.Option(help=TASK_HELP)] = ""
+    plan: Annotated[Path | None, typer.Option(help="What does not change: a plan written by potency plan.")] = None
+    set: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=SET_HELP)] = None
+
+
+@command(
+    app,
+    ("cells/ --into out/search", "learning rate, weight decay, dropout, smoothing and balance, 20 trials"),
+    ("labels.csv --space space.json --trials 50 --into out/search", "what the file names: networks, tiles, settings"),
+    ("labels.csv --set network=resnet18 --set steps=300 --into out/search", "of another network, shorter"),
+    again="the same command goes on with the trial it was in",
+)
+def search(options: SearchOptions, say: Console) -> dict[str, Any]:
+    """Search settings of the plan on the learning rows: TPE, bad trials given up early, test rows never seen."""
+    manifest = options.read()
+    describe(manifest, say)
+    task = chosen_task(options.task, manifest)
+
+    from potency.data.plan import Plan
+    from potency.learning.search import Search, explore
+    from potency.learning.space import Space
+
+    how = Search(Space.read(options.space).axes, options.trials, options.pruner)
+    changed = changes(options.set)
+    plan = Plan.read(options.plan).but(**changed) if options.plan else planned(manifest, task, changed)
+    with Progress() as progress:
+        found = explore(manifest, task, how, into=options.into, plan=plan, progress=progress.of("searching"))
+    ordered = found.table.sort_values(["score", "number"], ascending=[task.answer.better < 0, True])
+    grid("trial", {str(row["number"]): _told(row) for row in ordered.head(SHOWN).to_dict("records")}, say)
+    for name, share in found.importance.items():
+        say.print(f"  {name}: {share:.0%} of the differences", style="dim")
+    say.print(f"plan: {options.into / 'plan.json'}", soft_wrap=True)
+    say.print("Its score has seen the validation rows; honest figures come from potency train --search.")
+    return {
+        "plan": options.into / "plan.json", "trials": options.into / "trials.csv", "importance": dict(found.importance),
+        "best": found.table.loc[found.table["number"].eq(ordered["number"].iloc[0])].to_dict("records")[0],
+    }  # fmt: skip
+
+
+def _told(row: dict[Any, Any]) -> dict[str, str]:
+    """A trial for people; an error is left to the table."""
+    shown = {k: v for k, v in row.items() if k not in ("number", "error", "looks")}
+    return {k: f"{v:.3g}" if isinstance(v, float) else str(v) for k, v in shown.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,10 @@ class Train(Rows):
     split: Annotated[str, typer.Option(help="stratified, leave-one-out, time, external or random.")] = "stratified"
     folds: Annotated[int, typer.Option(min=2, help="How many folds.")] = 5
     holdout: Annotated[bool, typer.Option("--holdout", help="Test on one fold only: quicker, wider intervals.")] = False
+    search: Annotated[
+        Path | None, typer.Option(help="Search settings over this space in each fold, on its learning rows only.")
+    ] = None
+    trials: Annotated[int, typer.Option(min=1, help="Trials of that search.")] = 20
     keep_folds: Annotated[bool, typer.Option("--keep-folds", help="Keep the models of the folds as an ensemble.")] = (
         False
     )
@@ -117,7 +121,14 @@ def train(options: Train, say: Console) -> dict[str, Any]:
     from potency.inference.pool import Pool
     from potency.learning import protocol
 
+    how = None
+    if options.search and not options.dry_run:
+        from potency.learning.search import Search
+        from potency.learning.space import Space
+
+        how = Search(Space.read(options.search).axes, options.trials)
     asked = protocol.Choices(
+        search=how,
         folds=options.folds,
         split=options.split,
         baselines=() if options.no_baselines or options.dry_run else listed(options.baselines),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from potency.errors import PlanError
 from potency.estimators import find_estimator
 from potency.inference.engine import digest, running
 from potency.inference.view import View, windows
+from potency.learning.planning import stated
 from potency.networks.weights import load_weights
 from potency.tasks import Task
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 Log = list[dict[str, Any]]
 AT_ONCE = 256  # crops whose features are made together
-BROUGHT = ("network", "tile", "scaling")  # what a bundle's network brings along, unless a member says otherwise
+USUAL = Plan()
+BROUGHT = ("network", "tile", "scaling", "normalise")  # by a bundle's network, unless a member says otherwise
 
 
 def frozen(plan: Plan) -> bool:
@@ -116,6 +118,22 @@ def measured(rows: Manifest, see: Features, progress: Callable[[int, int], objec
     return pd.concat(tables).set_axis(pd.Index(ids, name="id"), axis=0) if tables else pd.DataFrame()
 
 
+def kept(
+    rows: Manifest, see: Features | None, cache: Path, progress: Callable[[int, int], object] | None = None
+) -> Path | None:
+    """Where lies what is seen of every row, measured now if it never was; None where nothing is seen."""
+    if see is None:
+        return None
+    path = cache / f"features-{identity(see, rows.fingerprint())}.parquet"
+    if not path.is_file():
+        found = measured(rows, see, progress)
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part{os.getpid()}")
+        found.to_parquet(part)
+        part.replace(path)
+    return path
+
+
 def identity(see: Features, rows: str) -> str:
     """A hash of what is measured and of the rows, by their fingerprint."""
     plan = see.plan
@@ -138,10 +156,11 @@ def _crops(rows: Manifest, plan: Plan) -> Iterator[tuple[str, list[NDArray[Any]]
             yield from pool.map(one, records[start : start + AT_ONCE])
 
 
-def settled(plan: Plan) -> Plan:
+def settled(plan: Plan, task: Task) -> Plan:
     """The plan with members that name a bundle's folder replaced by the networks of that bundle.
 
-    A bundle brings the network, tile and scaling of each of its networks; what the member says itself goes before.
+    A bundle brings the network, tile and scaling of each of its networks, any other network what it states about how it
+    learns and what its weights expect; what the member says itself, and what the plan changes, goes before.
 
     Raises:
         BundleError: the card cannot be read. PlanError: other channels, another pixel size, or no network in it.
@@ -150,7 +169,7 @@ def settled(plan: Plan) -> Plan:
     for own in plan.members:
         folder = Path(str(own.get("weights")))
         if not (folder / "card.json").is_file():
-            made.append(dict(own))
+            made.append(_advised(plan, task, own))
             continue
         for i, theirs in enumerate(Card.read(folder / "card.json").plans):
             if theirs.learner != NetworkMember.learner:
@@ -169,6 +188,12 @@ def settled(plan: Plan) -> Plan:
             brought = {name: getattr(theirs, name) for name in BROUGHT}
             made.append({**brought, **own, "weights": str(folder / f"weights{i or ''}.safetensors")})
     return plan.but(members=made)
+
+
+def _advised(plan: Plan, task: Task, own: Mapping[str, Any]) -> dict[str, Any]:
+    member = plan.but(members=[own]).member_plans()[0]
+    advice = stated(task, member).items()
+    return {**{name: value for name, value in advice if getattr(plan, name) == getattr(USUAL, name)}, **own}
 
 
 def sources(plan: Plan) -> list[Card]:

@@ -21,6 +21,7 @@ from potency.data.plan import Plan
 from potency.errors import PotencyError
 from potency.inference.predict import predict
 from potency.learning.logs import Follower
+from potency.learning.search import Search, explore
 from potency.learning.train import find_learner, train
 from potency.tasks import find_task
 
@@ -40,6 +41,7 @@ class Job:
     cache: Path
     features: Path | None = None  # what an estimator sees of all rows, where it was measured once
     start: str = ""  # folder of a bundle to go on from
+    search: Search | None = None  # for the plan, on the rows of this fold that are not its test
 
     @property
     def notes(self) -> Path:
@@ -67,7 +69,11 @@ def work(job: Job) -> Done:
         bundle = Bundle.load(folder)
     else:
         start = Bundle.load(Path(job.start)) if job.start else None
-        bundle = train(job.manifest, job.plan.task, into=job.into, plan=job.plan, start=start, cache=job.cache,
+        plan = job.plan
+        if job.search:
+            place = job.into / "search"
+            plan = explore(job.manifest, plan.task, job.search, into=place, plan=plan, progress=notes).plan
+        bundle = train(job.manifest, plan.task, into=job.into, plan=plan, start=start, cache=job.cache,
                        features=features, progress=notes)  # fmt: skip
     raw = bundle.but(trust={})
     tested = job.manifest.of("test")

@@ -54,6 +54,7 @@ class State:
     score: float = -math.inf
     best_step: int = 0
     without_gain: int = 0
+    latest: float = -math.inf  # score of the last validation
     losses: list[float] = field(default_factory=list)  # since the last validation
     log: list[dict[str, Any]] = field(default_factory=list)
 
@@ -268,7 +269,7 @@ def _validate(task: Task, plan: Plan, state: State, judge: Judge | None) -> None
     # Judged on the CPU: validation is what a user calls, wherever the learning is done.
     seen = NetworkMember(task, plan, copy.deepcopy(state.average).cpu())
     figures = dict(judge(seen)) if judge is not None else {}
-    score = figures.pop("score", math.inf)
+    score = state.latest = figures.pop("score", math.inf)
     state.log.append({"step": state.step, "train_loss": float(np.mean(state.losses)), **figures})
     state.losses = []
     if score >= state.score:

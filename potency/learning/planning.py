@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 
 from potency.bundle import NetworkMember
 from potency.data.plan import Facts, Plan
@@ -28,6 +29,17 @@ def planned(facts: Facts, task: Task, *, started: bool = False, **changes: objec
     """
     plan = Plan.of(facts, **{"task": task.name, **changes})
     return plan.but(**{name: value for name, value in stated(task, plan, started).items() if name not in changes})
+
+
+def followed(task: Task, before: Plan, after: Plan, said: Collection[str]) -> Plan:
+    """`after` with what its own network states wherever `before` had what its network stated and nobody said else."""
+    if (before.network, before.weights) == (after.network, after.weights):
+        return after
+    usual = {f.name: getattr(Plan(), f.name) for f in fields(Plan)}
+    old, new = stated(task, before), stated(task, after)
+    names = (set(old) | set(new)) - set(said)
+    mine = {name: new.get(name, usual[name]) for name in names if getattr(before, name) == old.get(name, usual[name])}
+    return after.but(**mine)
 
 
 def stated(task: Task, plan: Plan, started: bool = False) -> Mapping[str, object]:

@@ -23,9 +23,11 @@ from potency.inference.claim import claimed
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
 from potency.learning.account import across, calibrated, report, versions, without_predictions
-from potency.learning.estimate import identity, measured, settled, sources
+from potency.learning.estimate import kept, settled, sources
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
+from potency.learning.planning import planned
+from potency.learning.search import Search, explore
 from potency.learning.train import described, examples, find_learner, train
 from potency.tasks import Task
 
@@ -51,6 +53,7 @@ class Choices:
     resume: bool = False
     title: str = ""
     command: str = ""
+    search: Search | None = None  # settings are searched in each fold anew, on its own learning rows
     log: tuple[str, ...] = ()  # names of `logs.LOGS`, beside JSON lines and CSV
 
 
@@ -108,7 +111,7 @@ class _Run:
         self.findings.refuse(str(manifest.folder), SPLIT_FAULTS if choices.split == "random" else ())
         known = manifest.table["truth"].notna()
         self.manifest = manifest.where(known)
-        self.plan = settled(plan or Plan.of(Facts.of(self.inner), task=task.name))
+        self.plan = settled(plan or planned(Facts.of(self.inner), task), task)
         self.fingerprint = manifest.fingerprint()
         self.started = Bundle.load(Path(self.choices.start)) if self.choices.start else None
 
@@ -188,7 +191,9 @@ class _Run:
         folds = sorted(int(k) for k in rows.table["fold"].unique() if k >= 0)
         name = column.replace("prediction", "network", 1)
         start = self.choices.start if plan is self.plan else ""
-        features, share = self._features(plan), self.choices.validation if find_learner(plan).validates(plan) else 0.0
+        search = self.choices.search if plan is self.plan else None
+        features = None if search else self._features(plan)
+        share = self.choices.validation if find_learner(plan).validates(plan) else 0.0
         return [
             Job(
                 column,
@@ -199,6 +204,7 @@ class _Run:
                 self.cache,
                 features,
                 start,
+                search,
             )
             for k in (folds[:1] if self.choices.holdout or rows.origin.get("split_kind") == OWN else folds)
         ]
@@ -206,16 +212,7 @@ class _Run:
     def _features(self, plan: Plan) -> Path | None:
         """Where lies what the plan's learner sees of every row, measured now if it never was; None: nothing to keep."""
         see = find_learner(plan).seen(plan, self.task)
-        if see is None:
-            return None
-        path = self.cache / f"features-{identity(see, self.fingerprint)}.parquet"
-        if not path.is_file():
-            found = measured(self.manifest, see, self._step(f"measuring ({plan.network})"))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            found.to_parquet(part)
-            part.replace(path)
-        return path
+        return kept(self.manifest, see, self.cache, self._step(f"measuring ({plan.network})"))
 
     def _final(self, done: Sequence[Done], rows: Manifest) -> Bundle:
         """What a user takes away: one model refitted on all rows, or the folds' models together."""
@@ -225,12 +222,19 @@ class _Run:
             card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner))
             return Bundle(card, members, examples(self.inner, members[0].plan))
         learned = self.inner.add({"split": ["train"] * len(self.inner)})
-        features = self._features(self.plan)
+        plan, log = self.plan, [row for d in done for row in d.log]
+        if self.choices.search is not None:
+            found = explore(
+                self.inner, self.task, self.choices.search, into=self.into / "folds" / "all" / "search", plan=plan,
+                progress=self._step("searching on all rows"),
+            )  # fmt: skip
+            plan, log = found.plan, found.log
+        features = self._features(plan)
         bundle = train(
             learned,
             self.task,
             into=self.into / "folds" / "all",
-            plan=refitted(self.plan, [row for d in done for row in d.log]),
+            plan=refitted(plan, log),
             start=self.started,
             cache=self.cache,
             features=pd.read_parquet(features) if features else None,
@@ -239,14 +243,15 @@ class _Run:
         return bundle.but(trust=trust)
 
     def _facts(self, rows: Manifest) -> dict[str, Any]:
-        data = described(self.inner)
+        data, how = described(self.inner), self.choices.search
+        searched = f"; settings searched in each fold on its own learning rows ({how})" if how else ""
         found = {"faults": self.findings.faults, "warnings": self.findings.warnings}
         before = [*sources(self.plan), *([self.started.card] if self.started else [])]
         seen = any(card.data.get("fingerprint") == data["fingerprint"] for card in before)
         return {
             "banner": [SEEN] if seen else [],
             "title": self.choices.title or f"{self.task.name.capitalize()}: {self.manifest.folder.resolve().name}",
-            "split": f"{rows.origin.get('split', '')}; groups: {rows.origin.get('group', 'unknown')}",
+            "split": f"{rows.origin.get('split', '')}; groups: {rows.origin.get('group', 'unknown')}" + searched,
             "split_kind": rows.origin.get("split_kind", ""),
             "fingerprint": self.fingerprint,
             "command": self.choices.command,

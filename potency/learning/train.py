@@ -26,6 +26,7 @@ from potency.learning import gradient, logs
 from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
 from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, settled
+from potency.learning.planning import planned
 from potency.learning.samples import cut
 from potency.networks.weights import adopt, load_weights
 from potency.tasks import Task, find_task
@@ -47,6 +48,7 @@ class Course:
     start: Bundle | None = None
     features: pd.DataFrame | None = None  # measured before, by id; else measured now
     progress: Progress | None = None
+    look: Callable[[float, float], object] | None = None  # told the share learned and the score of each validation
 
     def truths(self, rows: Manifest) -> list[Answer]:
         return truths(rows, self.task)
@@ -57,7 +59,7 @@ class Course:
             raise PlanError(
                 "members cannot all go on from one bundle", "start", "name a bundle as the weights of each member"
             )
-        own = replace(self, plan=plan, into=self.into / f"member{number}", features=None)
+        own = replace(self, plan=plan, into=self.into / f"member{number}", features=None, look=None)
         return find_learner(plan).fit(own)
 
 
@@ -90,26 +92,34 @@ def train(
         ManifestError: nothing to learn from. PlanError: the plan does not fit.
         PotencyError: `into` cannot be written or is in use by another process.
     """
+    course = begin(manifest, task, into=Path(into), plan=plan, cache=cache)
+    return finish(replace(course, start=start, features=features, progress=progress))
+
+
+def begin(
+    manifest: Manifest, task: str | Task, *, into: Path, plan: Plan | None = None, cache: Path | None = None
+) -> Course:
+    """A training as `train` would do it, before it begins."""
     task = find_task(task) if isinstance(task, str) else task
-    into = Path(into)
     rows = manifest if "split" in manifest.table else set_aside(manifest, 0.15, plan.seed if plan else 0)
     learned = rows.of("train")
     if not len(learned):
         raise ManifestError(
             "no rows to learn from", str(manifest.folder), "mark some rows as train in the column split"
         )
-    plan = settled(plan or Plan.of(Facts.of(learned), task=task.name))
-    learner = find_learner(plan)
-    plan = task.prepare(plan, truths(learned, task))
-    course = Course(rows, task, plan, into, cache or into / "cache", start, features, progress)
-    with claimed(into):
-        return _finished(course, learner, learned)
+    plan = settled(plan or planned(Facts.of(learned), task), task)
+    return Course(rows, task, task.prepare(plan, truths(learned, task)), into, cache or into / "cache")
 
 
-def _finished(course: Course, learner: Learner, learned: Manifest) -> Bundle:
+def finish(course: Course) -> Bundle:
     """Learn, calibrate on the validation rows, and write the bundle."""
-    plan, task = course.plan, course.task
-    members, log = learner.fit(course)
+    with claimed(course.into):
+        return _finished(course)
+
+
+def _finished(course: Course) -> Bundle:
+    plan, task, learned = course.plan, course.task, course.manifest.of("train")
+    members, log = find_learner(plan).fit(course)
     bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
     checked = course.manifest.of("validation")
     if len(checked):
@@ -177,6 +187,8 @@ def _gradient(course: Course) -> Learned:
 
     def told(state: gradient.State) -> None:
         logs.write(course.into, state.told)
+        if course.look is not None:
+            course.look(state.step / plan.steps, state.latest)
 
     member, state = gradient.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress, told=told)
     return (member,), state.told
