@@ -104,7 +104,7 @@ def test_the_bundle_holds_its_networks_and_answers_offline_in_a_pool_and_compile
     assert all(isinstance(network.run, Runner) for network in fast.features.networks)
     assert not any(isinstance(network.run, Runner) for network in member.features.networks)
     here = predict(rows, bundle, into=tmp_path / "here").table
-    with Pool(2) as on:
+    with Pool(1) as on:
         there = predict(rows, bundle, into=tmp_path / "there", on=on).table
     assert here["prediction.error"].isna().all()
     np.testing.assert_allclose(here[COLUMNS], there[COLUMNS], atol=1e-5)

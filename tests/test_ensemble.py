@@ -17,7 +17,6 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.errors import BundleError, PlanError
 from potency.evaluation.evaluate import evaluate
-from potency.inference.pool import Pool
 from potency.inference.predict import predict
 from potency.learning import protocol
 from potency.learning.ensemble import ensemble
@@ -68,13 +67,11 @@ def test_an_average_is_learned_tested_and_kept_as_one_bundle(outcome: protocol.O
     assert curves == {(fold, member) for fold in range(2) for member in range(3)}
 
 
-def test_its_members_crops_reach_predict_whole_here_and_in_a_pool(outcome: protocol.Outcome, rows: Manifest) -> None:
+def test_its_members_crops_reach_predict_whole(outcome: protocol.Outcome, rows: Manifest) -> None:
     bundle = Bundle.load(outcome.bundle)
     few = rows.where(lambda table: table.index < 6)
     here = predict(few, bundle, into=None).table[COLUMNS]
     np.testing.assert_allclose(here, [a.probability for a in bundle(crops(rows))], atol=1e-3)  # type: ignore[attr-defined]
-    with Pool(1) as on:
-        np.testing.assert_allclose(predict(few, bundle, into=None, on=on).table[COLUMNS], here, atol=1e-5)
 
 
 def test_bundles_are_joined_and_the_mean_is_calibrated_on_other_rows(

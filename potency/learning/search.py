@@ -228,8 +228,10 @@ class _Search:
         values = trial.intermediate_values
         score = trial.value if trial.value is not None else values[max(values)] if values else math.nan
         score *= self.task.answer.better
+        drawn = self.space.suggest(self.optuna.trial.FixedTrial(trial.params)).items()
+        told = {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in drawn}
         return {"number": trial.number, "state": trial.state.name.lower(), "score": score, "looks": len(values),
-                **facts, **trial.params}  # fmt: skip
+                **facts, **told}  # fmt: skip
 
 
 def _importance(optuna: ModuleType, study: Study, complete: list[Any]) -> dict[str, float]:
