@@ -195,6 +195,26 @@ def test_simulate_writes_a_folder_that_check_reads(tmp_path: Path, capsys: pytes
     assert json.loads(capsys.readouterr().out)["rows"] == 12
     what, _, _ = refused(capsys, "simulate", str(tmp_path / "w2"), "--look", "brightfeld")
     assert "brightfeld" in what
+    what, where, _ = refused(capsys, "simulate", str(tmp_path / "w2"), "--set", "into=elsewhere")
+    assert what == "'into' is no setting of the world" and where == "--set"
+
+
+@pytest.mark.parametrize("name", ["split", "train", "evaluate", "simulate", "demo"])
+def test_a_seed_below_zero_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = [] if name == "demo" else [str(tmp_path / "x")]
+    into = [] if name == "simulate" else ["--into", str(tmp_path / "y")]
+    what, _, _ = refused(capsys, name, *source, *into, "--seed", "-1")
+    assert "--seed" in what and "-1" in what
+
+
+@pytest.mark.parametrize("text", ['{"metrics": 3}', '{"metrics": {"accuracy": {"value": "x"}}}', "[" * 100_000, "[]",
+                                  '{"metrics": {}, "contests": [1]}', '{"metrics": {}, "baselines": 1}'])  # fmt: skip
+def test_a_report_json_of_somebody_else_is_told(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.json").write_text(text, "utf-8")
+    what, where, mend = refused(capsys, "report", str(tmp_path))
+    assert what.startswith("the report cannot be read") and where.endswith("report.json") and "evaluate" in mend
 
 
 def test_a_simulated_kind_brings_its_own_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,9 +100,30 @@ def test_a_weight_is_a_sample_taken_as_often() -> None:
     truth, score, weight = random.random(60) < 0.4, random.random(60), random.integers(0, 4, 60)
     again = np.repeat(np.arange(60), weight)
     for trace in (curves.roc_at, curves.precision_at):
-        weighted = trace(truth, score, weight[None].astype(float))[0]
+        weighted = trace(truth, score, scores.Resampled(weight[None].astype(float), np.arange(60)))[0]
         np.testing.assert_allclose(weighted, trace(truth[again], score[again], None)[0])
-    assert np.isnan(curves.precision_at(truth, score, (~truth)[None].astype(float))).all()
+    never = scores.Resampled((~truth)[None].astype(float), np.arange(60))
+    assert np.isnan(curves.precision_at(truth, score, never)).all()
+
+
+def test_bands_of_very_many_rows_need_little_memory_and_hold_the_curve() -> None:
+    import tracemalloc
+
+    random = np.random.default_rng(4)
+    truth = random.integers(0, 2, 200_000)
+    chance = np.clip(truth * 0.2 + random.random(len(truth)) * 0.8, 0, 1)
+    both = np.stack([1 - chance, chance], 1)
+    found = scores.Scores(truth, truth, both, np.arange(len(truth)), np.arange(len(truth)), ("a", "b"), 0)
+    drawn = found.resampled()
+    assert drawn is not None and drawn.times.shape == (scores.BANDS, scores.MOST_LOTS)
+    tracemalloc.start()
+    for trace in (curves.roc_at, curves.precision_at):
+        line = trace(truth == 1, chance, None)[0]
+        low, high = scores.band(trace(truth == 1, chance, drawn))
+        assert (low <= line + 1e-3).all() and (line <= high + 1e-3).all() and (high - low).max() < 0.05
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100e6, "draws times samples would be 320 MB"
 
 
 def test_wilson_agrees_with_scipy() -> None:

@@ -15,7 +15,7 @@ from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
 from potency.cli.rows import Rows, describe, grid
 from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, planned
-from potency.errors import ManifestError
+from potency.errors import ManifestError, PotencyError
 
 app = typer.Typer()
 
@@ -61,7 +61,7 @@ class Split(Rows):
     by: Annotated[str, typer.Option(help="Column that must not be torn apart.")] = "group"
     kind: Annotated[str, typer.Option(help="stratified, leave-one-out, time, external or random.")] = "stratified"
     folds: Annotated[int, typer.Option(min=2, help="How many folds.")] = 5
-    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another split.")] = 0
 
 
 @command(
@@ -123,7 +123,7 @@ class Simulate(Options):
     groups: Annotated[
         int | None, typer.Option(help="How many clones, each on a plate of its own. [dim]12; movie: 2[/dim]")
     ] = None
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0
     shortcut: Annotated[
         float, typer.Option(help="Plant a plate artefact that agrees with the label with this probability.")
     ] = 0.0
@@ -145,6 +145,9 @@ def simulate(options: Simulate, say: Console) -> dict[str, Any]:
     named = ("kind", "look", "classes", "cells", "groups", "seed", "shortcut")
     given = {name: getattr(options, name) for name in named}  # what is not given is as the kind has it
     settings = {name: value for name, value in given.items() if value not in (None, "")} | changes(options.set)
+    for name in ("into", "progress"):  # the other arguments of the call: no settings of the world
+        if name in settings:
+            raise PotencyError(f"{name!r} is no setting of the world", "--set", "see `potency simulate --help`")
     with Progress() as progress:
         manifest = draw(options.into, progress=progress.of("drawing"), **settings)
     facts = describe(manifest, say)

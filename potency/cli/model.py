@@ -69,7 +69,7 @@ class Train(Rows):
         str, typer.Option(metavar="A,B,...", help="Classical learners beside it; `potency models` lists them.")
     ] = "forest,trivial"
     no_baselines: Annotated[bool, typer.Option("--no-baselines", help="None beside it.")] = False
-    seed: Annotated[int, typer.Option(help="Same seed, same machine: same weights.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same machine: same weights.")] = 0
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that share the folds. [dim]0: one a core; 1: this one[/dim]")
     ] = 0

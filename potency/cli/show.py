@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import webbrowser
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ class Evaluate(Rows):
     ] = ""
     by: Annotated[str, typer.Option(help="Column that the bootstrap draws whole.")] = "group"
     draws: Annotated[int, typer.Option(min=100, help="Draws of the bootstrap.")] = 1000
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0
 
 
 @command(
@@ -119,7 +120,8 @@ def report(options: ReportOptions, say: Console) -> dict[str, Any]:
         numbers = json.loads(found.read_text("utf-8"))
         if not isinstance(numbers, dict) or "metrics" not in numbers:
             raise ValueError("it has no metrics")
-    except ValueError as error:
+        figures(numbers, Console(file=io.StringIO()))  # shown to nobody first: whatever is no report of ours fails here
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PotencyError(
             f"the report cannot be read: {error}", str(found), "write it again with potency evaluate"
         ) from None

@@ -170,16 +170,17 @@ def _reliable(page: Any, axes: Any, found: Scores, colour: str, label: str) -> N
     assert found.probability is not None
     sure = found.probability.max(axis=1)
     place = np.clip(np.digitize(sure, BINS) - 1, 0, len(BINS) - 2)
-    weights, right = found.weights(), found.right.astype(float)
+    drawn, right = found.resampled(), found.right.astype(float)
+    sums = None if drawn is None else [drawn.sums(place, len(BINS) - 1, each) for each in (right, np.ones(len(right)))]
     points = []
     for box in np.unique(place):
         inside = place == box
         if inside.sum() < FEWEST:
             continue
         points.append((float(sure[inside].mean()), float(right[inside].mean()), int(inside.sum())))
-        if weights is not None:
-            total = weights[:, inside].sum(axis=1)
-            draws = (weights[:, inside] @ right[inside])[total > 0] / total[total > 0]
+        if sums is not None:
+            hits, total = (each[:, box] for each in sums)
+            draws = hits[total > 0] / total[total > 0]
             axes.plot([points[-1][0]] * 2, np.percentile(draws, [2.5, 97.5]), color=colour, linewidth=1.8, alpha=0.55)
     axes.plot([x for x, _, _ in points], [y for _, y, _ in points], color=colour, linewidth=1, label=label)
     for x, y, number in points:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.evaluation.drawing import HALVES, MAIN, MUTED, OTHER, Plot, ruled, sheet
-from potency.evaluation.scores import Scores, band, scores
+from potency.evaluation.scores import Resampled, Scores, band, scores
 from potency.evaluation.wording import clean, first_column, is_random, source, spoken
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 AT = np.linspace(0.0, 1.0, 101)
 MOST_PANELS = 24
-Weights = NDArray[np.float64] | None
+MOST_STEPS = 2_000  # thresholds of a band; the curve itself has them all
 
 
 def roc(report: Report) -> Plot | None:
@@ -47,19 +47,19 @@ def _panels(report: Report, name: str, title: str, look: str) -> Plot | None:
     shown = _shown(report, found, key, both=name == "pr")
     if not shown:
         return None
-    weights = found.weights()
+    drawn = found.resampled()
     across = 4 if len(shown) > 4 else 2 if len(shown) == 4 else len(shown)
     down = -(-len(shown) // across)
     edge = 192 if across == 4 else 185 if across > 1 else 300
     with sheet((edge + 14) * across + 50, (edge + 44) * down + 46) as page:
         labels = ("false alarms", "found") if name == "roc" else ("recall", "precision")
         for axes, k in zip(page.panels(len(shown), across, 44, labels), shown, strict=True):
-            _panel(axes, name, found, rival, weights, k)
+            _panel(axes, name, found, rival, drawn, k)
             metrics = report.numbers[first]
             area = metrics.get(f"{key}.{found.labels[k]}") or (metrics.get(key) if len(found.labels) == 2 else None)
             ruled(axes, title=f"{clean(found.labels[k], 24)}\n{spoken(area, key)}")
         told = f"Solid: {source(first, report.facts)}"
-        told += " with its 95 % band over groups" if weights is not None else ""
+        told += " with its 95 % band over groups" if drawn is not None else ""
         told += f"; dashed: {rival_name}" if rival is not None else ""
         told += ". Above each panel: the area under the solid curve."
         if len(shown) == MOST_PANELS < len(found.labels):
@@ -88,7 +88,7 @@ def _shown(report: Report, found: Scores, key: str, both: bool) -> list[int]:
     return sorted(sorted(present, key=lambda k: area[k])[:MOST_PANELS])
 
 
-def _panel(axes: Any, name: str, found: Scores, rival: Scores | None, weights: Weights, k: int) -> None:
+def _panel(axes: Any, name: str, found: Scores, rival: Scores | None, drawn: Resampled | None, k: int) -> None:
     trace = roc_at if name == "roc" else precision_at
     truth = found.truth == k
     assert found.probability is not None
@@ -96,8 +96,8 @@ def _panel(axes: Any, name: str, found: Scores, rival: Scores | None, weights: W
     if rival is not None and rival.probability is not None and (rival.truth == k).any():
         line = trace(rival.truth == k, rival.probability[:, k], None)[0]
         axes.plot(AT, line, color=OTHER, linewidth=1.2, dashes=(4, 2))
-    if weights is not None:
-        low, high = band(trace(truth, found.probability[:, k], weights))
+    if drawn is not None:
+        low, high = band(trace(truth, found.probability[:, k], drawn))
         axes.fill_between(AT, low, high, color=MAIN, alpha=0.2, linewidth=0)
     axes.plot(AT, trace(truth, found.probability[:, k], None)[0], color=MAIN)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -105,14 +105,14 @@ def _panel(axes: Any, name: str, found: Scores, rival: Scores | None, weights: W
     axes.set_yticks(*HALVES)
 
 
-def roc_at(truth: NDArray[Any], score: NDArray[Any], weights: Weights) -> NDArray[np.float64]:
+def roc_at(truth: NDArray[Any], score: NDArray[Any], drawn: Resampled | None) -> NDArray[np.float64]:
     """True positive rate at 101 even false positive rates: (draws, 101), nan where a draw lacks a side.
 
     >>> line = roc_at(np.array([1, 1, 0, 0]), np.array([0.9, 0.6, 0.7, 0.1]), None)[0]
     >>> float(line[0]), float(line[25]), float(line[100])
     (0.5, 0.5, 1.0)
     """
-    found, alarms = _steps(truth, score, weights)
+    found, alarms = _steps(truth, score, drawn)
     start = np.zeros((len(found), 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         x, y = np.hstack([start, alarms / alarms[:, -1:]]), np.hstack([start, found / found[:, -1:]])
@@ -123,7 +123,7 @@ def roc_at(truth: NDArray[Any], score: NDArray[Any], weights: Weights) -> NDArra
     return lines
 
 
-def precision_at(truth: NDArray[Any], score: NDArray[Any], weights: Weights) -> NDArray[np.float64]:
+def precision_at(truth: NDArray[Any], score: NDArray[Any], drawn: Resampled | None) -> NDArray[np.float64]:
     """Precision at 101 even recalls: (draws, 101); a step, not a chord, joins two thresholds.
 
     Davis and Goadrich (2006, doi 10.1145/1143844.1143874) show why a chord would flatter.
@@ -132,7 +132,7 @@ def precision_at(truth: NDArray[Any], score: NDArray[Any], weights: Weights) -> 
     >>> float(line[50]), round(float(line[100]), 2)
     (1.0, 0.67)
     """
-    found, alarms = _steps(truth, score, weights)
+    found, alarms = _steps(truth, score, drawn)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall, precision = found / found[:, -1:], found / (found + alarms)
     lines = np.full((len(recall), len(AT)), np.nan)
@@ -143,11 +143,15 @@ def precision_at(truth: NDArray[Any], score: NDArray[Any], weights: Weights) -> 
 
 
 def _steps(
-    truth: NDArray[Any], score: NDArray[Any], weights: Weights
+    truth: NDArray[Any], score: NDArray[Any], drawn: Resampled | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weighted true and false positives at or above each distinct score, highest first: (draws, thresholds) each."""
-    order = np.argsort(-score, kind="stable")
-    weight = np.ones((1, len(score))) if weights is None else weights[:, order]
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    positive = np.cumsum(weight * truth[order], axis=1)[:, last]
-    return positive, np.cumsum(weight, axis=1)[:, last] - positive
+    values, place = np.unique(-score, return_inverse=True)
+    count = len(values)
+    if drawn is not None and count > MOST_STEPS:  # neighbours share a threshold
+        place, count = place * MOST_STEPS // count, MOST_STEPS
+    sides = [side.astype(np.float64) for side in (truth, ~truth)]
+    sums = [
+        np.bincount(place, side, count)[None] if drawn is None else drawn.sums(place, count, side) for side in sides
+    ]
+    return np.cumsum(sums[0], axis=1), np.cumsum(sums[1], axis=1)

@@ -13,6 +13,31 @@ if TYPE_CHECKING:
     from potency.evaluation.results import Report
 
 BANDS = 200  # draws behind the band of a curve: it is looked at, not quoted
+MOST_LOTS = 20_000  # of more groups several are drawn as one: no band is seen to change, and memory stays bounded
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """How often each group is drawn, `times` (draws, groups), and the group of each sample, `code` (samples,).
+
+    Sums over samples are formed group by group, so that no matrix (draws, samples) is ever in memory.
+    """
+
+    times: NDArray[np.float64]
+    code: NDArray[np.int64]
+
+    def sums(self, place: NDArray[np.int64], count: int, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Sums of `values` over the samples of each of `count` places, in every draw: (draws, count).
+
+        >>> twice_and_never = Resampled(np.array([[2.0, 0.0]]), np.array([0, 0, 1]))
+        >>> twice_and_never.sums(np.array([0, 1, 1]), 2, np.array([1.0, 3.0, 9.0]))
+        array([[2., 6.]])
+        """
+        from scipy.sparse import csr_array
+
+        shape = (count, self.times.shape[1])
+        whole = csr_array((np.asarray(values, np.float64), (place, self.code)), shape)
+        return np.ascontiguousarray((whole @ self.times.T).T)
 
 
 @dataclass(frozen=True)
@@ -32,14 +57,15 @@ class Scores:
         """Where the answer equals the truth."""
         return np.asarray(self.truth == self.said)
 
-    def weights(self) -> NDArray[np.float64] | None:
-        """(draws, samples): how often each sample is taken when whole groups are drawn again; None under 5 groups."""
+    def resampled(self) -> Resampled | None:
+        """The samples taken as often as their groups are when whole groups are drawn again; None under 5 groups."""
         names, code = np.unique(self.groups, return_inverse=True)
         if len(names) < 5:
             return None
+        lots = min(len(names), MOST_LOTS)
         random = np.random.default_rng(self.seed)
-        times = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=BANDS)
-        return times[:, code].astype(np.float64)
+        times = random.multinomial(lots, np.full(lots, 1 / lots), size=BANDS)
+        return Resampled(times.astype(np.float64), np.asarray(code % lots))
 
 
 def scores(report: Report, column: str) -> Scores | None:
