@@ -120,13 +120,13 @@ def test_channels_sizes_and_types(tmp_path: Path) -> None:
 
 def test_pixels_that_are_no_numbers_or_all_the_same(tmp_path: Path) -> None:
     table = sound(tmp_path)
-    for name, value in (("0", np.nan), ("1", np.inf), ("2", 1.0)):
-        pixels = np.random.default_rng(0).random((12, 12)).astype(np.float32)
+    for name, value in (("0", np.nan), ("1", np.inf), ("2", 1.0), ("4", 1e300)):
+        pixels = np.random.default_rng(0).random((12, 12)).astype(np.float64 if value == 1e300 else np.float32)
         pixels[3, 4] = value
         np.save(tmp_path / f"{name}.npy", pixels)
     np.save(tmp_path / "3.npy", np.full((12, 12), 7, np.uint8))
-    checked = found(table.assign(image=[f"{n}.npy" for n in range(4)] + table["image"].tolist()[4:]), tmp_path)
-    assert checked["not-finite"][0] == "fault" and checked["not-finite"][1].rows == ("0.npy", "1.npy")
+    checked = found(table.assign(image=[f"{n}.npy" for n in range(5)] + table["image"].tolist()[5:]), tmp_path)
+    assert checked["not-finite"][0] == "fault" and checked["not-finite"][1].rows == ("0.npy", "1.npy", "4.npy")
     assert checked["constant"][0] == "warning" and checked["constant"][1].rows == ("3.npy",)
 
 

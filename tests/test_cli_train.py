@@ -154,6 +154,11 @@ def test_predict_takes_files_and_a_dry_run_writes_nothing(
     assert told["rows"] == 1 and told["table"] is None and not list(tmp_path.iterdir())
     assert run(["predict", str(trained / "bundle"), str(cells), str(cells / "01.tif")]) == 2
     assert "cannot be mixed" in capsys.readouterr().err
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    assert run(["predict", str(trained / "bundle"), str(tmp_path / "broken.tif"), "--dry-run", "1", "--json"]) == 2
+    caught = capsys.readouterr()
+    assert json.loads(caught.out)["errors"] == 1  # answered in full, and yet no script goes on as if all were well
+    assert "none of 1 rows could be predicted; the first: the TIFF structure is damaged" in caught.err.splitlines()[-3]
     assert run(["predict", str(trained / "nothing"), str(cells)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
 

@@ -92,7 +92,7 @@ def test_not_a_number_in_one_image_fails_that_row_only(tmp_path: Path, bundle: B
     np.save(tmp_path / "in" / "im 01.npy", np.full((16, 16), np.nan, np.float32))
     found = predict(rows, bundle, into=None).table
     assert found["prediction.error"].notna().tolist() == [False, True, False, False]
-    assert "256 pixels are no number or infinite; where: im 01.npy" in found["prediction.error"][1]
+    assert "256 pixels are no number or infinite, or beyond 3.4e+38; where: im 01.npy" in found["prediction.error"][1]
 
 
 def test_all_rows_may_fail(tmp_path: Path, bundle: Bundle) -> None:
@@ -156,6 +156,14 @@ def test_an_ensemble_of_different_tiles_is_predicted(tmp_path: Path) -> None:
     singles = [predict(rows, one, into=None).table[PARTS] for one in (first, second)]
     whole = [i for i, size in enumerate(MIXED) if max(size) < 24]
     np.testing.assert_allclose(found.iloc[whole], (singles[0] + singles[1]).iloc[whole] / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["", "truth", "image", "id", "a.b", "prediction.error", "prediction@", "a@b@c"])
+def test_a_prediction_never_replaces_another_column(tmp_path: Path, bundle: Bundle, name: str) -> None:
+    rows = images(tmp_path / "in", MIXED[:2])
+    with pytest.raises(PotencyError, match="column") as caught:
+        predict(rows, bundle, into=tmp_path / "out", name=name)
+    assert "prediction@SOURCE" in caught.value.mend and not (tmp_path / "out").exists()
 
 
 def test_an_impossible_batch_is_refused(tmp_path: Path, bundle: Bundle) -> None:

@@ -187,7 +187,7 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     with pytest.raises(ManifestError, match="the table cannot be written") as caught:
         made.write(path)
-    assert "No space left on device" in caught.value.mend and path.read_bytes() == before
+    assert "No space left on device" in caught.value.what and path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
     with pytest.raises(ManifestError, match="cannot be written as '.docx'"):
         made.write(tmp_path / "m.docx")

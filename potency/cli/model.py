@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from potency.cli.frame import Options, command
+from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
 from potency.cli.rows import EACH_HELP, NAMES_HELP, Rows, describe, grid, listed, spread
 from potency.cli.show import figures
 from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, members, planned
-from potency.errors import ManifestError, PlanError
+from potency.errors import ImageError, ManifestError, PlanError
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -212,7 +212,12 @@ def predict(options: Predict, say: Console) -> dict[str, Any]:
         on = stack.enter_context(Pool(options.workers)) if options.workers else map
         progress = stack.enter_context(Progress()).of("predicting")
         made = apply(manifest, bundle, into=into, on=on, name=options.name, progress=progress)
-    return told(made, options, say)
+    answer = told(made, options, say)
+    if answer["rows"] and answer["errors"] == answer["rows"]:
+        first = str(made.table[f"{options.name}.error"].iloc[0])
+        what = f"none of {answer['rows']} rows could be predicted; the first: {first}"
+        raise Failed(answer, ImageError(what, str(options.images[0]), "mend the images, then give the same command"))
+    return answer
 
 
 def gathered(images: Sequence[Path], channels: str, names: str = "") -> Manifest:

@@ -11,6 +11,7 @@ from potency.data import leaks, quality
 from potency.data.findings import Finding, Findings, some, tally
 from potency.data.folders import natural
 from potency.data.parts import COUNTED
+from potency.data.pixels import LARGEST
 from potency.data.quality import Facts
 from potency.errors import ImageError
 
@@ -181,7 +182,8 @@ def _images(table: pd.DataFrame, facts: list[Facts], *, pixels: bool) -> Iterato
                             rows(lambda each: each.channels != usual))
     odd = rows(lambda each: not each.finite)
     if odd:
-        yield True, Finding("not-finite", f"{len(odd)} images hold pixels that are no number or infinite",
+        yield True, Finding("not-finite", f"{len(odd)} images hold pixels that are no number or infinite, "
+                      f"or beyond {LARGEST:.2g}",
                             some(list(odd)), "export them again, or replace these pixels", odd)
     flat = rows(lambda each: each.constant)
     if flat:

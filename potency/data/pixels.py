@@ -53,6 +53,18 @@ def native(dtype: np.dtype, where: str = "") -> np.dtype:
     raise ImageError(f"the pixels are {kind}", where, "save magnitudes, or real numbers of at most 64 bits")
 
 
+LARGEST = np.finfo(np.float32).max  # networks and most features work in 32-bit floats
+
+
+def wild(pixels: NDArray[Any]) -> int:
+    """How many values are no number, infinite, or larger than a 32-bit float can hold.
+
+    >>> wild(np.array([1.0, np.nan, -np.inf, 1e300])), wild(np.array([0, 65535], np.uint16))
+    (3, 0)
+    """
+    return int(np.count_nonzero(~(np.abs(pixels) <= LARGEST))) if pixels.dtype.kind == "f" else 0
+
+
 def believable(sizes: Mapping[str, float | None]) -> dict[str, float] | None:
     """Keep pixel sizes (um) that a microscope can have; without a believable Y and X nothing is known.
 

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.data.parts import is_part, unchosen
+from potency.data.pixels import wild
 from potency.errors import ImageError
 
 if TYPE_CHECKING:
@@ -70,12 +71,12 @@ def inspect(image: Image, digest: str, *, thumbnail: bool = False, window: Windo
         pixels = image.crop(window)
         height, width = pixels.shape[1:]
     size = image.pixel_size
-    finite = bool(np.isfinite(pixels).all()) if pixels.dtype.kind == "f" else True
+    finite = not wild(pixels)
     flat = pixels.reshape(len(pixels), -1)
     return Facts(digest=digest, shape=(height, width), channels=len(pixels), dtype=str(pixels.dtype),
                  pixel_size=None if size is None else (size["Y"], size["X"]),
                  finite=finite, constant=bool((flat.min(axis=1) == flat.max(axis=1)).all()),
-                 unread=unchosen(image), thumbnail=duplicates.thumbnail(pixels) if thumbnail else None)
+                 unread=unchosen(image), thumbnail=duplicates.thumbnail(pixels) if thumbnail and finite else None)
 
 
 @lru_cache(maxsize=1_000_000)

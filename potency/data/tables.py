@@ -245,8 +245,8 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         os.chmod(part, 0o644)  # mkstemp makes it private; a table is as readable as its neighbours
         os.replace(part, path)
     except OSError as fault:
-        raise ManifestError("the table cannot be written", str(path),
-                            f"{fault.strerror or fault}; choose a folder you may write to, with room") from fault
+        raise ManifestError(f"the table cannot be written: {fault.strerror or fault}", str(path),
+                            "choose a folder you may write to, with room") from fault
     finally:
         if part is not None:
             part.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -62,15 +63,24 @@ def predict(
         The manifest with the columns `name`, its parts (`<name>.probability.<class>` ...) and `<name>.error`.
 
     Raises:
-        PotencyError: `into` cannot be written or is in use by another process, or the bundle cannot be loaded where
-            the work is done.
+        PotencyError: a name that is none or would replace another column; `into` cannot be written, or is in use by
+            another process; the bundle cannot be loaded where the work is done.
     """
     if batch is not None and batch < 1:
         raise PotencyError(f"a batch of {batch} samples is impossible", "batch=", "give 1 or more, or leave it out")
+    _refuse_name(name, manifest)
     folder = Path(into) if into is not None else None
     size = batch or _batch_size(bundle, len(manifest))
     with claimed(folder):
         return _Prediction(manifest, bundle, folder, name, size, progress).run(on, device)
+
+
+def _refuse_name(name: str, manifest: Manifest) -> None:
+    """A prediction may replace an older one, never the image, the truth or anything else that the table came with."""
+    taken = name in manifest.table.columns and not name.startswith("prediction")
+    if taken or not re.fullmatch(r"[^.@]+(@[^.@]+)?", name):
+        what = f"the table has a column {name!r} already" if taken else f"{name!r} is no column of predictions"
+        raise PotencyError(what, "name=", "call it prediction, or prediction@SOURCE; its parts follow a dot")
 
 
 class _Prediction:

@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.manifest import Manifest
 from potency.data.parts import is_part
+from potency.data.pixels import LARGEST, wild
 from potency.data.tiles import Tile
 from potency.errors import ImageError, PotencyError
 from potency.inference.view import View, windows
@@ -154,9 +154,9 @@ class _Run:
         for part in tiles:
             pixels = view.crop(part)
             # Asked here, because a compiled network can swallow a not-a-number and answer as if all were well.
-            if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            if odd := wild(pixels):
                 raise ImageError(
-                    f"{np.count_nonzero(~np.isfinite(pixels))} pixels are no number or infinite",
+                    f"{odd} pixels are no number or infinite, or beyond {LARGEST:.2g}",
                     str(row["image"]),
                     "export the image again, or replace these pixels",
                 )
