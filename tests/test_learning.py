@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 import torch
 from zoo import cells
 
@@ -159,6 +161,16 @@ def test_a_network_learns_from_oblong_crops(rows: Manifest, plan: Plan, tmp_path
     again = type(bundle).load(tmp_path / "bundle")
     assert again.card.plan.tile == (24, 32)
     assert again([{"image": crop}])[0].label == bundle([{"image": crop}])[0].label  # type: ignore[attr-defined]
+
+
+def test_crops_of_planes_of_one_file_are_kept_apart(tmp_path: Path) -> None:
+    planes = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((16, 16), np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", planes, imagej=True, metadata={"axes": "ZYX"})
+    table = pd.DataFrame({"image": ["stack.tif"] * 3, "id": list("abc"), "z": [0, 1, 2], "truth": list("xyx")})
+    for order in ([0, 1, 2], [2, 0, 1]):
+        rows = Manifest.of_rows(table.iloc[order].reset_index(drop=True), tmp_path)
+        plan = Plan(channels=("grey",), tile=16, scaling={"grey": (0, 3)})
+        assert cut(rows, plan, tmp_path / "cache").crops[:, 0, 0, 0].tolist() == order
 
 
 def test_crops_are_cut_once_padded_and_never_stretched(rows: Manifest, plan: Plan, tmp_path: Path) -> None:

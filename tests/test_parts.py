@@ -63,6 +63,7 @@ def test_only_one_of_them_may_be_chosen_and_a_missing_cell_chooses_nothing(tmp_p
 @pytest.mark.parametrize(("column", "cell", "what", "mend"), [
     ("t", 4, "there is no time point 4: the file holds 4, numbered from 0", "correct the column t"),
     ("z", 3, "there is no plane 3: the file holds 3, numbered from 0", "correct the column z"),
+    ("t", float("inf"), "t is inf, which is no number of a time point", "number them 0"),
     ("z", 1.5, "z is 1.5, which is no number of a plane", "number them 0, 1, 2 ... in the column z"),
     ("t", "late", "t is 'late', which is no number of a time point", "or rename the column"),
     ("series", 1, "there is no series 1: the file holds 1, numbered from 0", "correct the column series"),

@@ -43,7 +43,7 @@ def number(row: Row, column: str, where: str = "") -> int | None:
         value = float(cell)
     except (TypeError, ValueError):
         value = -1.0
-    if value < 0 or value != int(value):
+    if value < 0 or not value.is_integer():
         raise ImageError(f"{column} is {cell!r}, which is no number of a {COUNTED[column]}", where,
                          f"number them 0, 1, 2 ... in the column {column}, or rename the column")
     return int(value)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.manifest import Manifest
+from potency.data.parts import is_part
 from potency.data.plan import Plan, span
 from potency.data.tiles import fit
 from potency.errors import ImageError, PotencyError
@@ -77,8 +78,8 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
     """
     rows = manifest.table.to_dict("records")
     # The crops stand in the order of the rows, so the order counts here, which a fingerprint leaves out.
-    windows = [[str(row[name]) for name in manifest.table if str(name).startswith("tile.")] for row in rows]
-    made_of = [manifest.digests, windows, plan.tile, plan.pixel_size, plan.channels]
+    which = [[str(row[name]) for name in manifest.table if is_part(str(name))] for row in rows]
+    made_of = [manifest.digests, which, plan.tile, plan.pixel_size, plan.channels]
     key = hashlib.sha256(json.dumps(made_of).encode())
     path = folder / f"crops-{key.hexdigest()[:16]}.npy"
     ids = tuple(str(row["id"]) for row in rows)
