@@ -35,7 +35,7 @@ def run(name: str, into: Path, quick: bool) -> list[dict[str, Any]]:
     data, start = Path(os.environ["POTENCY_DATA"]), time.monotonic()
     folder, steps = SETS[name]
     rows = Manifest.read(data / "classify" / folder).split(folds=5)
-    # The published input of these weights is x / 127.5 - 1, which the encoder makes of a scaling of 0..255.
+    # The published input of these weights is x / 127.5 - 1: a scaling of 0..255 and the normalisation "half".
     plan = Plan.of(Facts.of(rows), network="mobilenetv2", rate=1e-3, batch=16, validations=2, average=0.9)
     plan = plan.but(steps=5 if quick else steps, test_views=1)
     arms = dict(zip(ARMS, (plan.but(weights=str(data / WEIGHTS), freeze=0.3), plan), strict=True))
