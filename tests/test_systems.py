@@ -15,8 +15,9 @@ from potency import systems
 from potency.errors import ManifestError, PlanError
 from potency.estimators import ESTIMATORS
 from potency.measurement import features
-from potency.systems import SYSTEMS, list_systems, nsc_fate, reproduce
-from potency.systems.recipe import AREAS, Asked, Budget, Fact, Learned, Recipe
+from potency.systems import SYSTEMS, list_systems, reproduce, sources
+from potency.systems.arms import slug
+from potency.systems.recipe import AREAS, Arm, Asked, Budget, Fact, Learned, Order, Recipe
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -30,7 +31,10 @@ IDS = [
     "her2", "rfgan", "denoise", "in-silico-label", "cgan", "multi-stylegan", "track", "deepact", "embryoid",
     "nano-radiomics",
 ]  # fmt: skip
-SMALL = Budget("quick", ("resnet18", "mobilenetv3"), rows=150, cells=150, steps={"resnet18": 5})
+SMALL = Budget(
+    "quick", (Arm("ResNet18", {"network": "resnet18"}, passes=2), Arm("MobileNet (v3)", {"network": "mobilenetv3"})),
+    rows=150, cells=150, passes=1, changes={"seed": 0},
+)  # fmt: skip
 
 
 class Learner:
@@ -39,7 +43,7 @@ class Learner:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Asked]] = []
 
-    def __call__(self, manifest: Manifest, asked: Asked, into: Path) -> Learned:
+    def __call__(self, manifest: Manifest, asked: Asked, into: Path, say: object) -> Learned:
         self.asked.append((into.parent.name, asked))
         table = features([manifest.open(row).crop() for _, row in manifest.table.iterrows()], ("trivial",))
         rows = manifest.table[["id"]]
@@ -116,19 +120,19 @@ def test_wrong_calls_are_explained(tmp_path: Path) -> None:
         reproduce("nsc-fat", into=tmp_path)
     with pytest.raises(PlanError, match="cell-death is planned(.|\n)*plate heat map(.|\n)*systems that run: nsc-fate"):
         reproduce("cell-death", into=tmp_path)
-    with pytest.raises(PlanError, match="nsc-fate has no budget 'fast'(.|\n)*known: full, quick"):
-        reproduce("nsc-fate", into=tmp_path, budget="fast")
+    with pytest.raises(PlanError, match="nsc-fate has no budget 'weekend'(.|\n)*known: default, full, quick"):
+        reproduce("nsc-fate", into=tmp_path, budget="weekend")
     with pytest.raises(ManifestError, match="no such folder(.|\n)*nowhere"):
         reproduce("nsc-fate", into=tmp_path, data=tmp_path / "nowhere")
     assert not list(tmp_path.iterdir())
 
 
 def test_nsc_fate_asks_for_every_network_under_both_splits(simulated: tuple[Path, Learner]) -> None:
-    asked = [(scene, a.network, a.random, a.baselines, a.changes.get("steps")) for scene, a in simulated[1].asked]
+    asked = [(scene, a.changes["network"], a.random, a.baselines, a.passes) for scene, a in simulated[1].asked]
     assert asked == [
-        (scene, network, True, ("forest", "trivial") if network == "resnet18" else (), steps)
-        for scene in ("simulated-binary", "simulated-multiclass")
-        for network, steps in (("resnet18", 5), ("mobilenetv3", None))
+        (scene, network, True, ("forest", "trivial") if network == "resnet18" else (), passes)
+        for scene in ("simulated-multiclass", "simulated-binary")
+        for network, passes in (("resnet18", 2), ("mobilenetv3", 1))
     ]
 
 
@@ -159,19 +163,28 @@ def test_nsc_fate_report_json_keeps_scenes_apart(simulated: tuple[Path, Learner]
     four = found["scenes"]["simulated-multiclass"]
     assert four["published"]["auc.astrocyte"]["value"] == ".99"
     assert four["metrics"]["accuracy"]["low"] is not None  # forty clones: a fifth of them carry an interval
-    assert set(four["baselines"]) == {"mobilenetv3", "forest", "trivial"}
-    assert set(four["random_split"]) == {"prediction", "mobilenetv3"}
+    assert set(four["baselines"]) == {"mobilenet-v3", "averaged", "forest", "trivial"}
+    assert set(four["random_split"]) == {"prediction", "mobilenet-v3", "averaged"}
     assert four["metrics"]["accuracy"] != four["random_split"]["prediction"]["accuracy"]
     marks = {fact["what"]: fact["mark"] for fact in found["protocol"]}
     assert marks["split"] == "published"
     assert {marks["batch"], marks["initial weights"], marks["split beside it"]} == {"our choice"}
 
 
-def test_a_second_call_simulates_nothing_anew(simulated: tuple[Path, Learner], tmp_path: Path) -> None:
-    again = nsc_fate.simulated_before(simulated[0].parent / "simulated")
-    assert again is not None
+def test_a_second_call_simulates_nothing_anew(simulated: tuple[Path, Learner]) -> None:
+    place, said = simulated[0].parent / "simulated", list[str]()
+    order = Order(place.parent, None, SMALL, Learner(), said.append)
+    again = sources.simulated(place, order, "cells", kind="crops", cells=10)
     assert len(again) == SMALL.cells
-    assert nsc_fate.simulated_before(tmp_path) is None
+    assert not said
+
+
+def test_the_mean_of_the_arms_stands_beside_them(simulated: tuple[Path, Learner]) -> None:
+    rows = pd.read_parquet(simulated[0].parent / "simulated-binary" / "rows.parquet")
+    for label in ("astrocyte", "oligodendrocyte"):
+        members = rows[[f"prediction.probability.{label}", f"prediction@mobilenet-v3.probability.{label}"]]
+        assert rows[f"prediction@averaged.probability.{label}"].to_numpy() == pytest.approx(members.mean(axis=1))
+    assert "all, averaged" in simulated[0].read_text("utf-8")
 
 
 def test_nsc_fate_takes_the_real_relative_where_it_is(
@@ -182,7 +195,7 @@ def test_nsc_fate_takes_the_real_relative_where_it_is(
     page = reproduce("nsc-fate", into=tmp_path, learn=Learner())
     found = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert [(name, scene["simulated"]) for name, scene in found["scenes"].items()] == [
-        ("real-binary", False), ("real-multiclass", False), ("simulated-binary", True), ("simulated-multiclass", True)
+        ("real-multiclass", False), ("real-binary", False), ("simulated-multiclass", True), ("simulated-binary", True)
     ]  # fmt: skip
     assert found["scenes"]["real-binary"]["labels"] == ["G1", "G2"]
     assert not found["simulated"]  # the figures at the top are those of the real images
@@ -191,12 +204,19 @@ def test_nsc_fate_takes_the_real_relative_where_it_is(
     assert "everything below is simulated" not in text
 
 
-def test_budgets_name_networks_that_there_are() -> None:
+def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
+    from potency.data.plan import Plan
     from potency.networks import BACKBONES
 
-    for budget in (nsc_fate.QUICK, nsc_fate.FULL):
-        assert {"resnet18", "mobilenetv3", "tiny"} <= set(budget.networks) <= set(BACKBONES)
-        assert set(budget.steps) <= set(budget.networks)
+    for recipe in SYSTEMS.values():
+        if recipe.run is None:
+            continue
+        assert [budget.name for budget in recipe.budgets] == ["quick", "default", "full"]
+        for budget in recipe.budgets:
+            assert len({slug(arm.name) for arm in budget.arms}) == len(budget.arms)
+            for arm in budget.arms:
+                plan = Plan().but(**{**budget.changes, **arm.changes})
+                assert plan.learner != "gradient" or plan.network.partition(":")[0] in BACKBONES
 
 
 def test_the_page_of_systems_is_the_list() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from potency.data.plan import Plan
-from potency.data.tiles import fit, scale
+from potency.data.tiles import FITTINGS, scale
 from potency.errors import BundleError, ImageError
 from potency.tasks import Sample, Task
 
@@ -83,7 +83,8 @@ class NetworkMember(Member):
         self.run = run or self._eager
 
     def crops(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """The batch (N, C, *tile) the network sees: centred, padded with background, scaled by the plan."""
+        """The batch (N, C, *tile) the network sees: padded with background or stretched, scaled by the plan."""
+        fit = FITTINGS[self.plan.fitting].apply
         return scale(np.stack([fit(image, self.plan.tile) for image in self.images(samples)]), self.plan.ranges())
 
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:

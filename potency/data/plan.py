@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from potency.data.facts import LARGEST_TILE, Facts, span
-from potency.data.tiles import sides
+from potency.data.tiles import FITTINGS, sides
 from potency.errors import PlanError, nearest
 
 __all__ = ["Facts", "Plan", "span"]
@@ -31,6 +31,7 @@ class Plan:
     classes: tuple[str, ...] = ()  # their order is the order of every probability column
     pixel_size: float | None = None  # um; None: unknown, images are used as they come
     tile: tuple[int, int] = (64, 64)  # height and width in px of what the network sees; one number is a square
+    fitting: str = "pad"  # or "stretch": a crop of another size is resized to the tile, and its size is lost
     halo: int | None = None  # px of context a side; None: a global network on a fixed grid
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
     learner: str = "gradient"  # or "estimator": features and a classical model; or "average": an ensemble
@@ -136,7 +137,7 @@ class Plan:
             "scaling": all(-math.inf < low < high < math.inf for low, high in self.scaling.values()),
             "halo": self.halo is None or self.halo >= 0, "seed": 0 <= self.seed < 2**32,
             "augment": all(0 <= strength < math.inf for strength in self.augment.values()),
-            "settings": all(map(math.isfinite, self.settings.values())),
+            "settings": all(map(math.isfinite, self.settings.values())), "fitting": self.fitting in FITTINGS,
         }  # fmt: skip
         faults = [f"{name} = {getattr(self, name)!r}" for name, fine in limits.items() if not fine]
         if faults:

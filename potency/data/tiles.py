@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,6 +106,34 @@ def fit(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
     y, x = (high - inner.shape[1]) // 2, (wide - inner.shape[2]) // 2
     crop[:, y : y + inner.shape[1], x : x + inner.shape[2]] = inner
     return crop
+
+
+def stretch(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
+    """Resize a (C, H, W) image to `size`, whatever its shape: what many publications did; the size of a cell is lost.
+
+    >>> stretch(np.eye(4, dtype=np.uint8)[None] * 100, (2, 8)).shape
+    (1, 2, 8)
+    """
+    high, wide = sides(size)
+    if pixels.shape[1:] == (high, wide):
+        return pixels
+    known = pixels.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)  # what OpenCV resizes as it is
+    given = pixels if known else pixels.astype(np.float32)
+    smaller = high * wide < pixels.shape[1] * pixels.shape[2]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    made = np.stack([cv2.resize(np.ascontiguousarray(channel), (wide, high), interpolation=how) for channel in given])
+    return made if known else np.rint(made).astype(pixels.dtype) if pixels.dtype.kind in "iu" else made > 0.5
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How an image becomes crops of one size: cut into windows of it or taken whole, then made to fit."""
+
+    whole: bool
+    apply: Callable[[NDArray[np.generic], Size], NDArray[np.generic]]
+
+
+FITTINGS: Mapping[str, Fitting] = {"pad": Fitting(False, fit), "stretch": Fitting(True, stretch)}
 
 
 def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from potency.data.image import Image
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
-from potency.data.tiles import Tile, cover
+from potency.data.tiles import FITTINGS, Tile, cover
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
     >>> [(t.y, t.x, t.height, t.width) for t in windows((70, 130), Plan(tile=64))]
     [(3, 0, 64, 64), (3, 66, 64, 64)]
     """
+    if FITTINGS[plan.fitting].whole:
+        return [Tile(0, 0, *shape)]
     if plan.halo is not None:
         return cover(shape, plan.tile, plan.halo)
 

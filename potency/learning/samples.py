@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from potency.data.manifest import Manifest
 from potency.data.parts import is_part
 from potency.data.plan import Plan, span
-from potency.data.tiles import fit
+from potency.data.tiles import FITTINGS
 from potency.errors import ImageError, PotencyError
 from potency.inference.view import View, windows
 
@@ -79,7 +79,7 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
     rows = manifest.table.to_dict("records")
     # The crops stand in the order of the rows, so the order counts here, which a fingerprint leaves out.
     which = [[str(row[name]) for name in manifest.table if is_part(str(name))] for row in rows]
-    made_of = [manifest.digests, which, plan.tile, plan.pixel_size, plan.channels]
+    made_of = [manifest.digests, which, plan.tile, plan.fitting, plan.pixel_size, plan.channels]
     key = hashlib.sha256(json.dumps(made_of).encode())
     path = folder / f"crops-{key.hexdigest()[:16]}.npy"
     ids = tuple(str(row["id"]) for row in rows)
@@ -116,6 +116,7 @@ Cut = tuple[NDArray[Any], NDArray[np.intp]]
 
 def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], object] | None) -> Iterator[Cut]:
     rows = manifest.table.to_dict("records")
+    fitting = FITTINGS[plan.fitting]
 
     def one(row: dict[Any, Any]) -> Cut:
         view = View.of(manifest, row, plan.pixel_size)
@@ -126,8 +127,9 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
                 "mend or leave out the image, or plan again",
             )
         seen = [view.crop(tile) for tile in windows(view.shape, plan)]
-        fields = [_field(pixels.shape[1:], plan.tile) for pixels in seen]
-        return np.stack([fit(pixels, plan.tile) for pixels in seen]), np.array(fields)
+        fields = [plan.tile if fitting.whole else pixels.shape[1:] for pixels in seen]
+        crops = np.stack([fitting.apply(pixels, plan.tile) for pixels in seen])
+        return crops, np.array([_field(shape, plan.tile) for shape in fields])
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter
         for done, piece in enumerate(pool.map(one, rows), 1):
@@ -137,6 +139,6 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
 
 
 def _field(shape: tuple[int, ...], tile: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where `fit` lays pixels of this shape in the tile."""
+    """Where pixels of this shape lie in the tile."""
     high, wide = (min(length, side) for length, side in zip(shape, tile, strict=True))
     return (tile[0] - high) // 2, (tile[1] - wide) // 2, high, wide

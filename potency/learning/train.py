@@ -15,13 +15,12 @@ from potency.bundle import Bundle, Card, Features, Member, NetworkMember
 from potency.bundle.estimate import FROZEN
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
-from potency.data.tiles import Tile
 from potency.errors import ManifestError, PlanError, nearest
 from potency.evaluation.evaluate import evaluate
 from potency.inference.claim import claimed
 from potency.inference.engine import accelerate
 from potency.inference.predict import predict
-from potency.inference.view import View
+from potency.inference.view import View, windows
 from potency.learning import gradient, logs
 from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
@@ -156,9 +155,8 @@ def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for _, row in chosen.iterrows():
         view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
-        high, wide = (min(side, length) for side, length in zip(plan.window, view.shape, strict=True))
-        centre = Tile((view.height - high) // 2, (view.width - wide) // 2, high, wide)
-        found.append({"image": view.crop(centre)})
+        tiles = windows(view.shape, plan.but(tile=plan.window))
+        found.append({"image": view.crop(tiles[len(tiles) // 2])})
     return found
 
 

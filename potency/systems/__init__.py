@@ -57,7 +57,8 @@ def reproduce(
         into: folder of the page and of all that leads to it.
         data: folder of real images; by default the one that POTENCY_DATA names. Without it only simulated ones are
             used, and the page says so.
-        budget: "quick" (minutes: does it run to its report?) or "full".
+        budget: "quick" (minutes: does it run to its report?), "default" (an hour and a half on two cores) or "full"
+            (the published budget).
         learn: how a network is trained and tested; by default the protocol of `potency.learning`.
         on: where that protocol trains its folds, `map` or a `Pool`; the figures are the same.
         say: called with a line at every step.

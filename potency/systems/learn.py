@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,30 @@ if TYPE_CHECKING:
     from potency.inference.pool import Mapper
 
 
-def learn(manifest: Manifest, asked: Asked, into: Path, on: Mapper = map) -> Learned:
-    """Train and test as asked, folds and splits side by side where `on` allows it; a stopped call goes on."""
-    from potency.data.plan import Facts
+def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], None], on: Mapper = map) -> Learned:
+    """Train and test as asked, folds and splits side by side where `on` allows it; a stopped call goes on.
+
+    What it will cost is said before it starts.
+    """
+    from potency.data.facts import Facts
     from potency.learning import protocol
+    from potency.learning.cost import spoken_cost
     from potency.learning.planning import planned
     from potency.tasks import task_for
 
     task = task_for(manifest.kinds.get("truth", ""))
+    plan = planned(Facts.of(manifest), task, **asked.changes)
+    trainings = (1 if asked.holdout else asked.folds) * (2 if asked.random else 1)
+    if asked.passes and plan.steps:
+        share = 1 - 1 / asked.folds
+        plan = plan.but(steps=max(1, round(asked.passes * share * len(manifest) / (plan.batch * plan.accumulate))))
+    if not (into / "predictions.parquet").is_file():
+        say(f"{asked.arm}: {spoken_cost(task, plan, trainings)}")
     outcome = protocol.run(
         manifest,
         task,
         into=into,
-        plan=planned(Facts.of(manifest), task, **{"network": asked.network, **asked.changes}),
+        plan=plan,
         choices=protocol.Choices(
             folds=asked.folds,
             holdout=asked.holdout,

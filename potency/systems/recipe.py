@@ -55,16 +55,26 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Arm:
+    """One learner of a comparison: how the page calls it, and the decisions of the plan that make it."""
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)  # of the plan, by name
+    passes: float = 0  # over the learning rows; 0: as the budget says
+
+
+@dataclass(frozen=True)
 class Asked:
     """One training that a recipe asks for."""
 
-    network: str
+    changes: Mapping[str, Any] = field(default_factory=dict)  # of the plan, by name
+    passes: float = 0  # over the learning rows; 0: the steps that the plan computes
     folds: int = 5
     holdout: bool = True  # one fold of them only: 5 folds and a holdout are an 80/20 split
-    random: bool = True  # the same network under a random split too, as so much is published
+    random: bool = True  # the same learner under a random split too, as so much is published
     baselines: tuple[str, ...] = ()
-    changes: Mapping[str, Any] = field(default_factory=dict)  # of the plan, by name
     title: str = ""
+    arm: str = ""  # what is said before it starts
 
 
 @dataclass(frozen=True)
@@ -81,18 +91,23 @@ class Learned:
 class Learn(Protocol):
     """How a recipe learns: the one seam between recipes and the protocol of `potency.learning`."""
 
-    def __call__(self, manifest: Manifest, asked: Asked, into: Path) -> Learned: ...
+    def __call__(self, manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], None]) -> Learned: ...
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a run may cost: networks in the order of the page (the first is compared with the rest), rows, steps."""
+    """How much a run may cost: the arms in the order of the page (the first is compared with the rest), rows, passes.
+
+    "quick" shows that the way runs (five minutes on two cores), "default" learns what two cores can in an hour and a
+    half, "full" is the published budget.
+    """
 
     name: str
-    networks: tuple[str, ...]
-    rows: int  # at most, of real images; 0: all
-    cells: int  # simulated
-    steps: Mapping[str, int] = field(default_factory=dict)  # by network; absent: as the plan computes them
+    arms: tuple[Arm, ...]
+    rows: int = 0  # at most, of real images; 0: all
+    cells: int = 0  # simulated
+    passes: float = 0  # of each arm over its learning rows; 0: as the plan computes them
+    folds: int = 5
     holdout: bool = True
     changes: Mapping[str, Any] = field(default_factory=dict)  # of every plan, by name
 
@@ -106,6 +121,11 @@ class Order:
     budget: Budget
     learn: Learn
     say: Callable[[str], None]
+
+    def command(self, id: str) -> str:
+        """The command that gives this order."""
+        budget = "" if self.budget.name == "default" else f" --{self.budget.name}"
+        return f"potency reproduce {id}{budget}" + (f" --data {self.data}" if self.data else "")
 
 
 @dataclass(frozen=True)

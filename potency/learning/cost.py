@@ -1,0 +1,55 @@
+"""What a training will cost, measured on this machine before it starts."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from potency.data.plan import Plan
+from potency.inference.engine import find_device
+from potency.tasks import Task
+
+TIMED = 2  # steps; one more before them is not counted, it pays for memory
+
+
+def seconds_a_step(task: Task, plan: Plan) -> float:
+    """Seconds of one step of the plan on all cores of this process: outputs and gradients on crops of noise."""
+    device = find_device()
+    nets = task.build(plan).to(device).to(memory_format=torch.channels_last).train()
+    crops = torch.rand(plan.batch, len(plan.channels), *plan.tile, device=device)
+    crops = crops.to(memory_format=torch.channels_last)
+    taken = []
+    for _ in range(1 + TIMED):
+        start = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+            found = task.forward(nets, {"image": crops})
+        torch.stack([value.float().square().mean() for value in found.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return min(taken[1:]) * plan.accumulate
+
+
+def spoken_cost(task: Task, plan: Plan, trainings: int = 1) -> str:
+    """The budget of some trainings by one plan in words; only a plan that learns by steps has one to tell."""
+    if plan.learner != "gradient":
+        return f"{plan.network} on features, {trainings} times"
+    weights = sum(p.numel() for p in task.build(plan).parameters())
+    size = f"{plan.steps} steps of {plan.batch * plan.accumulate} crops of {plan.tile[0]} x {plan.tile[1]} px"
+    seconds = seconds_a_step(task, plan) * plan.steps * trainings
+    return f"{weights / 1e6:.1f} M weights, {size}, {trainings} times: {spoken(seconds)}"
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> spoken(20), spoken(70), spoken(400), spoken(9000)
+    ('under a minute', 'about 1 minute', 'about 7 minutes', 'about 2.5 hours')
+    """
+    if seconds < 45:
+        return "under a minute"
+    if seconds < 5400:
+        minutes = round(seconds / 60)
+        return f"about {minutes} minute{'s' if minutes > 1 else ''}"
+    return f"about {seconds / 3600:.1f} hours"

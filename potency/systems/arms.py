@@ -1,0 +1,138 @@
+"""Arms of a comparison: each learns the same rows by its own plan, and all are evaluated side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from potency.systems.comparison import Scene
+from potency.systems.recipe import Arm, Asked, Figure, Learned, Order
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from potency.data.manifest import Manifest
+
+OWN = {"prediction": "", "prediction@random": "-random"}  # columns of the learner itself, under each split
+BASELINES = ("forest", "trivial")
+MEAN = "all, averaged"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question to one set of images."""
+
+    name: str  # of its folder
+    title: str
+    about: str
+    manifest: Manifest
+    simulated: bool
+    published: Mapping[str, Figure] = field(default_factory=dict)  # metric -> the figure it stands beside
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of a problem: its scene on the page, and the plan of each arm by name."""
+
+    scene: Scene
+    plans: Mapping[str, Mapping[str, Any]]
+
+
+def compare(
+    problem: Problem,
+    arms: Sequence[Arm],
+    order: Order,
+    *,
+    baselines: Sequence[str] = BASELINES,
+    averaged: bool = False,
+) -> Compared:
+    """Every arm under both splits, the baselines beside the first, and one evaluation of them all.
+
+    Args:
+        arms: the first is compared with each of the others, on the same rows.
+        averaged: the mean of all arms' probabilities as one more learner (an ensemble, out of fold like its members).
+    """
+    from potency.evaluation.evaluate import evaluate
+
+    place, manifest = order.into / problem.name, problem.manifest
+    rows, groups = len(manifest), manifest.table["group"].nunique()
+    order.say(f"{problem.title}: {rows} images, {groups} groups, {len(arms)} arms")
+    names, facts, plans = dict[str, str](), dict[str, Any](), dict[str, Mapping[str, Any]]()
+    for number, arm in enumerate(arms, 1):
+        first = number == 1
+        asked = Asked(
+            {**order.budget.changes, **arm.changes}, passes=arm.passes or order.budget.passes,
+            folds=order.budget.folds, holdout=order.budget.holdout, baselines=tuple(baselines) if first else (),
+            title=f"{problem.title}: {arm.name}", arm=f"{arm.name} ({number} of {len(arms)})",
+        )  # fmt: skip
+        learned = order.learn(problem.manifest, asked, place / slug(arm.name), order.say)
+        renamed = _columns(learned, slug(arm.name), first)
+        manifest = manifest.add(renamed)
+        names |= {column: arm.name for column in mains(renamed) if column in OWN or not first}
+        plans[arm.name] = learned.facts.get("plan", {})
+        facts = facts or dict(learned.facts)
+    if averaged and len(arms) > 1:
+        together = _averaged(manifest, list(names))
+        manifest = manifest.add(together)
+        names |= dict.fromkeys(mains(together), MEAN)
+    report = evaluate(
+        manifest,
+        predictions=sorted(mains(manifest.table), key=lambda name: (name != "prediction", name.endswith("random"))),
+        facts={
+            **{key: facts[key] for key in ("split", "split_kind", "fingerprint", "versions", "plan") if key in facts},
+            "title": problem.title, "names": names, "simulated": problem.simulated,
+        },
+    )  # fmt: skip
+    report.write(place)
+    scene = Scene(problem.name, problem.title, problem.about, problem.simulated, report, problem.published)
+    return Compared(scene, plans)
+
+
+def slug(name: str) -> str:
+    """The name of an arm as part of a column and of a folder.
+
+    >>> slug("ResNet-50, 60 x 60")
+    'resnet-50-60-x-60'
+    """
+    return "-".join("".join(c if c.isalnum() else " " for c in name.lower().replace("+", "plus")).split())
+
+
+def mains(table: pd.DataFrame) -> list[str]:
+    """The prediction columns without their parts."""
+    return [str(name) for name in table if str(name).startswith("prediction") and "." not in str(name)]
+
+
+def _columns(learned: Learned, arm: str, first: bool) -> pd.DataFrame:
+    """An arm's answers under its name; of the first, which is compared with the rest, everything as it is."""
+    if first:
+        return learned.rows
+    own = {name: f"prediction@{arm}{end}" for name, end in OWN.items()}
+    renamed = {}
+    for name in learned.rows:
+        source, dot, part = str(name).partition(".")
+        if source in own:
+            renamed[str(name)] = own[source] + dot + part
+    return learned.rows[["id", *renamed]].rename(columns=renamed)
+
+
+def _averaged(manifest: Manifest, columns: Sequence[str]) -> pd.DataFrame:
+    """The mean of the arms' probabilities and the class it names, apart for each split."""
+    import pandas as pd
+
+    table = manifest.table
+    made = table[["id"]].copy()
+    for end in ("", "-random"):
+        members = [c for c in columns if c.endswith("random") == bool(end)]
+        classes = [c for c in manifest.classes if all(f"{m}.probability.{c}" in table for m in members)]
+        if len(members) < 2 or not classes:
+            continue
+        told = [table[[f"{m}.probability.{c}" for c in classes]].to_numpy(float) for m in members]
+        shares = pd.DataFrame(np.mean(told, axis=0), columns=classes, index=table.index)
+        answered = shares.notna().all(axis=1)
+        column = f"prediction@averaged{end}"
+        made[column] = shares[answered].idxmax(axis=1).reindex(table.index)
+        made = made.join(shares.add_prefix(f"{column}.probability."))
+    return made

@@ -1,0 +1,82 @@
+"""Where a recipe's images come from: the user's own, the nearest real relative at hand, the simulated world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from potency.errors import ManifestError
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+    from potency.systems.recipe import Order
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Relative:
+    """The nearest real images at hand for a system whose own are not: a folder of the collection, and what they are."""
+
+    folder: str  # within the collection that --data or POTENCY_DATA names
+    about: str
+    classes: tuple[str, ...] = ()  # those that are used, in this order; empty: all
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows with a truth, and a sentence or two that say whose images they are."""
+
+    manifest: Manifest
+    about: str
+    own: bool = False  # the user's own, not those of a relative
+
+
+def real(order: Order, relative: Relative) -> Source | None:
+    """The real rows of an order: the relative in a collection, or the table or folder that the user names; else None.
+
+    Raises:
+        ManifestError: no such folder, or fewer than two classes in it.
+    """
+    from potency.data.manifest import Manifest
+
+    if order.data is None:
+        return None
+    if not order.data.exists():
+        raise ManifestError("there is no such folder", str(order.data), "check the path given as --data")
+    folder = order.data if order.data.name == Path(relative.folder).name else order.data / relative.folder
+    if folder.is_dir():
+        found = Manifest.read(folder, classes=relative.classes)
+        return Source(sampled(found, order.budget.rows), relative.about)
+    if (order.data / relative.folder).parent.is_dir():  # a collection, but without this one
+        order.say(f"{order.data} holds no {relative.folder}: no real images are used")
+        return None
+    found = Manifest.read(order.data)
+    if found.kinds.get("truth") == "category" and len(found.classes) < 2:
+        raise ManifestError("a class to learn is missing", str(order.data), "give images of at least two classes")
+    told = f"classes {', '.join(found.classes)}" if found.classes else "a number for each image"
+    groups = found.origin.get("group", "unknown")
+    about = f"Images of {order.data}, as given: {told}; groups: {groups}."
+    return Source(sampled(found, order.budget.rows), about, own=True)
+
+
+def sampled(manifest: Manifest, rows: int, seed: int = SEED) -> Manifest:
+    """At most `rows` of the rows, drawn at random; 0 means all."""
+    if not rows or len(manifest) <= rows:
+        return manifest
+    chosen = np.random.default_rng(seed).permutation(len(manifest)) < rows
+    return manifest.where(chosen.tolist())
+
+
+def simulated(place: Path, order: Order, what: str, **settings: Any) -> Manifest:
+    """A simulated experiment in the folder `place`, drawn once: a run that goes on reads what is there."""
+    from potency.data.manifest import Manifest
+    from potency.simulate import simulate
+
+    if (place / "parameters.json").is_file():
+        return Manifest.read(place)
+    order.say(f"simulating {what}")
+    return simulate(place, seed=SEED, **settings)
