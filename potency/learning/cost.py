@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from potency.data.plan import Plan
 from potency.inference.engine import find_device
 from potency.tasks import Task
 
 TIMED = 2  # steps; one more before them is not counted, it pays for memory
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network takes: weights, layers with weights, multiplications and additions (FLOP) and time of a crop."""
+
+    parameters: int
+    layers: int
+    flop: int  # of one crop, forward
+    milliseconds: float  # of one crop in a batch, eager, on all cores of this process
+
+
+def cost_of(task: Task, plan: Plan) -> Cost:
+    """The cost of the plan's networks at prediction."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    nets = task.build(plan).eval()
+    one, batch = (torch.rand(n, len(plan.channels), *plan.tile) for n in (1, plan.batch))
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as counter:
+            task.forward(nets, {"image": one})
+        taken = [_timed(task, nets, batch) for _ in range(1 + TIMED)]
+    layers = sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in nets.modules())
+    parameters = sum(p.numel() for p in nets.parameters())
+    return Cost(parameters, layers, counter.get_total_flops(), 1000 * min(taken[1:]) / plan.batch)
+
+
+def _timed(task: Task, nets: nn.ModuleDict, images: Tensor) -> float:
+    start = time.perf_counter()
+    task.forward(nets, {"image": images})
+    return time.perf_counter() - start
 
 
 def seconds_a_step(task: Task, plan: Plan) -> float:

@@ -10,24 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from potency.errors import PlanError, nearest
-from potency.systems import fate, nsc_fate, phenotype, segmentation, synthesis, tissue, tracking
+from potency.systems import fate, phenotype, segmentation, synthesis, tissue, tracking
 from potency.systems.recipe import AREAS, Fact, Figure, Learn, Order, Recipe
 
 if TYPE_CHECKING:
     from potency.inference.pool import Mapper
 
-# In the order of the areas; a system that comes to run gets a file of its own and takes its planned row's place.
+# In the order of the areas; a system that comes to run gets a file of its own, which its area names in the row's place.
 SYSTEMS: Mapping[str, Recipe] = {
     recipe.id: replace(recipe, area=area)
-    for area, recipes in {
-        "A": (nsc_fate.RECIPE, *fate.PLANNED),
-        "B": phenotype.PLANNED,
-        "C": segmentation.PLANNED,
-        "D": tissue.PLANNED,
-        "E": synthesis.PLANNED,
-        "F": tracking.PLANNED,
-    }.items()
-    for recipe in recipes
+    for area, rows in zip(AREAS, (fate, phenotype, segmentation, tissue, synthesis, tracking), strict=True)
+    for recipe in rows.ROWS
 }
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from potency.systems.comparison import Scene
-from potency.systems.recipe import Arm, Asked, Figure, Learned, Order
+from potency.systems.comparison import Comparison, Scene, write
+from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Learned, Order, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 OWN = {"prediction": "", "prediction@random": "-random"}  # columns of the learner itself, under each split
 BASELINES = ("forest", "trivial")
 MEAN = "all, averaged"
+NONE_REAL = "No real images were used: everything below is simulated. Name a folder with --data."
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,46 @@ def compare(
     report.write(place)
     scene = Scene(problem.name, problem.title, problem.about, problem.simulated, report, problem.published)
     return Compared(scene, plans)
+
+
+def paper(
+    recipe: Recipe,
+    order: Order,
+    scenes: Sequence[Scene],
+    protocol: Sequence[Fact],
+    *,
+    banner: Sequence[str] = (),
+    findings: Sequence[str] = (),
+) -> Path:
+    """Write the page of a recipe that compared arms; its path."""
+    bare = () if any(not scene.simulated for scene in scenes) else (NONE_REAL,)
+    told = Comparison(
+        system=recipe, scenes=tuple(scenes), protocol=tuple(protocol), banner=(*banner, *bare),
+        command=order.command(recipe.id), findings=tuple(findings),
+    )  # fmt: skip
+    return write(told, order.into)
+
+
+def by_group(budget: Budget) -> str:
+    """How the rows are divided beside what was published."""
+    return "whole groups, " + (f"one fold of {budget.folds}" if budget.holdout else f"{budget.folds} folds")
+
+
+def chosen(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
+    """The values that every recipe has to choose and no publication states, as the training used them."""
+
+    def ours(what: str, key: str, show: Callable[[Any], str] = str) -> Fact:
+        return Fact(what, "", show(plan[key]) if key in plan else "as planned")
+
+    passes = f"{budget.passes:g} passes over the learning rows" if budget.passes else "as planned"
+    return (
+        Fact("optimiser", "", "AdamW, warm-up and cosine decay"), Fact("loss", "", "that of the task"),
+        ours("learning rate", "rate"), ours("weight decay", "decay"), ours("batch", "batch"),
+        ours("dropout rate", "dropout"), ours("label smoothing", "smoothing"), ours("class balance", "balance"),
+        Fact("epochs", "", passes), ours("precision", "precision"),
+        ours("augmentation", "augment", lambda a: ", ".join(a) or "the defaults of `potency train`"),
+        ours("seed", "seed"),
+    )  # fmt: skip
 
 
 def slug(name: str) -> str:

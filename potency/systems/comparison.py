@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,18 @@ from potency.systems.recipe import Fact, Figure, Recipe, told
 if TYPE_CHECKING:
     from potency.evaluation.results import Interval, Report
 
+HEADLINES = ("accuracy", "balanced_accuracy", "auc", "mae", "mape", "r2")  # of every scene, where its answers have them
 RANDOM = "random"  # the end of a column answered under a random split
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One more table of a scene: what the figures of the others do not say (a study by size and depth, costs)."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Scene:
     simulated: bool
     report: Report
     published: Mapping[str, Figure] = field(default_factory=dict)
+    grids: tuple[Grid, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Comparison:
     protocol: tuple[Fact, ...]
     banner: tuple[str, ...] = ()
     command: str = ""
+    findings: tuple[str, ...] = ()  # what the scenes say together, in words
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ def lines(scene: Scene) -> Iterator[Line]:
     report = scene.report
     mains = [column for column in report.numbers if not column.endswith(RANDOM)]
     named = report.facts.get("names", {})
-    for metric in dict.fromkeys(("accuracy", "balanced_accuracy", "auc", *scene.published)):
+    for metric in dict.fromkeys((*HEADLINES, *scene.published)):
         said = scene.published.get(metric)
         whole = f"{said.value} ({said.stated})" if said else "-"
         for column in mains:
@@ -101,6 +114,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "title": scene.title,
             "simulated": scene.simulated,
             "published": _figures(scene),
+            "grids": [asdict(grid) for grid in scene.grids],
             **scene.report.json(),
         }
         for scene in comparison.scenes
@@ -115,6 +129,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "missing": list(system.missing),
         "published": told(system.published),
         "banner": list(comparison.banner),
+        "findings": list(comparison.findings),
         "protocol": [
             {"what": fact.what, "published": fact.published, "here": fact.here, "mark": fact.mark}
             for fact in comparison.protocol

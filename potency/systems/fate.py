@@ -1,10 +1,12 @@
-"""Area A, planned: stem-cell fate and quality from label-free images."""
+"""Area A: stem-cell fate and quality from label-free images."""
 
 from __future__ import annotations
 
+from potency.systems import ipsc_ec, nsc_fate
 from potency.systems.recipe import row
 
-PLANNED = (
+ROWS = (
+    nsc_fate.RECIPE,
     row(
         "nsc-web", "Web tool: upload an image, get its class (Parthasarathy et al. 2024)",
         "upload one image, a server answers with the class within minutes; also pluripotency; about and code pages", (),
@@ -33,16 +35,7 @@ PLANNED = (
         "colony segmentation", "the three feature-vector CNNs", "SVM on the same features",
         "image CNN and image + vector fusion, paired",
     ),
-    row(
-        "ipsc-ec", "iPSC-derived endothelial cells (Kusumoto 2018; Iqbal 2025)",
-        "(a) phase-contrast blocks, truth from CD31 stain, depths and block sizes; (b) small CNNs, module study",
-        (
-            ("accuracy and F1", "rise with depth and block size", "Kusumoto 2018"),
-            ("sensitivity / specificity / precision", "94.6 / 94.5 / 94.7 %", "iPS set, 16,278 photomicrographs"),
-        ),
-        "block-size x depth study", "module study", "sensitivity, specificity, precision, MCC, parameters, time",
-        "tiny-model row (< 1 M parameters)",
-    ),
+    ipsc_ec.RECIPE,
     row(
         "early-onset", "Onset of pluripotent differentiation (Waisman 2019)",
         "transmitted light minutes to hours after induction, ResNet/DenseNet, three tasks",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from potency.systems.arms import Problem, compare
-from potency.systems.comparison import Comparison, write
+from potency.systems.arms import Problem, by_group, chosen, compare, paper
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, simulated
 
@@ -44,26 +43,17 @@ RELATIVE = Relative(
     ("G1", "S_phase", "G2", "Prophase"),  # the other three have too few groups
 )
 
-NONE_REAL = "No real images were used: everything below is simulated. Name a folder with --data."
+MEDIA = (
+    "The labels of the published data are differentiation media, not fates; those of the images here are named "
+    "in each section, which says whose images they are. The published images are not part of this program."
+)
 
 
 def run(order: Order) -> Path:
     """Both questions on the simulated world and on the nearest real relative, by group and at random; the page."""
     compared = [compare(problem, order.budget.arms, order, averaged=True) for problem in _problems(order)]
-    scenes = tuple(one.scene for one in compared)
-    any_real = any(not scene.simulated for scene in scenes)
-    comparison = Comparison(
-        system=RECIPE,
-        scenes=scenes,
-        protocol=protocol(next(iter(compared[0].plans.values())), order.budget),
-        banner=(
-            "The labels of the published data are differentiation media, not fates; those of the images here are named "
-            "in each section, which says whose images they are. The published images are not part of this program.",
-            *(() if any_real else (NONE_REAL,)),
-        ),
-        command=order.command(RECIPE.id),
-    )  # fmt: skip
-    return write(comparison, order.into)
+    plan = next(iter(compared[0].plans.values()))
+    return paper(RECIPE, order, [one.scene for one in compared], protocol(plan, order.budget), banner=(MEDIA,))
 
 
 def _problems(order: Order) -> Iterator[Problem]:
@@ -104,13 +94,8 @@ def _pair(classes: Sequence[str]) -> tuple[str, ...]:
 
 def protocol(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
     """Every value of the protocol, published or ours; `plan` gives the values that the training used."""
-
-    def ours(what: str, key: str, said: str = "", show: Callable[[Any], str] = str) -> Fact:
-        return Fact(what, said, show(plan[key]) if key in plan else "as planned")
-
     sample = f"at most {budget.rows} rows at random" if budget.rows else "all rows"
     sizes = ", ".join(f"{arm.name} {arm.changes.get('tile', 'as planned')}" for arm in budget.arms)
-    passes = f"{budget.passes:g} passes over the learning rows" if budget.passes else "as planned"
     return (
         Fact("cells", "embryonic rat neural stem cells, 800,000 single-cell images in nine media", "see each section"),
         Fact("media kept", "astrocyte, oligodendrocyte, RA/SHH, NT-3", "see each section"),
@@ -121,19 +106,14 @@ def protocol(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
         Fact("crop", "45x60, 60x60 or 75x75, resized; which network gets which is not stated",
              f"resized as published: {sizes}"),
         Fact("split", "random 80/20", "random 80/20"),
-        Fact("split beside it", "", "whole groups, " + ("one fold of five" if budget.holdout else "five folds")),
+        Fact("split beside it", "", by_group(budget)),
         Fact("validation", "none mentioned", "a tenth of the training rows, whole groups under the group split"),
         Fact("networks", "MobileNet (v1), VGG19, InceptionV3, ResNet18, ResNet50",
              ", ".join(arm.name for arm in budget.arms)),
         Fact("initial weights", "transfer learning; of what is not stated", str(plan.get("weights") or "from scratch")),
         Fact("head", "average pooling, dropout, dense; sizes not stated", "average pooling, dropout, one linear layer"),
         Fact("test accuracy as main figure", "yes", "yes"),
-        Fact("optimiser", "", "AdamW, warm-up and cosine decay"), Fact("loss", "", "cross-entropy"),
-        ours("learning rate", "rate"), ours("weight decay", "decay"), ours("batch", "batch"),
-        ours("dropout rate", "dropout"), ours("label smoothing", "smoothing"), ours("class balance", "balance"),
-        Fact("epochs", "", passes), ours("precision", "precision"),
-        ours("augmentation", "augment", show=lambda a: ", ".join(a) or "the defaults of `potency train`"),
-        ours("seed", "seed"),
+        *chosen(plan, budget),
         Fact("binary question on real images", "astrocyte v. oligodendrocyte medium", "the two classes named there"),
     )  # fmt: skip
 

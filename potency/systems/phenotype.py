@@ -1,10 +1,11 @@
-"""Area B, planned: cell state and phenotype classification."""
+"""Area B: cell state and phenotype classification."""
 
 from __future__ import annotations
 
+from potency.systems import cell_line, lineage_panel
 from potency.systems.recipe import row
 
-PLANNED = (
+ROWS = (
     row(
         "cell-death", "CellDeathPred (Schorpp 2023)",
         "4-channel cell painting, EfficientNet-B0 + embedder + classifier, contrastive + cross-entropy, 512 px crops",
@@ -28,24 +29,13 @@ PLANNED = (
         (("balanced accuracy", "93.92 +- 0.86 %", ""), ("viability", "95.6 % to 16.3 % over 6 h", "")),
         "dynamic features from an image series", "four classifiers", "confusion matrices", "viability over time",
     ),
-    row(
-        "cell-line", "Label-free cancer line identity (Gardner)", "EfficientNetV2 v. ResNet-50, three binary sets",
-        (("accuracy", "up to 99 %", ""), ("gain of EfficientNetV2", "+3.5 % on average", "")),
-        "paired comparison of the two backbones with a significance test",
-    ),
+    cell_line.RECIPE,
     row(
         "actin", "Actin cytoskeleton of MCF-10A, MCF-7, MDA-MB-231", "CNN, transfer learning, enhancement ablation",
         (("accuracy", "97.6 %", "experts 78.6 %"),),
         "transfer v. scratch", "enhanced v. raw", "blinded human-reader page",
     ),
-    row(
-        "lineage-panel", "Eight lineages in digital contrast, and quantity", "simple CNN; lineage first, then count",
-        (
-            ("accuracy", "93 %", "overall"),
-            ("weakest classes", "SH-SY5Y 78 %, HUH7_mayv 85 %, A549 88 %", "of eight"),
-        ),
-        "per-class table", "worst-class report", "count regression",
-    ),
+    lineage_panel.RECIPE,
     row(
         "uptake", "Nanoparticle uptake in TNBC confocal images",
         "2 own CNNs + VGG16, ResNet50, Inception-v3; cross-validation; random patches averaged, threshold .5",

@@ -1,4 +1,4 @@
-"""Area C, planned: segmentation, detection, counting."""
+"""Area C: segmentation, detection, counting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from potency.systems.recipe import row
 FAMILIES = "one comparison table: accuracy (AP, PQ, AJI), seconds, memory, parameters"
 DECODER = "decoder behind the shared head interface, same network, same table"
 
-PLANNED = (
+ROWS = (
     row(
         "deepcell", "Conv-net segmentation of nuclei, cytoplasm, bacteria (Van Valen 2016)",
         "pixel classes interior/boundary/background; type at the same time; growth by linear-assignment lineages",

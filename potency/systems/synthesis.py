@@ -1,10 +1,10 @@
-"""Area E, planned: augmented microscopy and synthesis."""
+"""Area E: augmented microscopy and synthesis."""
 
 from __future__ import annotations
 
 from potency.systems.recipe import row
 
-PLANNED = (
+ROWS = (
     row(
         "rfgan", "Registration-free GAN super-resolution (RFGANM)",
         "low-resolution training data made from high-resolution by a degradation model; GAN",

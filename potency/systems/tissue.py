@@ -1,10 +1,10 @@
-"""Area D, planned: tissue biomarkers."""
+"""Area D: tissue biomarkers."""
 
 from __future__ import annotations
 
 from potency.systems.recipe import row
 
-PLANNED = (
+ROWS = (
     row(
         "tma-if", "Ki-67/ERG on immunofluorescence tissue microarrays",
         "Otsu, mean-shift clustering, level sets to boundaries, refined by a fully convolutional net; 648 samples",

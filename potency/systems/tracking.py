@@ -1,10 +1,10 @@
-"""Area F, planned: tracking and outcome."""
+"""Area F: tracking and outcome."""
 
 from __future__ import annotations
 
 from potency.systems.recipe import row
 
-PLANNED = (
+ROWS = (
     row(
         "track", "Cell tracking: nearest neighbour, Kalman, linear programming, learned linking",
         "uTrack/TrackMate type linkers and learned linking", (),

@@ -1,0 +1,128 @@
+"""System lineage-panel: which of several lineages an image shows, the weakest first, and how many cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from potency.evaluation import wording
+from potency.systems.arms import Problem, by_group, chosen, compare, paper
+from potency.systems.comparison import Grid, Scene
+from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
+from potency.systems.sources import Relative, real, sampled, simulated
+
+if TYPE_CHECKING:
+    from potency.data.manifest import Manifest
+
+OVERALL = Figure("accuracy", "93 %", "overall, eight lineages in digital contrast")
+WEAKEST = Figure("weakest classes", "SH-SY5Y 78 %, HUH7_mayv 85 %, A549 88 %", "of eight")
+ARMS = (Arm("simple CNN", {"network": "plain:depth=4"}), Arm("tiny (ours)", {"network": "tiny"}))
+LIGHT = {"batch": 32, "validations": 2, "symmetries": 1}
+QUICK = Budget("quick", ARMS, rows=150, cells=400, passes=2, changes={**LIGHT, "validations": 1})
+DEFAULT = Budget("default", ARMS, cells=4000, passes=30, changes=LIGHT, holdout=False)
+FULL = Budget("full", ARMS, cells=40_000, passes=100, changes={"batch": 32}, holdout=False)
+BLOOD = Relative(
+    "classify/wbc5_tecom",
+    "White blood cells of four lineages (Zheng 2018; stained, so not label-free; labels partly unchecked; no patient "
+    "is known, so each image is its own group): real lineages at hand, not the published eight.",
+    ("neutrophil", "lymphocyte", "monocyte", "eosinophil"),  # a fifth class has one image
+)
+SMEARS = Relative(
+    "count/bccd",
+    "Blood smears in brightfield (BCCD): the truth is the number of red cells boxed by hand, known to be incomplete in "
+    "crowded fields; slides are not known, so each image is its own group.",
+)
+CLONES = 40
+
+
+def run(order: Order) -> Path:
+    """Lineage first, then quantity, on the real relatives and on the simulated world; the page."""
+    scenes, plans = list[Scene](), []
+    for problem, tile in _problems(order):
+        arms = [Arm(arm.name, {**arm.changes, **tile}) for arm in order.budget.arms]
+        found = compare(problem, arms, order)
+        scenes.append(weakest(found.scene))
+        plans.append(next(iter(found.plans.values())))
+    facts = (
+        Fact("images", "digital contrast, eight lineages", "see each section"),
+        Fact("network", "a simple CNN, layers not stated", "four convolution modules, and a network of ours beside it"),
+        Fact("order", "lineage first, then count regression", "lineage first, then count regression"),
+        Fact("split", "", by_group(order.budget)),
+        *chosen(plans[0], order.budget),
+    )
+    return paper(RECIPE, order, scenes, facts)
+
+
+def _problems(order: Order) -> Iterator[tuple[Problem, dict[str, object]]]:
+    """Each question with what its plan must know of the size of its images."""
+    source = real(order, BLOOD)
+    if source is not None:
+        published = {"accuracy": OVERALL}
+        yield Problem("real-lineages", "Real images: lineages", source.about, source.manifest, False, published), {}
+    counted = None if source is None or source.own else smears(order)
+    if counted is not None:
+        yield Problem("real-counts", "Real images: red cells a field", SMEARS.about, counted, False), SMALL
+    cells = order.budget.cells
+    world = simulated(
+        order.into / "simulated", order, f"{cells} cells of four fates", kind="crops", look="phase", classes=4,
+        cells=cells, groups=CLONES,
+    )  # fmt: skip
+    about = "Simulated cells in phase contrast: four fates stand in for eight lineages, groups are clones."
+    yield Problem("simulated-lineages", "Simulated cells: four fates", about, world, True, {"accuracy": OVERALL}), {}
+    fields = simulated(
+        order.into / "simulated-fields", order, "fields of cells", kind="fields", look="phase", cells=3 * cells,
+        groups=CLONES, wells=2,
+    )  # fmt: skip
+    about = "Simulated fields in phase contrast, the truth is how many cells the program drew; groups are clones."
+    yield Problem("simulated-counts", "Simulated fields: cells a field", about, counts(fields, "cells"), True), SMALL
+
+
+SMALL = {"tile": 128, "fitting": "stretch"}  # a count needs the whole field, not every pixel of it
+
+
+def smears(order: Order) -> Manifest | None:
+    """Blood smears with their number of red cells."""
+    from potency.data.manifest import Manifest
+
+    if order.data is None or not (folder := order.data / SMEARS.folder).is_dir():
+        return None
+    import pandas as pd
+
+    listed = pd.read_csv(folder / "manifest.csv")
+    image = listed["split"] + "/images/" + listed["name"] + ".jpg"
+    table = pd.DataFrame({"image": image, "truth": listed["RBC"].astype(float)})
+    return sampled(Manifest.of_rows(table, folder, {"truth": "number"}), order.budget.rows)
+
+
+def counts(fields: Manifest, column: str) -> Manifest:
+    """The same rows with the number in a column as their truth."""
+    return fields.add({"truth": fields.table[column].astype(float)}, "number")
+
+
+def weakest(scene: Scene) -> Scene:
+    """The scene with its classes from the worst to the best, as the first learner does by group."""
+    report = scene.report
+    figures = report.numbers["prediction"]
+    found = sorted((figures[f"recall.{label}"].value, label) for label in report.labels if f"recall.{label}" in figures)
+    if not found:
+        return scene
+    rows = tuple(
+        (label, *(wording.spoken(figures.get(f"{metric}.{label}"), metric) for metric in ("recall", "precision", "f1")))
+        for _, label in found
+    )
+    note = f"Published weakest: {WEAKEST.value} ({WEAKEST.stated}). Here the weakest is {found[0][1]}."
+    header = ("class", "recall", "precision", "F1")
+    return replace(scene, grids=(Grid("Classes, the weakest first", header, rows, note),))
+
+
+RECIPE = Recipe(
+    id="lineage-panel",
+    title="Eight lineages in digital contrast, and quantity",
+    area="B",
+    published=(OVERALL, WEAKEST),
+    method="simple CNN; lineage first, then count",
+    run=run,
+    budgets=(QUICK, DEFAULT, FULL),
+)
