@@ -16,7 +16,7 @@ from potency.systems.sources import Relative, real, simulated
 ACCURACY = Figure("accuracy", "up to 99 %", "best of three binary sets, EfficientNetV2")
 GAIN = Figure("gain of EfficientNetV2", "+3.5 %", "mean over three binary sets, against ResNet-50")
 ARMS = (Arm("EfficientNetV2-S", {"network": "efficientnetv2-s"}), Arm("ResNet-50", {"network": "resnet50"}))
-LIGHT = {"batch": 16, "validations": 2, "symmetries": 1, "precision": "bfloat16"}
+LIGHT = {"batch": 16, "validations": 2, "test_views": 1, "precision": "bfloat16"}
 QUICK = Budget("quick", ARMS, rows=100, cells=200, passes=0.5, changes={**LIGHT, "validations": 1, "tile": 64})
 DEFAULT = Budget("default", ARMS, cells=800, passes=10, changes={**LIGHT, "tile": 96}, holdout=False)
 FULL = Budget("full", ARMS, cells=6000, passes=60, changes={"batch": 16, "weights": "imagenet"}, holdout=False)

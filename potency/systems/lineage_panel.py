@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OVERALL = Figure("accuracy", "93 %", "overall, eight lineages in digital contrast")
 WEAKEST = Figure("weakest classes", "SH-SY5Y 78 %, HUH7_mayv 85 %, A549 88 %", "of eight")
 ARMS = (Arm("simple CNN", {"network": "plain:depth=4"}), Arm("tiny (ours)", {"network": "tiny"}))
-LIGHT = {"batch": 32, "validations": 2, "symmetries": 1}
+LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
 QUICK = Budget("quick", ARMS, rows=150, cells=400, passes=2, changes={**LIGHT, "validations": 1})
 DEFAULT = Budget("default", ARMS, cells=4000, passes=30, changes=LIGHT, holdout=False)
 FULL = Budget("full", ARMS, cells=40_000, passes=100, changes={"batch": 32}, holdout=False)

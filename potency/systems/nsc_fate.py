@@ -30,7 +30,7 @@ TITLES = {"resnet50": "ResNet50", "resnet18": "ResNet18", "vgg19-bn": "VGG19 (ba
 ARMS = tuple(
     Arm(title, {"network": network, "tile": SIZES[network], "fitting": "stretch"}) for network, title in TITLES.items()
 )
-LIGHT = {"batch": 32, "validations": 2, "symmetries": 1, "precision": "bfloat16"}
+LIGHT = {"batch": 32, "validations": 2, "test_views": 1, "precision": "bfloat16"}
 QUICK = Budget("quick", ARMS, rows=300, cells=240, passes=0.5, changes={**LIGHT, "validations": 1})
 DEFAULT = Budget("default", ARMS, cells=1200, passes=6, changes=LIGHT)
 FULL = Budget("full", (*ARMS, Arm("tiny (ours)", {"network": "tiny"})), cells=20_000, passes=50, changes={"batch": 32})
