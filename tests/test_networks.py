@@ -197,3 +197,26 @@ def test_real_imagenet_weights_fit(real_images: Path) -> None:
     assert load_weights(Encoder("mobilenetv2", 1, 2, 40), "mobilenetv2", str(path)) == 312
     squeeze = real_images / "weights" / "squeezenet1_1_features" / "squeezenet1_1_features_bgr_torchvision.safetensors"
     assert load_weights(Encoder("squeezenet", 2, 2, 40), "squeezenet", str(squeeze)) == 50
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", ":depth=5:width=12:module=inception:pool=stride:attention=true", ":module=separable:pool=mean:activation=elu",
+     ":module=residual:kernel=5:width=6"],
+)  # fmt: skip
+def test_plain_is_a_family_named_by_its_options(options: str) -> None:
+    network = Encoder(f"plain{options}", 2, 3, (45, 60))
+    network.train()(torch.rand(2, 2, 45, 60))["output"].sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    assert (network.halo is None) == ("attention" in options)
+
+
+def test_options_that_no_network_has_are_explained() -> None:
+    with pytest.raises(PlanError, match="no pool 'men'(.|\n)*did you mean 'mean'"):
+        Encoder("plain:pool=men", 1, 2)
+    with pytest.raises(PlanError, match="depth 0(.|\n)*depth of 1 or more"):
+        Encoder("plain:depth=0", 1, 2)
+    with pytest.raises(PlanError, match="cannot be built with {'deep': 3}"):
+        Encoder("plain:deep=3", 1, 2)
+    with pytest.raises(PlanError, match="no options of a network(.|\n)*plain:depth=4:width=16"):
+        Encoder("plain:depth", 1, 2)

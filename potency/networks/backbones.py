@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from potency.errors import PlanError, nearest
 
@@ -16,11 +16,13 @@ class Backbone:
         source: "potency/NAME", "timm/NAME" or "torchvision/NAME".
         millions: parameters for colour images, in millions; 0: not counted.
         title: what it is, with its paper.
+        options: what it is built with beside channels and crop, as named after a colon ("plain:depth=4").
     """
 
     source: str
     millions: float = 0.0
     title: str = ""
+    options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
 
     @property
     def library(self) -> str:
@@ -38,6 +40,7 @@ class Backbone:
 # Short names people type; any other name of timm, or of torchvision behind "torchvision/", works as it is.
 BACKBONES: Mapping[str, Backbone] = {
     "tiny": Backbone("potency/tiny", 0.29, "ours: five residual blocks for single cells on a laptop"),
+    "plain": Backbone("potency/plain", 0.02, "ours: modules in a row; depth, width, kernel, module, pool, activation"),
     "mobilenetv1": Backbone("timm/mobilenetv1_100", 3.21, "depthwise separable convolutions (Howard 2017)"),
     "mobilenetv2": Backbone("torchvision/mobilenet_v2", 2.22, "inverted residuals (Sandler 2018)"),
     "mobilenetv3": Backbone("timm/mobilenetv3_small_100", 1.52, "searched for phones, small (Howard 2019)"),
@@ -74,12 +77,32 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone people mean: one of the list, any of timm, or "torchvision/NAME".
+    """The backbone people mean: of the list, of timm, or "torchvision/NAME"; options may follow, each after a colon.
 
     >>> find_backbone("xresnet18").source, find_backbone("convnext_tiny").source
     ('timm/resnet18d', 'timm/convnext_tiny')
+    >>> find_backbone("plain:depth=4:pool=mean").options
+    {'depth': 4, 'pool': 'mean'}
     """
-    return BACKBONES.get(name) or Backbone(name if "/" in name else f"timm/{name}")
+    short, *told = name.split(":")
+    found = BACKBONES.get(short) or Backbone(short if "/" in short else f"timm/{short}")
+    pairs = [pair.partition("=") for pair in told]
+    if any(not (key and equals and value) for key, equals, value in pairs):
+        mend = 'write them like "plain:depth=4:width=16"'
+        raise PlanError(f"{':'.join(told)!r} are no options of a network", "plan.network", mend)
+    return replace(found, options={key: _value(value) for key, _, value in pairs})
+
+
+def _value(text: str) -> bool | int | float | str:
+    """A value as it is meant: true and false, a whole or a broken number, else a word."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def normalisation(name: str, channels: int) -> tuple[list[float], list[float]]:

@@ -10,8 +10,15 @@ from torch import nn
 
 from potency.errors import PlanError, nearest
 from potency.networks.backbones import BACKBONES, NORMALISATIONS, find_backbone
+from potency.networks.plain import Plain
 from potency.networks.tiny import Tiny
 
+Options = Mapping[str, Any]
+
+# Our own networks by name: channels, the shorter side of the crop, options.
+OWN: Mapping[str, Callable[..., nn.Module]] = {
+    "tiny": Tiny, "plain": lambda channels, side, **options: Plain(channels, **options)
+}  # fmt: skip
 FEWEST_PATCHES = 5  # a side; with fewer, attention has nothing to attend to
 TRANSFORMERS = ("vision_transformer", "vision_transformer_hybrid", "deit")  # modules of timm whose patch may be chosen
 
@@ -21,7 +28,14 @@ def body(backbone: str, channels: int, tile: tuple[int, int]) -> nn.Module:
     found = find_backbone(backbone)
     if found.library not in _LIBRARIES:
         raise PlanError(f"there is no network {backbone!r}", "plan.network", nearest(backbone, BACKBONES))
-    return _LIBRARIES[found.library](found.name, channels, tile)
+    try:
+        return _LIBRARIES[found.library](found.name, channels, tile, found.options)
+    except TypeError as error:  # how a constructor says that it does not know an option, or not this value
+        if not found.options:
+            raise
+        raise PlanError(
+            f"{backbone.partition(':')[0]} cannot be built with {dict(found.options)}", "plan.network", str(error)
+        ) from error
 
 
 def expected_values(backbone: str) -> str:
@@ -43,11 +57,11 @@ def expected_values(backbone: str) -> str:
     return min(NORMALISATIONS, key=apart)
 
 
-def _own(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
-    return Tiny(channels, min(tile))
+def _own(name: str, channels: int, tile: tuple[int, int], options: Options) -> nn.Module:
+    return OWN[name](channels, min(tile), **options)
 
 
-def _timm(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
+def _timm(name: str, channels: int, tile: tuple[int, int], given: Options) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
@@ -60,7 +74,7 @@ def _timm(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
         options = _patches(name, tile)
     elif facts is not None and facts.fixed_input_size:  # attention over a grid that is laid out beforehand
         options = {"img_size": tile}
-    made: nn.Module = timm.create_model(name, in_chans=channels, num_classes=0, **options)
+    made: nn.Module = timm.create_model(name, in_chans=channels, num_classes=0, **{**options, **given})
     return made.train()
 
 
@@ -77,11 +91,11 @@ def _patches(name: str, tile: tuple[int, int]) -> dict[str, Any]:
     return {"img_size": tile, "patch_size": patch, "dynamic_img_size": True, "dynamic_img_pad": True}
 
 
-def _torchvision(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
+def _torchvision(name: str, channels: int, tile: tuple[int, int], options: Options) -> nn.Module:
     import torchvision
 
     try:
-        whole = torchvision.models.get_model(name, weights=None)
+        whole = torchvision.models.get_model(name, weights=None, **options)
     except ValueError as error:
         known = [f"torchvision/{n}" for n in torchvision.models.list_models(module=torchvision.models)]
         raise PlanError(
@@ -104,7 +118,7 @@ def _torchvision(name: str, channels: int, tile: tuple[int, int]) -> nn.Module:
     return made
 
 
-_LIBRARIES: Mapping[str, Callable[[str, int, tuple[int, int]], nn.Module]] = {
+_LIBRARIES: Mapping[str, Callable[[str, int, tuple[int, int], Options], nn.Module]] = {
     "potency": _own,
     "timm": _timm,
     "torchvision": _torchvision,

@@ -23,17 +23,17 @@ DEPTHS = (2, 3, 4, 5)
 BLOCKS = (32, 64, 128)  # px
 MOST = 9  # blocks of an image, spread evenly over it
 STUDY = 96  # px a side of the images of the module study
-BASE = "plain:depth=4,width=12"
+BASE = "plain:depth=4:width=12"
 MODULES = {
     "convolution 3 x 3": BASE,
-    "separable": f"{BASE},module=separable",
-    "residual": f"{BASE},module=residual",
-    "inception": f"{BASE},module=inception",
-    "convolution 5 x 5": f"{BASE},kernel=5",
-    "mean pooling": f"{BASE},pool=mean",
-    "stride for pooling": f"{BASE},pool=stride",
-    "ELU": f"{BASE},activation=elu",
-    "attention": f"{BASE},attention=true",
+    "separable": f"{BASE}:module=separable",
+    "residual": f"{BASE}:module=residual",
+    "inception": f"{BASE}:module=inception",
+    "convolution 5 x 5": f"{BASE}:kernel=5",
+    "mean pooling": f"{BASE}:pool=mean",
+    "stride for pooling": f"{BASE}:pool=stride",
+    "ELU": f"{BASE}:activation=elu",
+    "attention": f"{BASE}:attention=true",
     "tiny (ours)": "tiny",
 }
 ARMS = tuple(Arm(name, {"network": network, "tile": STUDY}) for name, network in MODULES.items())
