@@ -17,7 +17,7 @@ from potency.errors import PlanError, nearest
 
 __all__ = ["Facts", "Plan", "span"]
 
-PASSES = 40  # over the rows; half as many cost a point of accuracy on validation rows of 3,300 single cells
+PASSES = 20  # over the rows; twice as many cost twice the time and gain about a point of accuracy (docs/results.md)
 TOLD = ("network", "steps")  # what a member always says of itself
 DEEPEST = 2  # an ensemble may hold an estimator that stands on networks; nobody means more than that
 
