@@ -227,10 +227,12 @@ def test_folds_of_the_table_are_obeyed_and_torn_groups_refused(
     answer(capsys, "train", cells / "folds.csv", "--into", into, *quick)
     rows = pd.read_parquet(into / "predictions.parquet")
     assert set(rows["fold"]) == {0, 1} and (rows.groupby("group")["fold"].first() == [0, 0, 0, 1, 1, 1]).all()
-    table["fold"] = [number % 2 for number in range(len(table))]
+    table["fold"] = [number // 2 % 2 for number in range(len(table))]
     table.to_csv(cells / "torn.csv", index=False)
     assert run(["train", str(cells / "torn.csv"), "--into", str(tmp_path / "torn"), *map(str, quick)]) == 2
     assert "6 groups stand in more than one part" in capsys.readouterr().err
+    dry = ("--split", "random", "--dry-run", "1")  # torn on purpose
+    assert run(["train", str(cells / "torn.csv"), "--into", str(tmp_path / "torn"), *map(str, quick), *dry]) == 0
 
 
 def test_steps_and_epochs_are_not_both_taken(cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,15 @@ def test_empty_folders_and_loops_are_refused(tmp_path: Path) -> None:
     assert caught.value.where.endswith("self") and caught.value.mend == "remove the link"
 
 
+def test_what_a_run_has_written_is_no_class(tmp_path: Path) -> None:
+    for name in ("a", "b", "out/cache"):
+        (tmp_path / name).mkdir(parents=True)
+        picture(tmp_path / name / "1.png")
+    assert Manifest.read(tmp_path).classes == ("a", "b", "out")
+    (tmp_path / "out" / "run.json").write_text("{}")
+    assert Manifest.read(tmp_path).classes == ("a", "b")
+
+
 def test_channels_are_columns_folders_or_words(tmp_path: Path) -> None:
     for channel in ("Brightfield", "darkfield"):
         for name in ("G1", "G2"):

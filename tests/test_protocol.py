@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,21 @@ def test_a_pool_and_a_resumed_run_give_the_same_columns(
         protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
     with pytest.raises(PlanError, match="another --into"):
         protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan.but(seed=9), choices=choices)
+    renamed = replace(rows, table=rows.table.assign(id="new " + rows.table["id"]))
+    with pytest.raises(PlanError, match="other images"):  # what is kept there is kept by the old names
+        protocol.run(renamed, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
     shutil.rmtree(tmp_path / "out" / "bundle")
     resumed = protocol.Choices(folds=3, draws=50, baselines=("trivial",), resume=True)
     again = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=resumed)
     assert again.manifest.table[column].equals(made.manifest.table[column])
+
+
+def test_a_damaged_note_of_a_run_is_named_and_nothing_is_written(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"plan": ')
+    with pytest.raises(PlanError, match="note of what this folder holds is damaged") as caught:
+        protocol.run(rows, TASKS["classify"], into=tmp_path, plan=plan, choices=protocol.Choices(resume=True))
+    assert caught.value.where == str(tmp_path / "run.json") and "--into" in caught.value.mend
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".lock"}
 
 
 def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
