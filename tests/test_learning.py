@@ -163,6 +163,22 @@ def test_a_network_learns_from_oblong_crops(rows: Manifest, plan: Plan, tmp_path
     assert again([{"image": crop}])[0].label == bundle([{"image": crop}])[0].label  # type: ignore[attr-defined]
 
 
+def test_a_full_disk_is_told_while_crops_are_cut_and_leaves_nothing(
+    rows: Manifest, plan: Plan, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource", reason="limits of file sizes: not on this system")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # the next byte is refused, as on a full disk
+    try:
+        with pytest.raises(PotencyError, match="the crops cannot be cached: File too large") as caught:
+            cut(rows, plan, tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.where == str(tmp_path / "cache") and "free some space" in caught.value.mend
+    assert [path.suffixes for path in (tmp_path / "cache").iterdir()] == [[".fields", ".npy"]]
+    assert len(cut(rows, plan, tmp_path / "cache").crops) == len(rows)
+
+
 def test_crops_of_planes_of_one_file_are_kept_apart(tmp_path: Path) -> None:
     planes = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((16, 16), np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", planes, imagej=True, metadata={"axes": "ZYX"})

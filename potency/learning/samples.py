@@ -92,23 +92,31 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
     counts = [len(piece) for piece in pieces]
     dtypes = {piece.dtype for piece in pieces}
     dtype = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float32)
+    where = np.repeat(np.arange(len(rows)), counts)[:, None]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part{os.getpid()}")
-        shape = (sum(counts), len(plan.channels), *plan.tile)
-        array = np.lib.format.open_memmap(part, "w+", dtype, shape)
-        array[:] = np.concatenate(pieces)
-        array.flush()
-        with index.open("wb") as file:
-            where = np.repeat(np.arange(len(rows)), counts)[:, None]
-            np.save(file, np.concatenate([where, fields], 1), allow_pickle=False)
-        os.replace(part, path)
+        _write(index, np.concatenate([where, fields], 1))  # first, because whoever finds the crops expects it
+        _write(path, np.concatenate(pieces).astype(dtype, copy=False))
     except OSError as error:
         reason = error.strerror or error
         raise PotencyError(
             f"the crops cannot be cached: {reason}", str(folder), "free some space or change --into"
         ) from error
     return Samples.read(path, index, ids)
+
+
+def _write(path: Path, array: NDArray[Any]) -> None:
+    """Write an .npy file whole or not at all; not through a memory map, where a full disk kills the process."""
+    part = path.with_name(f".{path.name}.part{os.getpid()}")
+    try:
+        with part.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+            file.write(np.ascontiguousarray(array).data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 Cut = tuple[NDArray[Any], NDArray[np.intp]]
