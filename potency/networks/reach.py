@@ -92,7 +92,10 @@ class _Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket in _NORMS:  # torch works out their shapes in dozens of steps
+            out: Any = (torch.empty_like(args[0]), *(args[0].new_empty(0) for _ in range(2)))
+        else:
+            out = func(*args, **(kwargs or {}))
         for made in tree_leaves(out):
             if not isinstance(made, Tensor) or made.ndim != 4:
                 continue
@@ -153,9 +156,10 @@ _RULES: Mapping[Any, Callable[[Sights, Sequence[Any]], Sights | None]] = {
     aten.avg_pool2d: _pooling,
     aten.constant_pad_nd: _padding,
 }
+_NORMS = {aten.native_batch_norm, aten._native_batch_norm_legit_no_training}
 # Value by value, though torch does not call them pointwise.
 _ALIKE = {
-    *(aten.native_batch_norm, aten._native_batch_norm_legit_no_training, aten.cat, aten.detach, aten.alias),
+    *(*_NORMS, aten.cat, aten.detach, aten.alias),
     *(aten.split, aten.split_with_sizes, aten.native_dropout, aten.hardswish_, aten.hardsigmoid_, aten.hardtanh_),
     *(aten.relu_, aten.relu6_, aten.silu_, aten.gelu_, aten.mish_, aten.elu_, aten.leaky_relu_),
 }
