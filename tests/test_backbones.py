@@ -88,7 +88,8 @@ def test_the_compiled_engine_agrees_with_eager_torch(once_a_family: Built) -> No
 
 def test_a_bundle_gives_the_same_answers_back(once_a_family: Built) -> None:
     member = NetworkMember(TASKS["classify"], once_a_family.plan, once_a_family.nets)
-    again = NetworkMember.loads(member.dumps(), TASKS["classify"], once_a_family.plan, "here")
+    files = dict(zip(member.suffixes(member.plan), member.dumps(), strict=True))
+    again = NetworkMember.loads(files, TASKS["classify"], once_a_family.plan, "here")
     crops = once_a_family.crops[:1].numpy()
     np.testing.assert_array_equal(again.run(crops)["output"], member.run(crops)["output"])
 
