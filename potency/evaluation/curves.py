@@ -150,7 +150,8 @@ def _steps(
     count = len(values)
     if drawn is not None and count > MOST_STEPS:  # neighbours share a threshold
         place, count = place * MOST_STEPS // count, MOST_STEPS
-    sides = [side.astype(np.float64) for side in (truth, ~truth)]
+    yes = np.asarray(truth, dtype=bool)  # zeros and ones too: the complement of an integer is no other side
+    sides = [side.astype(np.float64) for side in (yes, ~yes)]
     sums = [
         np.bincount(place, side, count)[None] if drawn is None else drawn.sums(place, count, side) for side in sides
     ]
