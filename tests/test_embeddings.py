@@ -17,7 +17,7 @@ from potency.cli.model import Train, decided
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import BundleError, PlanError
-from potency.inference.engine import Runner, accelerate
+from potency.inference.engine import Engine, accelerate
 from potency.inference.pool import Pool
 from potency.inference.predict import predict
 from potency.learning import estimate, protocol
@@ -101,8 +101,8 @@ def test_the_bundle_holds_its_networks_and_answers_offline_in_a_pool_and_compile
     assert [network.plan.tile for network in member.features.networks] == [(24, 32), (32, 32)]
     fast = accelerate(bundle).members[0]
     assert isinstance(fast, EstimatorMember)
-    assert all(isinstance(network.run, Runner) for network in fast.features.networks)
-    assert not any(isinstance(network.run, Runner) for network in member.features.networks)
+    assert all(isinstance(network.run, Engine) for network in fast.features.networks)
+    assert not any(isinstance(network.run, Engine) for network in member.features.networks)
     here = predict(rows, bundle, into=tmp_path / "here").table
     with Pool(1) as on:
         there = predict(rows, bundle, into=tmp_path / "there", on=on).table
@@ -110,7 +110,7 @@ def test_the_bundle_holds_its_networks_and_answers_offline_in_a_pool_and_compile
     np.testing.assert_allclose(here[COLUMNS], there[COLUMNS], atol=1e-5)
     crops = [{"image": rows.open(row).crop()} for _, row in rows.table.iterrows()]
     eager = [answer.probability for answer in bundle(crops)]  # type: ignore[attr-defined]
-    np.testing.assert_allclose(here[COLUMNS], eager, atol=1e-3)
+    np.testing.assert_allclose(here[COLUMNS], eager, atol=1e-2)  # bfloat16 where the processor has it
 
 
 def test_a_hostile_or_missing_network_is_refused(outcome: protocol.Outcome, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_real_cells_in_two_channels_get_the_same_answers_from_the_engine_and_fro
     rows = rows.where(np.arange(len(rows)) % 40 == 0)
     scaling = {"brightfield": (0.0, 4096.0), "darkfield": (0.0, 4096.0)}
     model = bundle_of(channels=("brightfield", "darkfield"), scaling=scaling, tile=40)
-    fast = predict(rows, model, into=None)
+    fast = predict(rows, model, into=None, precision="float32")
     slow = predict(rows, accelerate(model, "cpu", engine="torch"), into=None)
     assert fast.table["prediction.error"].isna().all() and fast.table[PARTS[0]].nunique() > 40
     np.testing.assert_allclose(fast.table[PARTS], slow.table[PARTS], atol=1e-5)

@@ -25,6 +25,7 @@ from potency.tasks import TASKS, Sample, Task
 MEMBERS: Mapping[str, type[Member]] = {member.learner: member for member in (NetworkMember, EstimatorMember)}
 TOLERANCE = 1e-3  # of the largest output, between the machine that trained and this one
 Examples = Sequence[Sample]
+CALIBRATION = "calibration.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +37,14 @@ class Bundle:
         members: the models, in the order of `card.plans`.
         examples: a few samples kept inside, whose outputs are checked when it is loaded.
         folder: where it was loaded from or saved to.
+        calibration: training samples that int8 is fitted to; empty in most bundles.
     """
 
     card: Card
     members: tuple[Member, ...]
     examples: Examples = field(default=(), repr=False)
     folder: Path | None = None
+    calibration: Examples = field(default=(), repr=False)
 
     @property
     def task(self) -> Task:
@@ -60,6 +63,8 @@ class Bundle:
         total = hashlib.sha256(json.dumps([self.card.task, dict(self.card.trust)]).encode())
         for member in self.members:
             total.update(json.dumps(member.plan.json(), sort_keys=True).encode() + b"".join(member.dumps()))
+        if self.calibration:
+            total.update(_dumped(self.calibration))
         return total.hexdigest()
 
     def but(self, **changes: Any) -> Bundle:
@@ -84,6 +89,8 @@ class Bundle:
                 for suffix, data in zip(member.suffixes(member.plan), member.dumps(), strict=True):
                     (part / f"{_stem(i)}{suffix}").write_bytes(data)
             (part / "examples.safetensors").write_bytes(self._dump_examples())
+            if self.calibration:
+                (part / CALIBRATION).write_bytes(_dumped(self.calibration))
             (part / "card.json").write_text(
                 json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8"
             )
@@ -127,31 +134,20 @@ class Bundle:
             files = {suffix: _read(folder / f"{_stem(i)}{suffix}") for suffix in kind.suffixes(plan)}
             members.append(_built(kind, files, TASKS[card.task], plan, str(folder / _stem(i))))
         made = cls(card, tuple(members), folder=folder)
-        return replace(made, examples=made._check_examples(folder / "examples.safetensors"))
+        path = folder / CALIBRATION
+        fitted = _samples(path, _arrays(path)) if path.is_file() else ()
+        return replace(made, examples=made._check_examples(folder / "examples.safetensors"), calibration=fitted)
 
     def _dump_examples(self) -> bytes:
-        from safetensors.numpy import save
-
-        arrays: dict[str, NDArray[Any]] = {
-            f"image.{i}": np.ascontiguousarray(s["image"]) for i, s in enumerate(self.examples)
+        outputs = {
+            f"output.{m}": np.stack([output["output"] for output in member.outputs(self.examples)])
+            for m, member in enumerate(self.members if self.examples else ())
         }
-        if self.examples:
-            for m, member in enumerate(self.members):
-                arrays[f"output.{m}"] = np.stack([output["output"] for output in member.outputs(self.examples)])
-        return bytes(save(arrays))
+        return _dumped(self.examples, outputs)
 
     def _check_examples(self, path: Path) -> Examples:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            arrays = load(path.read_bytes())
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
-            raise BundleError(
-                f"the examples of the bundle cannot be read: {error}", str(path), "copy the bundle again"
-            ) from error
-        count = sum(name.startswith("image.") for name in arrays)
-        examples: list[Mapping[str, NDArray[Any]]] = [{"image": arrays[f"image.{i}"]} for i in range(count)]
+        arrays = _arrays(path)
+        examples = _samples(path, arrays)
         for m, member in enumerate(self.members if examples else ()):
             expected = arrays.get(f"output.{m}")
             found = np.stack([output["output"] for output in member.outputs(examples)])
@@ -165,6 +161,33 @@ class Bundle:
                     "copy the bundle again; if that does not help, run `potency doctor` and retrain",
                 )  # fmt: skip
         return examples
+
+
+def _dumped(samples: Examples, beside: Mapping[str, NDArray[Any]] | None = None) -> bytes:
+    from safetensors.numpy import save
+
+    images = {f"image.{i}": np.ascontiguousarray(sample["image"]) for i, sample in enumerate(samples)}
+    return bytes(save({**images, **(beside or {})}))
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return dict(load(path.read_bytes()))
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise BundleError(
+            f"the examples of the bundle cannot be read: {error}", str(path), "copy the bundle again"
+        ) from error
+
+
+def _samples(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
+    count = sum(name.startswith("image.") for name in arrays)
+    missing = [i for i in range(count) if f"image.{i}" not in arrays]
+    if missing:
+        raise BundleError(f"image {missing[0]} of {count} is missing", str(path), "copy the bundle again")
+    return [{"image": arrays[f"image.{i}"]} for i in range(count)]
 
 
 def _stem(i: int) -> str:

@@ -91,7 +91,7 @@ class Manifest:
         """False where every image stands as its own group."""
         return self.origin.get("group", UNKNOWN) != UNKNOWN
 
-    @property
+    @cached_property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels kept in separate files; empty where one file holds all."""
         return tuple(str(name).removeprefix("image.") for name in self.table.columns if str(name).startswith("image."))

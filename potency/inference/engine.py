@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from torch import Tensor, nn
 
 from potency.bundle import Bundle, NetworkMember
 from potency.errors import PotencyError, nearest
+from potency.inference.agreement import agreement, digest, disagreement
+from potency.tasks import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,11 @@ Run = Callable[[NDArray[Any]], Outputs]
 Faster = Callable[[NetworkMember], NetworkMember]
 
 # Largest deviation from eager float32 on the CPU, as a share of the largest output, that is still the same network.
-TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
+TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "int8": 0.5}
+SAME = 0.99  # share of the top-1 of the sample that a precision nobody asked for must leave as they are
+CHECKED = 8  # images of the sample that are compared
 ENGINES = ("auto", "openvino", "torch")
+PRECISIONS = ("auto", *TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Engine:
     Attributes:
         name: "openvino" or "torch".
         device: where it runs, e.g. "cpu", "cuda:0".
-        precision: of the arithmetic, "float32" or "bfloat16".
+        precision: of the arithmetic, "float32", "bfloat16" or "int8".
         error: largest deviation from eager torch seen at the check, as a share of the largest output.
         note: why it is not the fastest choice; empty when it is.
     """
@@ -51,6 +55,9 @@ class Engine:
     def __call__(self, images: NDArray[Any]) -> Outputs:
         return self.run(images)
 
+    def __str__(self) -> str:
+        return f"{self.name} on {self.device} in {self.precision}"
+
     @property
     def facts(self) -> dict[str, object]:
         """What a report records: name, device, precision, error, note."""
@@ -64,6 +71,7 @@ def start_engine(
     device: str = "auto",
     engine: str = "auto",
     precision: str = "float32",
+    calibration: NDArray[np.float32] | None = None,
 ) -> Engine:
     """Choose, build and check the fastest engine for `network`: a GPU, else OpenVINO, else eager torch.
 
@@ -72,74 +80,97 @@ def start_engine(
         sample: a batch (N, C, H, W) as the network will meet it; agreement with eager torch is checked on it.
         device: "auto", "cpu", "cuda", "cuda:1", "mps". A device asked for by name and absent is an error.
         engine: "auto", "openvino" or "torch" (eager, whatever the speed).
-        precision: "float32" or "bfloat16" (twice as fast where the processor has it; top-1 is checked as well).
+        precision: "float32", "bfloat16" (twice as fast where the processor has it), "int8" (needs `calibration`), or
+            "auto": bfloat16 where the processor has it and the top-1 of the sample stay as they are, else float32.
+        calibration: a batch from which the ranges of int8 are taken.
 
     Raises:
-        PotencyError: the device is not there, or a name is unknown.
+        PotencyError: the device is not there, a name is unknown, or int8 was asked for and cannot be had.
 
     >>> run = start_engine(nn.Conv2d(1, 2, 3), np.ones((2, 1, 8, 8), np.float32), engine="torch")
     >>> run.name, run(np.ones((5, 1, 8, 8)))["output"].shape
     ('torch', (5, 2, 6, 6))
     """
-    for what, value, known in (("engine", engine, ENGINES), ("precision", precision, tuple(TOLERANCE))):
+    for what, value, known in (("engine", engine, ENGINES), ("precision", precision, PRECISIONS)):
         if value not in known:
             raise PotencyError(f"there is no {what} {value!r}", f"{what}=", nearest(value, known))
     where = find_device(device)
-    sample = np.nan_to_num(sample[:4].astype(np.float32))  # one damaged image is no reason to distrust an engine
+    sample = np.nan_to_num(sample[:CHECKED].astype(np.float32))  # one damaged image is no reason to distrust an engine
     sample = np.concatenate([sample, sample[:, :, ::-1, ::-1]]) if len(sample) < 2 else sample
     # Built outside inference mode, or the weights could never again be asked for a gradient.
     with torch.inference_mode(False), torch.no_grad(), _evaluating(network):
-        expected = eager(network)(sample)
+        plain = Engine("torch", "cpu", "float32", 0.0, "", eager(network))
+        if engine == "torch" and where.type == "cpu" and precision in ("auto", "float32"):
+            return plain  # nothing to compare: it is what all others are compared with
+        expected = plain(sample)
         notes: list[str] = []
-        for candidate in _candidates(where, engine):
+        for candidate, wanted in _attempts(where, engine, precision):
             try:
-                found = candidate(network, tuple(expected), sample, where, precision)
-                error = disagreement(expected, found.run(sample), TOLERANCE[precision])
+                setting = Setting(tuple(expected), where, wanted, calibration)
+                found = candidate(network, sample, setting)
+                seen = found(sample)
+                error = disagreement(expected, seen, TOLERANCE[wanted])
+                if precision == "auto" and agreement(expected, seen) < SAME:
+                    raise ValueError("another top-1 than eager torch")
                 return replace(found, error=error, note="; ".join(notes))
+            except PotencyError:
+                raise
             except Exception as fault:  # whatever a compiler or a driver throws, eager torch still gives the answer
-                notes.append(f"{candidate.__name__.lstrip('_')} not used: {_first_line(fault)}")
+                how = "" if wanted == "float32" else f" in {wanted}"
+                notes.append(f"{candidate.__name__.lstrip('_')} not used{how}: {_first_line(fault)}")
                 logger.warning("%s", notes[-1])
-        return Engine("torch", "cpu", "float32", 0.0, "; ".join(notes), eager(network))
+        return replace(plain, note="; ".join(notes))
 
 
-def accelerate(bundle: Bundle, device: str = "auto", *, engine: str = "auto", precision: str = "float32") -> Bundle:
+@dataclass(frozen=True)
+class Setting:
+    """What a candidate is to become: the names of its outputs, its device, its precision, and what int8 fits."""
+
+    names: tuple[str, ...]
+    device: torch.device
+    precision: str
+    calibration: NDArray[np.float32] | None = None
+
+
+def accelerate(bundle: Bundle, device: str = "auto", *, engine: str = "auto", precision: str = "auto") -> Bundle:
     """The same bundle with its networks on the fastest checked engine; the bundle given stays as it was.
 
-    Engines are built and checked on the bundle's own examples, or on the first batch where it has none. A bundle that
-    was accelerated before is left as it is.
+    Engines are built and checked on the bundle's own examples, or on noise where it has none: never on the images at
+    hand, so that every process comes to the same engine. A member that runs on an engine is left as it is unless
+    another precision is asked for.
     """
-    members = tuple(member.with_networks(running(device, engine, precision)) for member in bundle.members)
-    for before, member in zip(bundle.members, members, strict=True):
-        if bundle.examples and member is not before:
-            member.outputs(bundle.examples)
-    return replace(bundle, members=members)
+    change = running(device, engine, precision, examples=bundle.examples, calibration=bundle.calibration)
+    return replace(bundle, members=tuple(member.with_networks(change) for member in bundle.members))
 
 
-def running(device: str = "auto", engine: str = "auto", precision: str = "float32") -> Faster:
-    """How a member's network is put on the fastest checked engine; one that is on an engine already is left there."""
+def running(
+    device: str = "auto",
+    engine: str = "auto",
+    precision: str = "auto",
+    *,
+    examples: Sequence[Sample] = (),
+    calibration: Sequence[Sample] = (),
+) -> Faster:
+    """How a member's network is put on the fastest engine, checked on `examples` or on noise where there are none."""
 
     def faster(member: NetworkMember) -> NetworkMember:
-        if isinstance(member.run, Runner):
+        if isinstance(member.run, Engine) and precision in ("auto", member.run.precision):
             return member
-        run = Runner(member.module(), device, engine, precision)
+        fitted = member.crops(calibration) if calibration and precision == "int8" else None
+        run = start_engine(member.module(), _looked_at(member, examples), device=device, engine=engine,
+                           precision=precision, calibration=fitted)  # fmt: skip
+        logger.info("%s", run)
         return NetworkMember(member.task, member.plan, member.nets, run)
 
     return faster
 
 
-class Runner:
-    """What stands in `NetworkMember.run`: builds its engine on the first batch, and answers through it."""
-
-    def __init__(self, network: nn.Module, device: str, engine: str, precision: str) -> None:
-        find_device(device)  # refused now, not in the first batch
-        self.network, self.settings = network, {"device": device, "engine": engine, "precision": precision}
-        self.engine: Engine | None = None
-
-    def __call__(self, images: NDArray[Any]) -> Outputs:
-        if self.engine is None:
-            self.engine = start_engine(self.network, images, **self.settings)
-            logger.info("%s", self.engine)
-        return self.engine(images)
+def _looked_at(member: NetworkMember, examples: Sequence[Sample]) -> NDArray[np.float32]:
+    """The crops on which an engine of this member is checked."""
+    if examples:
+        return member.crops(examples)
+    empty = member.crops([{"image": np.zeros((len(member.plan.channels), 1, 1), np.uint8)}])
+    return np.random.default_rng(0).random((4, *empty.shape[1:]), np.float32)
 
 
 def find_device(device: str = "auto") -> torch.device:
@@ -181,55 +212,17 @@ def eager(network: nn.Module, device: torch.device | None = None, precision: str
     return run
 
 
-def disagreement(expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]], tolerance: float) -> float:
-    """Largest deviation as a share of each output's largest value; ValueError beyond `tolerance` or when a top-1 moves.
-
-    >>> disagreement({"output": np.array([[0.0, 2.0]])}, {"output": np.array([[0.0, 2.5]])}, 0.3)
-    0.25
-    """
-    worst = 0.0
-    for name, truth in expected.items():
-        value = found[name]
-        if truth.shape != value.shape:
-            raise ValueError(f"{name}: shape {value.shape} instead of {truth.shape}")
-        if not (np.isfinite(truth).all() and np.isfinite(value).all()):
-            raise ValueError(f"{name}: not finite on the sample, so agreement cannot be checked")
-        scale = max(float(np.abs(truth).max(initial=0)), 1e-12)
-        error = float(np.abs(value - truth).max(initial=0)) / scale
-        if error > tolerance:
-            raise ValueError(f"{name}: differs from eager torch by {error:.2g} of its size (at most {tolerance:g})")
-        if truth.ndim > 1 and truth.shape[1] > 1:
-            ranked = np.sort(truth, axis=1)
-            clear = ranked[:, -1] - ranked[:, -2] > tolerance * scale  # a nearer lead than that is a tie
-            if (truth.argmax(1) != value.argmax(1))[clear].any():
-                raise ValueError(f"{name}: another top-1 than eager torch")
-        worst = max(worst, error)
-    return worst
-
-
-def digest(network: nn.Module) -> str:
-    """A hash of the layers and of all weights and buffers by name, so that a stale compilation is noticed."""
-    total = hashlib.blake2b(repr(network).encode(), digest_size=16)
-    for name, value in network.state_dict().items():
-        total.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        total.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
-
-
-def _torch(
-    network: nn.Module, names: Sequence[str], sample: NDArray[Any], device: torch.device, precision: str
-) -> Engine:
+def _torch(network: nn.Module, sample: NDArray[Any], setting: Setting) -> Engine:
+    device, precision = setting.device, setting.precision
     if device.type != "cpu":  # a copy, because the bundle's own network stays where explain and save expect it
         network = copy.deepcopy(network).to(device)
     return Engine("torch", str(device), precision, 0.0, "", eager(network, device, precision))
 
 
-def _openvino(
-    network: nn.Module, names: Sequence[str], sample: NDArray[Any], device: torch.device, precision: str
-) -> Engine:
+def _openvino(network: nn.Module, sample: NDArray[Any], setting: Setting) -> Engine:
     from potency.inference.compiled import compile_network
 
-    fast, real = compile_network(network, names, sample, precision, digest(network))
+    fast, real = compile_network(network, sample, setting, digest(network))
     plain, trusted = eager(network), {sample.shape[2:]: True}
 
     def run(images: NDArray[Any]) -> Outputs:
@@ -247,12 +240,20 @@ def _openvino(
     return Engine("openvino", "cpu", real, 0.0, "", run)
 
 
-def _candidates(device: torch.device, engine: str) -> tuple[Callable[..., Engine], ...]:
-    if engine == "torch":
-        return (_torch,)
-    if engine == "openvino":
-        return (_openvino,)
-    return (_openvino, _torch) if device.type == "cpu" else (_torch, _openvino)
+def _attempts(device: torch.device, engine: str, precision: str) -> list[tuple[Callable[..., Engine], str]]:
+    """What is tried in turn: engines, fastest first, each with a precision."""
+    both = {"torch": (_torch,), "openvino": (_openvino,)}
+    candidates = both.get(engine, (_openvino, _torch) if device.type == "cpu" else (_torch, _openvino))
+    if precision == "int8":
+        return [(_openvino, "int8")]
+    if precision != "auto":
+        return [(candidate, precision) for candidate in candidates]
+    plain = [(candidate, "float32") for candidate in candidates]
+    if device.type == "cpu" and _openvino in candidates:
+        from potency.inference.compiled import has_bfloat16
+
+        return [(_openvino, "bfloat16"), *plain] if has_bfloat16() else plain
+    return plain
 
 
 def _named(outputs: Tensor | Mapping[str, Tensor]) -> Outputs:

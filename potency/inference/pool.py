@@ -1,4 +1,4 @@
-"""Mappers for `on=`: the builtin map, a pool of processes that survives killed workers, and what any other must do."""
+"""Mappers for `on=`: what each must do, and a pool of processes that survives killed workers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ R = TypeVar("R")
 class Mapper(Protocol):
     """What `on=` must do: call `function` on every item somewhere, and yield the results in the order of the items.
 
-    The builtin `map` is one; so are `Pool`, `concurrent.futures.Executor.map` of threads, and a line around Dask:
-    ``lambda function, items: (f.result() for f in client.map(function, list(items)))``.
+    The builtin `map` is one; so are `Pool`, `cluster.Cluster` around a `dask.distributed.Client` (which `on=` takes as
+    it is too), and `concurrent.futures.Executor.map` of threads.
     `function` can be pickled by its module path, and carries what it needs (a bundle travels as the path of its
     folder and is loaded once a process). Items may be drawn lazily; a mapper should not run far ahead of what is
     consumed. An item that cannot be worked on because its worker dies again and again may be answered with `Lost`.
@@ -128,7 +128,7 @@ class Pool:
     def _submit(self, function: Callable[[T], R], item: T) -> Future[R]:
         # Packed here, not in the executor's own thread: there what cannot be packed leaves it waiting for ever.
         packed = bytes(ForkingPickler.dumps((function, item)))
-        return self._started().submit(_unpacked, packed)
+        return self._started().submit(unpacked, packed)
 
     def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:
@@ -158,7 +158,8 @@ class _Entry(Generic[T, R]):
     future: Future[R] | None = None
 
 
-def _unpacked(packed: bytes) -> Any:
+def unpacked(packed: bytes) -> Any:
+    """What a worker does: unpack a function with its item, and call it."""
     function, item = ForkingPickler.loads(packed)
     return function(item)
 

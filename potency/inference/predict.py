@@ -6,6 +6,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,15 @@ from potency.data.parts import is_part
 from potency.data.tiles import Tile
 from potency.errors import AnswerError, PotencyError
 from potency.inference.claim import claimed
+from potency.inference.cluster import mapper
+from potency.inference.origin import ENGINE, engines_of, runs_of, write_origin
 from potency.inference.pool import Lost, Mapper
 from potency.inference.store import WHOLE, Cells, Store, fingerprint
 from potency.inference.work import Batch, Outcome, Work, describe, records
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from potency.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -38,10 +43,10 @@ def predict(
     bundle: Bundle,
     *,
     into: str | Path | None,
-    on: Mapper = map,
+    on: Mapper | Client = map,
     name: str = "prediction",
     batch: int | None = None,
-    device: str = "auto",
+    precision: str = "auto",
     progress: Progress | None = None,
 ) -> Manifest:
     """Predict every row; a row that fails keeps its error in `<name>.error`, the rest goes on.
@@ -51,12 +56,14 @@ def predict(
 
     Args:
         manifest: the rows; images of any size, in one batch too.
-        bundle: what predicts.
+        bundle: what predicts; on a GPU where there is one, else through OpenVINO, unless `accelerate` was told better.
         into: folder for `predictions.parquet`, `predictions.csv` and the parts; None writes nothing.
-        on: where the work is done, see `Mapper`: map (here, the default), a `Pool`, a line around Dask.
+        on: where the work is done: map (here, the default), a `Pool`, a `dask.distributed.Client`, any `Mapper`.
         name: prediction column; another source follows an @ ("prediction@old").
         batch: samples in one call of the network; by default what fits the size of the tiles.
-        device: "auto" (a GPU, else the processor through OpenVINO), "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" (bfloat16 where the processor has it and the answers to the bundle's own examples stay as
+            they are), "float32", "bfloat16", "int8" (of a bundle that `potency quantise` made). What was really used
+            stands in the origin `<name>.engine` and in `run.json`.
         progress: called with (pieces done, pieces in all); a row that must be cut into tiles is that many pieces.
 
     Returns:
@@ -72,7 +79,7 @@ def predict(
     folder = Path(into) if into is not None else None
     size = batch or _batch_size(bundle, len(manifest))
     with claimed(folder):
-        return _Prediction(manifest, bundle, folder, name, size, progress).run(on, device)
+        return _Prediction(manifest, bundle, folder, name, size, precision, progress).run(mapper(on))
 
 
 def _refuse_name(name: str, manifest: Manifest) -> None:
@@ -93,10 +100,11 @@ class _Prediction:
         into: Path | None,
         name: str,
         size: int,
+        precision: str,
         progress: Progress | None,
     ) -> None:
         self.manifest, self.bundle, self.into, self.name = manifest, bundle, into, name
-        self.size, self.progress = size, progress
+        self.size, self.precision, self.progress = size, precision, progress
         self.store = Store(into / "parts" if into is not None else None)
         self.keys = self._keys()
         self.errors: dict[str, str] = {}
@@ -107,29 +115,34 @@ class _Prediction:
         self.count = self.total - len(self.left)
 
     def _keys(self) -> list[str]:
-        identity = f"{self.bundle.fingerprint} {self.name}"
+        identity = f"{self.bundle.fingerprint} {self.name} {self.precision}"
         windows = [str(n) for n in self.manifest.table.columns if is_part(str(n))]
         return [
             fingerprint(identity, self.manifest.paths(row), [row[name] for name in windows])
             for row in records(self.manifest)
         ]
 
-    def run(self, on: Mapper, device: str) -> Manifest:
+    def run(self, on: Mapper) -> Manifest:
         self._report(0)
-        work = self._work(device)
+        work = self._work()
         batches = self._batches([(place, None) for place in self.left])
         while batches:
             batches = self._round(work, on, batches)
         self._stitch()
         return self._finish()
 
-    def _work(self, device: str) -> Work:
-        bundle = self.bundle
+    def _work(self) -> Work:
+        bundle, precision = self.bundle, self.precision
+        devices = {run.device for run in runs_of(bundle)}
+        device = devices.pop() if len(devices) == 1 else "auto"  # of a bundle that the caller put on one
         if self.left:
             from potency.inference.engine import accelerate
 
-            bundle = accelerate(bundle, device)
-        return Work(bundle, bundle.folder, self.bundle.fingerprint, self.into, self.name, self.size, device)
+            bundle = accelerate(bundle, precision=precision)
+            # What was decided here is what all workers use, so that their rows are the same.
+            used = {run.precision for run in runs_of(bundle)}
+            precision = used.pop() if len(used) == 1 else precision
+        return Work(bundle, bundle.folder, self.bundle.fingerprint, self.into, self.name, self.size, device, precision)
 
     def _batches(self, pieces: Sequence[Piece]) -> list[Batch]:
         return [Batch.of(self.manifest, pieces[i : i + self.size]) for i in range(0, len(pieces), self.size)]
@@ -165,7 +178,7 @@ class _Prediction:
                 self.errors[self.keys[place]] = outcome.error
             elif outcome.cells is not None:
                 number = WHOLE if tile is None else self.numbers[place][tile]
-                records.append((self.keys[place], number, outcome.cells))
+                records.append((self.keys[place], number, {**outcome.cells, ENGINE: outcome.engine}))
         self.store.add(records)
         self._report(sum(not outcome.tiles for outcome in found))
 
@@ -187,7 +200,8 @@ class _Prediction:
             answers = (kind.of_cells(_unnamed(there[n], self.name), self._folder) for n in range(len(outcome.tiles)))
             try:
                 answer = kind.stitch(zip(outcome.tiles, answers, strict=True), outcome.shape)
-                self.store.add([(key, WHOLE, answer.cells(self._folder, self.name))])
+                engines = "; ".join(dict.fromkeys(str(cells.get(ENGINE, "")) for cells in there.values()))
+                self.store.add([(key, WHOLE, {**answer.cells(self._folder, self.name), ENGINE: engines})])
                 self.store.forget_tiles(key)
             except AnswerError as fault:
                 self.errors[key] = describe(fault)
@@ -203,6 +217,7 @@ class _Prediction:
 
     def _finish(self) -> Manifest:
         found = self.store.frame(self.keys)
+        engines = engines_of(found.pop(ENGINE)) if ENGINE in found else {}
         if self.name not in found.columns:
             found.insert(0, self.name, None)
         errors = [self.errors.get(key) for key in self.keys]
@@ -211,8 +226,11 @@ class _Prediction:
             failed = sum(error is not None for error in errors)
             logger.warning("%d of %d rows failed; their errors stand in %s.error", failed, len(errors), self.name)
         predicted = self.manifest.add(found, {self.name: self.bundle.task.answer.kind})
+        said = "; ".join(engines)
+        predicted = replace(predicted, origin={**predicted.origin, f"{self.name}.engine": said})
         if self.into is not None:
             self.store.compact()
+            write_origin(self.into, self.name, self.bundle, self.precision, engines, len(self.errors))
             predicted.write(self.into / "predictions.parquet")
             predicted.write(self.into / "predictions.csv")
         return predicted
@@ -220,7 +238,8 @@ class _Prediction:
 
 def _unnamed(cells: Cells, name: str) -> dict[str, object]:
     """Cells by part: the prefix of their column taken off."""
-    return {column.removeprefix(name).removeprefix("."): value for column, value in cells.items()}
+    found = {column.removeprefix(name).removeprefix("."): value for column, value in cells.items()}
+    return {part: value for part, value in found.items() if part != ENGINE}
 
 
 def _batch_size(bundle: Bundle, rows: int) -> int:

@@ -36,7 +36,7 @@ class View:
         """Open the image of a row at `um` micrometres a pixel (None: as it is)."""
         whole = manifest.open(row)
         image = whole if um is None else whole.at(um)
-        height, width = image.sizes["Y"], image.sizes["X"]
+        height, width = image.shape[-2:]  # Y and X are the last of "TCZYX"
         if pd.isna(row.get("tile.y")):
             return cls(image, 0, 0, height, width)
         # Tiles of an exploded manifest are in pixels of the file.
@@ -52,6 +52,8 @@ class View:
 
     def crop(self, tile: Tile) -> NDArray[Any]:
         """The pixels (C, H, W) of one tile of the view, its halo included as far as the view goes."""
+        if (tile.y, tile.x, tile.height, tile.width) == (0, 0, *self.image.shape[-2:]):
+            return self.image.crop()  # small crops come by the thousand: no window is worked out for the whole
         inner = tile.window(self.shape)
         return self.image.crop(
             {

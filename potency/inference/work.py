@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -52,12 +53,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one piece: its cells, or an error, or the tiles it must be cut into because it is too large."""
+    """What became of one piece: its cells, or an error, or the tiles it must be cut into because it is too large.
+
+    `engine` is what it was computed with, in words.
+    """
 
     cells: Mapping[str, Any] | None = None
     error: str = ""
     tiles: tuple[Tile, ...] = ()
     shape: tuple[int, int] = (0, 0)
+    engine: str = ""
 
 
 @dataclass
@@ -72,6 +77,7 @@ class Work:
         name: prediction column.
         size: samples in one call of the bundle.
         device: where the engine runs.
+        precision: of the engine.
     """
 
     bundle: Bundle | None = field(repr=False)
@@ -81,6 +87,7 @@ class Work:
     name: str
     size: int
     device: str
+    precision: str = "auto"
 
     def __getstate__(self) -> dict[str, Any]:
         if self.folder is None and self.bundle is not None:
@@ -97,26 +104,32 @@ class Work:
         bundle = self.bundle
         if bundle is None:
             assert self.folder is not None
-            bundle = _load(self.folder, self.identity, self.device)
+            with _LOADING:  # threads of one worker share one bundle
+                bundle = _load(self.folder, self.identity, self.device, self.precision)
         return _Run(self, bundle, batch).outcomes()
 
 
+_LOADING = threading.Lock()
+
+
 @lru_cache(maxsize=2)
-def _load(folder: Path, identity: str, device: str) -> Bundle:
+def _load(folder: Path, identity: str, device: str, precision: str) -> Bundle:
     from potency.bundle import Bundle
     from potency.inference.engine import accelerate
 
     bundle = Bundle.load(folder)
     if bundle.fingerprint != identity:
         raise PotencyError("the bundle was changed while it was in use", str(folder), "start the prediction again")
-    return accelerate(bundle, device)
+    return accelerate(bundle, device, precision=precision)
 
 
 class _Run:
     """One batch on its way through the bundle."""
 
     def __init__(self, work: Work, bundle: Bundle, batch: Batch) -> None:
-        self.work, self.bundle, self.batch = work, bundle, batch
+        from potency.inference.origin import described
+
+        self.work, self.bundle, self.batch, self.engine = work, bundle, batch, described(bundle)
         plans = bundle.card.plans
         high, wide = (max(plan.window[axis] for plan in plans) for axis in (0, 1))
         self.plan = plans[0].but(tile=(high, wide))  # each member cuts its own crop out of it
@@ -182,7 +195,8 @@ class _Run:
     def _finish(self, i: int, parts: list[tuple[Tile, Answer]]) -> None:
         try:
             answer = parts[0][1] if len(parts) == 1 else type(parts[0][1]).stitch(iter(parts), self.shapes[i])
-            self.found[i] = Outcome(cells=answer.cells(self.work.into or Path(), self.work.name), shape=self.shapes[i])
+            cells = answer.cells(self.work.into or Path(), self.work.name)
+            self.found[i] = Outcome(cells, shape=self.shapes[i], engine=self.engine)
         except Exception as fault:
             self._fail(i, fault)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
@@ -17,7 +15,6 @@ from potency.learning.calibration import calibration
 from potency.learning.folds import Done
 from potency.tasks import Task
 
-VERSIONS = ("potency", "torch", "timm", "openvino", "scikit-learn", "numpy", "pandas")
 CHANCE = "random"  # columns of a random split end in it
 
 
@@ -81,14 +78,3 @@ def _calibration_error(done: Sequence[Done], rows: Manifest) -> dict[str, float]
 def without_predictions(rows: Manifest) -> Manifest:
     """The rows as they were before anything was predicted."""
     return replace(rows, table=rows.table.drop(columns=[c for c in rows.table if str(c).startswith("prediction")]))
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the figures depend on."""
-    found = {"python": platform.python_version(), "system": platform.platform()}
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

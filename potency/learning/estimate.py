@@ -19,7 +19,8 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.errors import PlanError
 from potency.estimators import find_estimator
-from potency.inference.engine import digest, running
+from potency.inference.agreement import digest
+from potency.inference.engine import running
 from potency.inference.view import View, windows
 from potency.learning.planning import stated
 from potency.networks.weights import load_weights

@@ -19,6 +19,7 @@ from potency.bundle import Bundle, EstimatorMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.errors import PotencyError
+from potency.inference.origin import described
 from potency.inference.predict import predict
 from potency.learning.logs import Follower
 from potency.learning.search import Search, explore
@@ -58,6 +59,7 @@ class Done:
     bundle: Path
     log: list[dict[str, Any]]
     trust: dict[str, float]
+    engine: str = ""  # what computed the answers
 
 
 def work(job: Job) -> Done:
@@ -78,13 +80,14 @@ def work(job: Job) -> Done:
     raw = bundle.but(trust={})
     tested = job.manifest.of("test")
     if features is None:
-        told = predict(tested, raw, into=None, name=job.column).table
+        predicted = predict(tested, raw, into=None, name=job.column)
+        told, engine = predicted.table, predicted.origin[f"{job.column}.engine"]
     else:
-        told = _of_features(raw, tested, features, job)
+        told, engine = _of_features(raw, tested, features, job), described(raw)
     kept = ["id", *(c for c in told if c == job.column or str(c).startswith(f"{job.column}."))]
     notes.done()
     log = [{"fold": job.fold, **row} for row in bundle.card.validation.get("log", ())]
-    return Done(job.column, job.fold, told[kept], folder, log, dict(bundle.card.trust))
+    return Done(job.column, job.fold, told[kept], folder, log, dict(bundle.card.trust), engine)
 
 
 def _of_features(bundle: Bundle, tested: Manifest, features: pd.DataFrame, job: Job) -> pd.DataFrame:

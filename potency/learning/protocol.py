@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,9 +20,11 @@ from potency.estimators import find_estimator
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.inference.claim import claimed
+from potency.inference.cluster import mapper
+from potency.inference.origin import versions
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
-from potency.learning.account import across, calibrated, report, versions, without_predictions
+from potency.learning.account import across, calibrated, report, without_predictions
 from potency.learning.estimate import kept, settled, sources
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
@@ -30,6 +32,9 @@ from potency.learning.planning import planned
 from potency.learning.search import Search, explore
 from potency.learning.train import described, examples, find_learner, train
 from potency.tasks import Task
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Progress = Callable[[float, float, str], object]
 SEEN = "the model started from had learned from these very images: the figures flatter"
@@ -74,7 +79,7 @@ def run(
     into: str | Path,
     plan: Plan | None = None,
     choices: Choices | None = None,
-    on: Mapper = map,
+    on: Mapper | Client = map,
     progress: Progress | None = None,
 ) -> Outcome:
     """Run the protocol and write `into`/report, `into`/bundle and `into`/predictions.parquet.
@@ -84,7 +89,7 @@ def run(
     Args:
         manifest: rows with truth and group.
         plan: decisions of the network; computed from the rows by default.
-        on: where folds are trained, `map` or a `Pool`; the answers are the same.
+        on: where folds are trained, `map`, a `Pool` or a `dask.distributed.Client`; the answers are the same.
         progress: called with (done, total, what).
 
     Raises:
@@ -94,7 +99,7 @@ def run(
     made = _Run(manifest, task, Path(into), plan, choices or Choices(), progress)
     with claimed(made.into):
         made.mark()
-        return made.outcome(on)
+        return made.outcome(mapper(on))
 
 
 class _Run:
@@ -130,12 +135,15 @@ class _Run:
         for column in dict.fromkeys(job.column for job in jobs):
             answers = calibrated([d for d in done if d.column == column], rows, self.task, self.plan.classes)
             rows = rows.add(answers, {column: self.task.answer.kind})
+            engines = dict.fromkeys(d.engine for d in done if d.column == column)
+            rows = replace(rows, origin={**rows.origin, f"{column}.engine": "; ".join(engines)})
         bundle = self._final([d for d in done if d.column == "prediction"], rows)
         for follower in self.followers:
             follower.look()
         told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts=self._facts(rows))
         figures = told.json()
-        bundle = bundle.but(validation={k: figures[k] for k in ("split", "groups", "metrics")})
+        bundle = bundle.but(validation={k: figures[k] for k in ("split", "groups", "metrics")}
+                            | {"engine": rows.origin["prediction.engine"]})
         bundle = bundle.save(self.into / "bundle")
         rows = self._external(rows, bundle)
         rows.write(self.into / "predictions.parquet")
@@ -255,7 +263,7 @@ class _Run:
             "split_kind": rows.origin.get("split_kind", ""),
             "fingerprint": self.fingerprint,
             "command": self.choices.command,
-            "versions": versions(),
+            "versions": {**versions(), "engine": rows.origin.get("prediction.engine", "")},
             "findings": {kind: [asdict(f) for f in each] for kind, each in found.items()},
             "plan": self.plan.json(),
             "folder": str(self.manifest.folder),
