@@ -175,7 +175,7 @@ def test_a_full_disk_is_told_while_crops_are_cut_and_leaves_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.where == str(tmp_path / "cache") and "free some space" in caught.value.mend
-    assert [path.suffixes for path in (tmp_path / "cache").iterdir()] == [[".fields", ".npy"]]
+    assert not list((tmp_path / "cache").iterdir())
     assert len(cut(rows, plan, tmp_path / "cache").crops) == len(rows)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,11 @@ from potency.data.plan import Plan, span
 from potency.data.tiles import FITTINGS
 from potency.errors import ImageError, PotencyError
 from potency.inference.view import View, windows
+from potency.learning.growing import Growing, cleared
 
 SEEN = 200_000  # values a channel from which a scaling is computed
+AHEAD = 4  # tasks for each thread that wait to be written
+TOGETHER, SMALL = 16, 64 * 1024  # images in one task where a file has fewer bytes than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +78,8 @@ class Samples:
 def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, int], object] | None = None) -> Samples:
     """The crops of all rows, from the cache in `folder` where these very images were cut before.
 
+    They are written as they come, so a set larger than the memory can be cut.
+
     Raises:
         ImageError: an image that cannot be read or has other channels; the row is named.
         PotencyError: the cache cannot be written.
@@ -87,36 +95,18 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
     if path.is_file() and index.is_file():
         return Samples.read(path, index, ids)
 
-    cuts = list(_pieces(manifest, plan, progress))
-    pieces, fields = [crops for crops, _ in cuts], np.concatenate([fields for _, fields in cuts])
-    counts = [len(piece) for piece in pieces]
-    dtypes = {piece.dtype for piece in pieces}
-    dtype = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float32)
-    where = np.repeat(np.arange(len(rows)), counts)[:, None]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(index, np.concatenate([where, fields], 1))  # first, because whoever finds the crops expects it
-        _write(path, np.concatenate(pieces).astype(dtype, copy=False))
+        cleared(folder, f".{path.stem}*")
+        with Growing(path, index) as growing:  # what is decoded need not fit the memory
+            for crops, fields in _pieces(manifest, plan, progress):
+                growing.add(crops, fields)
     except OSError as error:
         reason = error.strerror or error
         raise PotencyError(
             f"the crops cannot be cached: {reason}", str(folder), "free some space or change --into"
         ) from error
     return Samples.read(path, index, ids)
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    """Write an .npy file whole or not at all; not through a memory map, where a full disk kills the process."""
-    part = path.with_name(f".{path.name}.part{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-            file.write(np.ascontiguousarray(array).data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 Cut = tuple[NDArray[Any], NDArray[np.intp]]
@@ -126,6 +116,8 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
     rows = manifest.table.to_dict("records")
     fitting = FITTINGS[plan.fitting]
 
+    cover = lru_cache(lambda shape: windows(shape, plan))
+
     def one(row: dict[Any, Any]) -> Cut:
         view = View.of(manifest, row, plan.pixel_size)
         if len(view.image.channels) != len(plan.channels):
@@ -134,16 +126,38 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
                 str(row["image"]),
                 "mend or leave out the image, or plan again",
             )
-        seen = [view.crop(tile) for tile in windows(view.shape, plan)]
+        seen = [view.crop(tile) for tile in cover(view.shape)]
         fields = [plan.tile if fitting.whole else pixels.shape[1:] for pixels in seen]
-        crops = np.stack([fitting.apply(pixels, plan.tile) for pixels in seen])
-        return crops, np.array([_field(shape, plan.tile) for shape in fields])
+        crops = [fitting.apply(pixels, plan.tile) for pixels in seen]
+        where = np.array([_field(shape, plan.tile) for shape in fields])
+        return crops[0][None] if len(crops) == 1 else np.stack(crops), where
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter
-        for done, piece in enumerate(pool.map(one, rows), 1):
-            if progress is not None:
-                progress(done, len(rows))
-            yield piece
+    def several(some: list[dict[Any, Any]]) -> list[Cut]:
+        return [one(row) for row in some]
+
+    threads = min(8, os.cpu_count() or 1)
+    # Small images are decoded faster than a task is handed over, large ones would fill the memory.
+    each = TOGETHER if len(rows) > 8 * TOGETHER * threads and _small(manifest, rows[0]) else 1
+    left = iter([rows[i : i + each] for i in range(0, len(rows), each)])
+    waiting: deque[Future[list[Cut]]] = deque()  # few: what is decoded and not yet written lies in memory
+    done = 0
+    with ThreadPoolExecutor(threads) as pool:  # decoders release the interpreter
+        try:
+            waiting += [pool.submit(several, some) for some in islice(left, AHEAD * threads)]
+            while waiting:
+                for piece in waiting.popleft().result():
+                    yield piece
+                    done += 1
+                    if progress is not None:
+                        progress(done, len(rows))
+                waiting += [pool.submit(several, some) for some in islice(left, 1)]
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _small(manifest: Manifest, row: dict[Any, Any]) -> bool:
+    return sum(path.stat().st_size for path in manifest.paths(row).values() if path.is_file()) < SMALL
 
 
 def _field(shape: tuple[int, ...], tile: tuple[int, int]) -> tuple[int, int, int, int]:
