@@ -44,6 +44,7 @@ class Plan:
     normalise: str = "half"  # what the network expects of values scaled to 0..1, see networks/backbones; half: -1..1
     steps: int = 1500
     batch: int = 64
+    devices: int = 1  # processes that learn together, each with a batch of its own: together batch x devices
     accumulate: int = 1  # batches added up before one step of the optimiser
     rate: float = 3e-3  # peak learning rate (AdamW), after warm-up, before cosine decay
     warmup: float = 0.1  # share of the steps
@@ -128,7 +129,8 @@ class Plan:
     def _refuse_impossible(self) -> None:
         limits = {
             "tile": min(self.tile) >= 8, "steps": self.steps >= 0, "batch": self.batch >= 1,
-            "accumulate": self.accumulate >= 1, "rate": 0 < self.rate < math.inf, "warmup": 0 <= self.warmup < 1,
+            "accumulate": self.accumulate >= 1, "devices": self.devices >= 1,
+            "rate": 0 < self.rate < math.inf, "warmup": 0 <= self.warmup < 1,
             "average": 0 <= self.average < 1, "smoothing": 0 <= self.smoothing < 1, "balance": 0 <= self.balance <= 1,
             "dropout": 0 <= self.dropout < 1, "freeze": 0 <= self.freeze <= 1, "validations": self.validations >= 1,
             "symmetries": self.symmetries in (1, 2, 4, 8), "test_views": self.test_views in (1, 2, 4, 8),

@@ -19,12 +19,12 @@ from torch.amp.grad_scaler import GradScaler
 from potency.bundle import NetworkMember
 from potency.data.plan import Plan
 from potency.errors import PlanError
-from potency.inference.engine import find_device
 from potency.learning import checkpoint
 from potency.learning.augment import augment
 from potency.learning.mix import mixed, refuse_unmixable
 from potency.learning.precision import autocast, refuse_unsupported, scalers
 from potency.learning.samples import Samples
+from potency.learning.team import ALONE, Team, here
 from potency.tasks import Sample, Task
 
 Judge = Callable[[NetworkMember], Mapping[str, float]]  # a model on the validation rows; "score" is better when higher
@@ -57,6 +57,7 @@ class State:
     latest: float = -math.inf  # score of the last validation
     losses: list[float] = field(default_factory=list)  # since the last validation
     log: list[dict[str, Any]] = field(default_factory=list)
+    team: Team = ALONE
 
     @property
     def device(self) -> torch.device:
@@ -111,13 +112,15 @@ def fit(
     `into` gives, bit for bit on one machine, the weights of a run that was never stopped. After each validation the
     state is `told`.
     """
-    device = find_device()
+    team = here()
+    device = team.device
     refuse_unmixable(task, plan)
     refuse_unsupported(plan.precision, device)
     path = into / "state.safetensors"
     nets = nets.to(device).to(memory_format=torch.channels_last)
     optimisers = {part: _optimiser(net, plan) for part, net in nets.items()}
-    state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers, scalers(plan.precision, nets, device))
+    grown = scalers(plan.precision, nets, device)
+    state = State(nets, _frozen_copy(nets), _frozen_copy(nets), optimisers, grown, team=team)
     if path.is_file():
         state.read(path, plan)
     every = max(1, math.ceil(plan.steps / plan.validations))
@@ -132,7 +135,8 @@ def fit(
             if told is not None:
                 told(state)
         if state.step == plan.steps or time.monotonic() - saved >= CHECKPOINT_EVERY:
-            state.write(path, plan)
+            if team.leads:
+                state.write(path, plan)
             saved = time.monotonic()
         if progress is not None:
             progress(state.step, plan.steps)
@@ -143,7 +147,7 @@ class Order:
     """Which crops make which batch: epoch by epoch, drawn evenly by stratum as `plan.balance` asks."""
 
     def __init__(self, lesson: Lesson, plan: Plan) -> None:
-        self.seed, self.batch, self.count = plan.seed, plan.batch, len(lesson.where)
+        self.seed, self.batch, self.count = plan.seed, plan.batch * plan.devices, len(lesson.where)
         strata = np.asarray(lesson.strata or [""] * self.count)
         _, codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)
         share = sizes[codes].astype(float) ** -plan.balance
@@ -173,17 +177,18 @@ def _learn(task: Task, plan: Plan, lesson: Lesson, state: State, order: Order) -
     for micro in range(plan.accumulate):
         number = state.step * plan.accumulate + micro
         torch.manual_seed(plan.seed * 1_000_003 + number)  # dropout draws from the global generator
-        batch = task.collate(list(_views(task, plan, lesson, order(number), number)))
-        batch = _laid_out(mixed(batch, task, plan, number), state.device)
-        with autocast(plan.precision, state.device):
+        batch = mixed(task.collate(list(_views(task, plan, lesson, order(number), number))), task, plan, number)
+        batch = _laid_out(state.team.share(batch), state.device)
+        with autocast(plan.precision, state.device), state.team.whole_batch():
             for part, loss in task.losses(state.nets, batch, plan):
                 # To the part's own weights only: what passes through another part on the way must not teach it.
                 own = [weight for weight in state.nets[part].parameters() if weight.requires_grad]
                 state.scalers[part].scale(loss / plan.accumulate).backward(inputs=own)  # type: ignore[no-untyped-call]
                 total += float(loss.detach()) / plan.accumulate
                 if micro == plan.accumulate - 1:  # before the next loss is asked for: a critic learns first
+                    state.team.average(state.nets[part])
                     _step(state.nets[part], state.optimisers[part], state.scalers[part])
-    return total
+    return state.team.mean(total)
 
 
 def _step(net: nn.Module, optimiser: torch.optim.Optimizer, scaler: GradScaler) -> None:
@@ -269,7 +274,7 @@ def _validate(task: Task, plan: Plan, state: State, judge: Judge | None) -> None
     # Judged on the CPU: validation is what a user calls, wherever the learning is done.
     seen = NetworkMember(task, plan, copy.deepcopy(state.average).cpu())
     figures = dict(judge(seen)) if judge is not None else {}
-    score = state.latest = figures.pop("score", math.inf)
+    score = state.latest = state.team.agreed(figures.pop("score", math.inf))
     state.log.append({"step": state.step, "train_loss": float(np.mean(state.losses)), **figures})
     state.losses = []
     if score >= state.score:

@@ -21,7 +21,7 @@ from potency.inference.claim import claimed
 from potency.inference.engine import accelerate
 from potency.inference.predict import predict
 from potency.inference.view import View, windows
-from potency.learning import gradient, logs
+from potency.learning import gradient, logs, together
 from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
 from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, settled
@@ -149,9 +149,9 @@ def truths(rows: Manifest, task: Task) -> list[Answer]:
     return [task.answer.of_cells({str(k): v for k, v in row.items()}, rows.folder) for row in cells]
 
 
-def examples(rows: Manifest, plan: Plan) -> list[Mapping[str, Any]]:
+def examples(rows: Manifest, plan: Plan, count: int = EXAMPLES) -> list[Mapping[str, Any]]:
     """A few training images (their centres, when large), to be checked whenever the bundle is loaded."""
-    chosen = rows.table.iloc[:: max(1, len(rows) // EXAMPLES)].head(EXAMPLES)
+    chosen = rows.table.iloc[:: max(1, len(rows) // count)].head(count)
     found: list[Mapping[str, Any]] = []
     for _, row in chosen.iterrows():
         view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
@@ -188,7 +188,7 @@ def _gradient(course: Course) -> Learned:
         if course.look is not None:
             course.look(state.step / plan.steps, state.latest)
 
-    member, state = gradient.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress, told=told)
+    member, state = together.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress, told=told)
     return (member,), state.told
 
 
