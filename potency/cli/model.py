@@ -17,6 +17,7 @@ from potency.cli.progress import Progress
 from potency.cli.rows import EACH_HELP, NAMES_HELP, Rows, describe, grid, listed, spread
 from potency.cli.show import figures
 from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, members, planned
+from potency.cli.where import CLUSTER_HELP, workplace
 from potency.errors import ImageError, ManifestError, PlanError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from potency.data.plan import Plan
 
 app = typer.Typer()
+DEVICES_HELP = "Processes (GPUs, else cores) that learn one network together, each with a batch of its own."
+PRECISION_HELP = "auto (bfloat16 where the processor has it and answers stay the same), float32, bfloat16, int8."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,8 @@ class Train(Rows):
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that share the folds. [dim]0: one a core; 1: this one[/dim]")
     ] = 0
+    cluster: Annotated[str, typer.Option(metavar="ADDRESS", help=CLUSTER_HELP)] = ""
+    devices: Annotated[int, typer.Option(min=1, help=DEVICES_HELP)] = 1
     log: Annotated[
         list[str] | None, typer.Option(help="tensorboard, beside the JSON lines and CSV that are always written.")
     ] = None
@@ -94,6 +99,8 @@ class Predict(Options):
     names: Annotated[str, typer.Option(metavar="PATTERN|REGEX", help=NAMES_HELP)] = ""
     each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
     workers: Annotated[int, typer.Option(min=0, help="Processes that share the work. [dim]0: this one[/dim]")] = 0
+    cluster: Annotated[str, typer.Option(metavar="ADDRESS", help=CLUSTER_HELP)] = ""
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto"
     dry_run: Annotated[int, typer.Option(min=0, metavar="N", help="The first N rows only, nothing kept.")] = 0
 
 
@@ -118,7 +125,6 @@ def train(options: Train, say: Console) -> dict[str, Any]:
     plan = decided(options, manifest, task)
 
     # After the rows are understood: bad input is told before torch is imported.
-    from potency.inference.pool import Pool
     from potency.learning import protocol
 
     how = None
@@ -144,7 +150,8 @@ def train(options: Train, say: Console) -> dict[str, Any]:
         into = options.into
         if options.dry_run:
             into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-"))) / "dry"
-        on = map if options.workers == 1 or options.dry_run else stack.enter_context(Pool(options.workers))
+        alone = options.dry_run or options.workers == 1 or (plan.devices > 1 and not options.workers)
+        on = stack.enter_context(workplace(None if alone and not options.cluster else options.workers, options.cluster))
         progress = stack.enter_context(Progress())
         outcome = protocol.run(manifest, task, into=into, plan=plan, choices=asked, on=on, progress=progress)
         figures(outcome.report.json(), say)
@@ -179,6 +186,8 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
         changed |= {name: value for network in networks for name, value in network.items()}
     if options.seed:
         changed["seed"] = options.seed
+    if options.devices > 1:
+        changed["devices"] = options.devices
     if options.epochs and options.steps:
         raise PlanError("steps and epochs say the same twice", "--steps, --epochs", "give one of them")
     if options.plan:
@@ -186,7 +195,7 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
     else:
         plan = planned(manifest, task, changed, started=bool(options.start))
     if options.epochs:
-        plan = plan.but(steps=max(1, round(options.epochs * len(manifest) / plan.batch)))
+        plan = plan.but(steps=max(1, round(options.epochs * len(manifest) / (plan.batch * plan.devices))))
     return plan.but(steps=options.dry_run, validations=1) if options.dry_run else plan
 
 
@@ -195,12 +204,12 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
     ("out/first/bundle new_images/ --into out/new", "a folder"),
     ("out/first/bundle a.tif b.tif --json", "some files; ends with the predictions as JSON"),
     ("out/first/bundle labels.csv --workers 4 --into out/new", "a table, on four processes"),
+    ("out/first/bundle labels.csv --cluster tcp://node1:8786 --into out/new", "on a Dask cluster"),
     again="the same command goes on: rows that are done are kept",
 )
 def predict(options: Predict, say: Console) -> dict[str, Any]:
     """Apply a bundle to images: one row an image, with its prediction and probabilities, or with its error."""
     from potency.bundle import Bundle
-    from potency.inference.pool import Pool
     from potency.inference.predict import predict as apply
 
     manifest = spread(gathered(options.images, options.channels, options.names), options.each)
@@ -209,9 +218,10 @@ def predict(options: Predict, say: Console) -> dict[str, Any]:
     bundle = Bundle.load(options.bundle)
     into = None if options.dry_run else options.into
     with ExitStack() as stack:
-        on = stack.enter_context(Pool(options.workers)) if options.workers else map
+        on = stack.enter_context(workplace(options.workers or None, options.cluster))
         progress = stack.enter_context(Progress()).of("predicting")
-        made = apply(manifest, bundle, into=into, on=on, name=options.name, progress=progress)
+        made = apply(manifest, bundle, into=into, on=on, name=options.name, precision=options.precision,
+                     progress=progress)  # fmt: skip
     answer = told(made, options, say)
     if answer["rows"] and answer["errors"] == answer["rows"]:
         first = str(made.table[f"{options.name}.error"].iloc[0])
@@ -257,7 +267,10 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
             f"[yellow]{errors} of {len(table)} rows failed[/yellow]; column {error} says why; "
             "the same command tries them again"
         )
-    answer: dict[str, Any] = {"rows": len(table), "errors": errors, "table": None}
+    engine = manifest.origin.get(f"{options.name}.engine", "")
+    if engine:
+        say.print(f"computed by {engine}", style="dim")
+    answer: dict[str, Any] = {"rows": len(table), "errors": errors, "engine": engine, "table": None}
     if not options.dry_run:
         answer["table"] = options.into / "predictions.parquet"
         say.print(f"written: {answer['table']} and .csv", soft_wrap=True)
