@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
+from side_by_side import tell
 from sklearn import metrics as sk
 
 from potency.answers import Answer, Category, Evidence, Number
@@ -132,11 +132,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     chosen = parser.parse_args()
     found = rows(chosen.quick)
-    if chosen.json:
-        print(json.dumps(found))
-        return
-    for row in found:
-        print(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+    tell(found, chosen.json)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse  # noqa: E402
-import json  # noqa: E402
-import statistics  # noqa: E402
 import tempfile  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Callable, Mapping  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -22,6 +19,7 @@ import imagecodecs  # noqa: E402
 import numpy as np  # noqa: E402
 import tifffile  # noqa: E402
 from pandas import DataFrame  # noqa: E402
+from side_by_side import interleaved, tell  # noqa: E402
 
 from potency.data.manifest import Manifest  # noqa: E402
 from potency.data.plan import Plan  # noqa: E402
@@ -38,18 +36,6 @@ CASES = (
     ("tif", 64, 16, 2048, "other"),
     ("tif", 1024, 16, 48, "other"),
 )
-
-
-def interleaved(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each side, taken in turns so that a busy moment of the machine hits both."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for repeat in range(repeats + 1):
-        for name, work in sides.items():
-            start = time.perf_counter()
-            work()
-            if repeat:  # the first call pays for memory and caches
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def picture(side: int, bits: int, random: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -115,11 +101,7 @@ def main() -> None:
         beside_decoder(suffix, side, bits, count // (8 if chosen.quick else 1), role, 3 if chosen.quick else 9)
         for suffix, side, bits, count, role in CASES
     ]
-    if chosen.json:
-        print(json.dumps(found))
-        return
-    for row in found:
-        print(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+    tell(found, chosen.json)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: two sides that spin are noise
 
 import argparse
-import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pandas import DataFrame
+from side_by_side import interleaved, tell
 from torch import nn
 
 from potency.bundle import Bundle, Card, NetworkMember
@@ -114,18 +112,6 @@ def trained(case: Case, steps: int) -> tuple[NetworkMember, NDArray[np.float32]]
     for part in norms:
         part.momentum = 0.1
     return NetworkMember(TASKS["classify"], plan, nets.eval()), images[:128]
-
-
-def interleaved(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each side, taken in turns so that a busy moment of the machine hits both."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for repeat in range(repeats + 1):
-        for name, work in sides.items():
-            start = time.perf_counter()
-            work()
-            if repeat:  # the first call pays for memory and caches
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def engines(case: Case, repeats: int, quick: bool) -> list[dict[str, Any]]:
@@ -221,11 +207,7 @@ def main() -> None:
     found = [row for case in named for row in engines(case, 3 if chosen.quick else 15, chosen.quick)]
     if not chosen.networks:
         found += whole(512, 1) if chosen.quick else whole(4096, 3)
-    if chosen.json:
-        print(json.dumps(found))
-        return
-    for row in found:
-        print(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+    tell(found, chosen.json)
 
 
 if __name__ == "__main__":

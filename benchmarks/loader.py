@@ -9,14 +9,14 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse  # noqa: E402
-import json  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from decoding import beside_decoder, interleaved  # noqa: E402
+from decoding import beside_decoder  # noqa: E402
+from side_by_side import interleaved, tell  # noqa: E402
 
 from potency.data.plan import Plan  # noqa: E402
 from potency.learning import gradient  # noqa: E402
@@ -80,11 +80,7 @@ def main() -> None:
             found.append({**row, "beside": "learning steps of tiny", **told, "ratio": ratio})
     decoded = beside_decoder("png", TILE, 16, 512 if chosen.quick else 4096, "target", repeats)
     found.append({**decoded, "name": "png-decode", "tile": TILE})
-    if chosen.json:
-        print(json.dumps(found))
-        return
-    for row in found:
-        print(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+    tell(found, chosen.json)
 
 
 if __name__ == "__main__":

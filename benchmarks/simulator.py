@@ -85,7 +85,7 @@ def main() -> None:
     asked = parser.parse_args()
     rows = measure(asked.quick)
     if asked.json:
-        print(json.dumps(rows, indent=1))
+        print(json.dumps(rows))
     else:
         for row in rows:
             print(f"{row['name']:<22}{row['mpx_per_s']:>8.1f} Mpx/s   {row['size']}")

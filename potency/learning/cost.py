@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from potency.bundle import NetworkMember
 from potency.data.plan import Plan
 from potency.inference.engine import find_device
+from potency.learning.precision import autocast
 from potency.tasks import Task
 
 TIMED = 2  # steps; one more before them is not counted, it pays for memory
@@ -55,7 +57,7 @@ def seconds_a_step(task: Task, plan: Plan) -> float:
     taken = []
     for _ in range(1 + TIMED):
         start = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+        with autocast(plan.precision, device):
             found = task.forward(nets, {"image": crops})
         torch.stack([value.float().square().mean() for value in found.values()]).sum().backward()  # type: ignore[no-untyped-call]
         if device.type == "cuda":
@@ -65,13 +67,14 @@ def seconds_a_step(task: Task, plan: Plan) -> float:
 
 
 def spoken_cost(task: Task, plan: Plan, trainings: int = 1) -> str:
-    """The budget of some trainings by one plan in words; only a plan that learns by steps has one to tell."""
-    if plan.learner != "gradient":
+    """The budget of some trainings by one plan in words: its own networks, or those it stands on."""
+    networks = [plan] if plan.learner == NetworkMember.learner else list(plan.member_plans())
+    if not networks:
         return f"{plan.network} on features, {trainings} times"
-    weights = sum(p.numel() for p in task.build(plan).parameters())
-    size = f"{plan.steps} steps of {plan.batch * plan.accumulate} crops of {plan.tile[0]} x {plan.tile[1]} px"
-    seconds = seconds_a_step(task, plan) * plan.steps * trainings
-    return f"{weights / 1e6:.1f} M weights, {size}, {trainings} times: {spoken(seconds)}"
+    weights = sum(p.numel() for own in networks for p in task.build(own).parameters())
+    sizes = [f"{p.steps} steps of {p.batch * p.accumulate} crops of {p.tile[0]} x {p.tile[1]} px" for p in networks]
+    seconds = trainings * sum(seconds_a_step(task, own) * own.steps for own in networks)
+    return f"{weights / 1e6:.1f} M weights, {' and '.join(dict.fromkeys(sizes))}, {trainings} times: {spoken(seconds)}"
 
 
 def spoken(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -30,7 +31,7 @@ def extra(library: str) -> ModuleType:
         raise MissingExtra(library.partition(".")[0], "vendor") from error
 
 
-class Planes:
+class Planes(ABC):
     """The pixels of one image of a file; a reader adds `plane`, which opens the file, reads and closes it.
 
     Args:
@@ -76,9 +77,9 @@ class Planes:
         if self.series > 1 and not again[4]:
             self.notes = (*self.notes, f"the first of {self.series} series is read")
 
+    @abstractmethod
     def plane(self, at: Mapping[str, int], rows: slice, columns: slice) -> NDArray[Any]:
         """Read the window of one plane as (Y, X) or (Y, X, S); `at` counts the other axes by their letters."""
-        raise NotImplementedError
 
     def read(self, window: Window, level: int = 0) -> NDArray[Any]:
         """Read a window, plane by plane."""

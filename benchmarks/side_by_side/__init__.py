@@ -1,0 +1,30 @@
+"""What benchmarks share: two sides timed in turns, and their rows told to people or to machines."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def interleaved(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each side, taken in turns so that a busy moment of the machine hits both."""
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(repeats + 1):
+        for name, work in sides.items():
+            start = time.perf_counter()
+            work()
+            if repeat:  # the first call pays for memory and caches
+                taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def tell(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print the rows: one line of JSON, or a line each with three significant digits."""
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
