@@ -123,6 +123,8 @@ def chosen(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
         return Fact(what, "", show(plan[key]) if key in plan else "as planned")
 
     passes = f"{budget.passes:g} passes over the learning rows" if budget.passes else "as planned"
+    apart = "; ".join(f"{arm.name} {arm.passes:g}" for arm in budget.arms if arm.passes)
+    passes += f" ({apart})" if apart else ""
     return (
         Fact("optimiser", "", "AdamW, warm-up and cosine decay"), Fact("loss", "", "that of the task"),
         ours("learning rate", "rate"), ours("weight decay", "decay"), ours("batch", "batch"),

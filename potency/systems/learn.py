@@ -29,7 +29,9 @@ def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], Non
     trainings = (1 if asked.holdout else asked.folds) * (2 if asked.random else 1)
     if asked.passes and plan.steps:
         share = 1 - 1 / asked.folds
-        plan = plan.but(steps=max(1, round(asked.passes * share * len(manifest) / (plan.batch * plan.accumulate))))
+        steps = max(1, round(asked.passes * share * len(manifest) / (plan.batch * plan.accumulate)))
+        # Networks that a learner stands on learn as long as one that stands alone.
+        plan = plan.but(steps=steps, members=[{"steps": steps, **own} for own in plan.members])
     if not (into / "predictions.parquet").is_file():
         say(f"{asked.arm}: {spoken_cost(task, plan, trainings)}")
     outcome = protocol.run(
