@@ -17,7 +17,7 @@ ACCURACY = Figure("accuracy", "up to 99 %", "best of three binary sets, Efficien
 GAIN = Figure("gain of EfficientNetV2", "+3.5 %", "mean over three binary sets, against ResNet-50")
 ARMS = (Arm("EfficientNetV2-S", {"network": "efficientnetv2-s"}), Arm("ResNet-50", {"network": "resnet50"}))
 LIGHT = {"batch": 16, "validations": 2, "test_views": 1, "precision": "bfloat16"}
-QUICK = Budget("quick", ARMS, rows=100, cells=200, passes=0.5, changes={**LIGHT, "validations": 1, "tile": 64})
+QUICK = Budget("quick", ARMS, rows=80, cells=160, passes=0.5, changes={**LIGHT, "validations": 1, "tile": 48})
 DEFAULT = Budget("default", ARMS, cells=800, passes=10, changes={**LIGHT, "tile": 96}, holdout=False)
 FULL = Budget("full", ARMS, cells=6000, passes=60, changes={"batch": 16, "weights": "imagenet"}, holdout=False)
 RELATIVE = Relative(

@@ -38,7 +38,7 @@ MODULES = {
 }
 ARMS = tuple(Arm(name, {"network": network, "tile": STUDY}) for name, network in MODULES.items())
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
-QUICK = Budget("quick", ARMS[:3], rows=60, cells=480, passes=1, changes={**LIGHT, "validations": 1})
+QUICK = Budget("quick", ARMS[:3], rows=60, cells=1200, passes=1, changes={**LIGHT, "validations": 1})
 DEFAULT = Budget("default", ARMS, cells=3840, passes=12, changes=LIGHT)
 FULL = Budget("full", ARMS, cells=38_400, passes=60, changes={"batch": 32}, holdout=False)
 RELATIVE = Relative(

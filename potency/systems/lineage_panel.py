@@ -14,6 +14,7 @@ from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, sampled, simulated
 
 if TYPE_CHECKING:
+    from potency.data.image import Image
     from potency.data.manifest import Manifest
 
 OVERALL = Figure("accuracy", "93 %", "overall, eight lineages in digital contrast")
@@ -75,8 +76,8 @@ def _problems(order: Order) -> Iterator[tuple[Problem, dict[str, object]]]:
         order.into / "simulated-fields", order, "fields of cells", kind="fields", look="phase", cells=3 * cells,
         groups=CLONES, wells=2,
     )  # fmt: skip
-    about = "Simulated fields in phase contrast, the truth is how many cells the program drew; groups are clones."
-    yield Problem("simulated-counts", "Simulated fields: cells a field", about, counts(fields, "cells"), True), SMALL
+    about = "Quarters of simulated fields in phase contrast, the truth is how many cells the program drew in each."
+    yield Problem("simulated-counts", "Simulated fields: cells a quarter", about, counts(fields), True), SMALL
 
 
 SMALL = {"tile": 128, "fitting": "stretch"}  # a count needs the whole field, not every pixel of it
@@ -96,9 +97,24 @@ def smears(order: Order) -> Manifest | None:
     return sampled(Manifest.of_rows(table, folder, {"truth": "number"}), order.budget.rows)
 
 
-def counts(fields: Manifest, column: str) -> Manifest:
-    """The same rows with the number in a column as their truth."""
-    return fields.add({"truth": fields.table[column].astype(float)}, "number")
+def counts(fields: Manifest) -> Manifest:
+    """The quarters of simulated fields, whose whole hold equally many cells: how many have their middle in each."""
+    import pandas as pd
+
+    cells = pd.read_csv(fields.folder / "cells.csv").groupby("file")
+    quarters = fields.explode(_quarters)
+    truth = []
+    for row in quarters.records():
+        middles, part = cells.get_group(row["image"])[["y", "x"]], quarters.window(row)
+        assert part is not None
+        inside = [middles[axis.lower()].between(part[axis].start, part[axis].stop, inclusive="left") for axis in "YX"]
+        truth.append(float((inside[0] & inside[1]).sum()))
+    return quarters.add({"truth": truth}, "number")
+
+
+def _quarters(image: Image) -> list[tuple[int, int, int, int]]:
+    high, wide = image.sizes["Y"] // 2, image.sizes["X"] // 2
+    return [(y, x, high, wide) for y in (0, high) for x in (0, wide)]
 
 
 def weakest(scene: Scene) -> Scene:
