@@ -18,7 +18,9 @@ from potency.data.duplicates import near_duplicates, thumbnail
 from potency.data.manifest import Manifest
 
 SETS: dict[str, tuple[str, ...]] = {
-    "jurkat_ifc_cellcycle": ("G1", "S_phase", "G2", "Prophase"), "tcell_autofluor": (), "mitocheck_nuclei16": (),
+    "jurkat_ifc_cellcycle": ("G1", "S_phase", "G2", "Prophase"),
+    "tcell_autofluor": (),
+    "mitocheck_nuclei16": (),
     "bf_293a_ht1080": (),
 }
 PLANTED, HAMMING = 300, 6
@@ -54,8 +56,9 @@ def ours(images: list[Pixels], groups: list[str]) -> Pairs:
 
 def hashed(images: list[Pixels], groups: list[str]) -> Pairs:
     """The 63-bit perceptual hash: signs of the low DCT coefficients against their median, within 6 bits."""
-    low = np.stack([cv2.dct(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA))[:8, :8].ravel()[1:]
-                    for image in images])
+    low = np.stack(
+        [cv2.dct(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA))[:8, :8].ravel()[1:] for image in images]
+    )
     bits = np.where(low > np.median(low, axis=1, keepdims=True), 1.0, -1.0).astype(np.float32)
     codes = np.unique(groups, return_inverse=True)[1]
     near = (bits @ bits.T >= bits.shape[1] - 2 * HAMMING) & (codes[:, None] != codes)
@@ -80,10 +83,17 @@ def measure(name: str, root: Path, repeats: int) -> list[dict[str, Any]]:
             into["cpu_seconds"].append(time.process_time() - begun)
             into["alarms"].append(len({at for pair in alarms for at in pair}) / len(images))
             into["recall"].append(len(planted & search(more, wider)) / len(planted))
-    return [{"name": f"duplicates {name}", "source": source, "role": "target" if source == "potency" else "other",
-             "size": f"{len(images)} images, {repeats} x {len(chosen)} planted",
-             **{key: round(statistics.median(values), 4) for key, values in each.items()},
-             "lowest_recall": round(min(each["recall"]), 4)} for source, each in figures.items()]
+    return [
+        {
+            "name": f"duplicates {name}",
+            "source": source,
+            "role": "target" if source == "potency" else "other",
+            "size": f"{len(images)} images, {repeats} x {len(chosen)} planted",
+            **{key: round(statistics.median(values), 4) for key, values in each.items()},
+            "lowest_recall": round(min(each["recall"]), 4),
+        }
+        for source, each in figures.items()
+    ]
 
 
 def main() -> None:
@@ -100,10 +110,15 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    print("no real images: POTENCY_DATA names no folder with classify/" if not rows else
-          f"{'set':34}{'by':18}{'planted found':>14}{'images called':>15}{'CPU s':>9}")
+    print(
+        "no real images: POTENCY_DATA names no folder with classify/"
+        if not rows
+        else f"{'set':34}{'by':18}{'planted found':>14}{'images called':>15}{'CPU s':>9}"
+    )
     for row in rows:
-        print(f"{row['name']:34}{row['source']:18}{row['recall']:>14.1%}{row['alarms']:>15.2%}{row['cpu_seconds']:>9.1f}")
+        print(
+            f"{row['name']:34}{row['source']:18}{row['recall']:>14.1%}{row['alarms']:>15.2%}{row['cpu_seconds']:>9.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run every benchmark beside this file, print its rows, and write RESULTS.md: machine, date, medians of the repeats."""
+"""Run every benchmark beside this file, or those named, and write what they print into RESULTS.md, a section each."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ def rows_of(path: Path, quick: bool) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def repeated(path: Path, quick: bool, most: int) -> list[dict[str, Any]]:
-    """The rows of a benchmark as medians of up to `most` runs."""
+def repeated(path: Path, quick: bool, most: int) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a benchmark as medians of up to `most` runs, and how many there were."""
     started = time.monotonic()
     runs = [rows_of(path, quick)]
     again = 0 if time.monotonic() - started > LONG else most - 1
-    return medians([*runs, *(rows_of(path, quick) for _ in range(again))])
+    runs += [rows_of(path, quick) for _ in range(again)]
+    return medians(runs), len(runs)
 
 
 def medians(repeats: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -84,20 +85,32 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine() -> list[str]:
-    """What the figures were measured on."""
+def machine() -> str:
+    """What the figures were measured on, in one line."""
     versions = []
     for name in LIBRARIES:
         try:
             versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            versions.append(f"{name} not installed")
+            versions.append(f"no {name}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return [
-        f"- machine: {processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}",
-        f"- libraries: {', '.join(versions)}",
-        f"- threads: OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}, OMP_WAIT_POLICY=PASSIVE",
-    ]
+    threads = os.environ.get("OMP_NUM_THREADS", "unset")
+    where = f"{processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{where}; {', '.join(versions)}; OMP_NUM_THREADS {threads}"
+
+
+def write(name: str, rows: Sequence[Mapping[str, Any]], runs: int) -> None:
+    """Put the section of one benchmark into RESULTS.md, in place of its last one; the others keep their own date."""
+    there = HERE / "RESULTS.md"
+    pieces = there.read_text(encoding="utf-8").split("\n## ")[1:] if there.is_file() else []
+    sections = {piece.split("\n", 1)[0]: piece.split("\n", 1)[1].strip() for piece in pieces}
+    measured = f"{datetime.now(UTC):%Y-%m-%d}, {'one run' if runs == 1 else f'medians of {runs} runs'}: {machine()}"
+    sections[name] = f"{measured}\n\n{as_table(rows)}"
+    head = "# Results\n\nWritten by `make bench`; `python benchmarks/run.py NAME` measures one section anew.\n"
+    text = head + "".join(f"\n## {name}\n\n{sections[name]}\n" for name in sorted(sections))
+    fresh = there.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(there)
 
 
 def main() -> int:
@@ -108,30 +121,19 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="end with all rows as one line of JSON")
     chosen = parser.parse_args()
     said = sys.stderr if chosen.json else sys.stdout
-    parts, every, failed = [], [], []
+    every, failed = [], []
     for path in benchmarks(chosen.names):
         started = time.monotonic()
         try:
-            rows = repeated(path, chosen.quick, 1 if chosen.quick else chosen.repeats)
+            rows, runs = repeated(path, chosen.quick, 1 if chosen.quick else chosen.repeats)
         except (RuntimeError, ValueError) as error:
-            failed.append(f"{path.stem}: {error}")
+            failed.append(path.stem)
             print(f"{path.stem} FAILED: {error}\n", file=said, flush=True)
             continue
-        parts.append(f"## {path.stem}\n\n{as_table(rows)}\n")
+        if not chosen.quick:
+            write(path.stem, rows, runs)
         every += [{"benchmark": path.stem, **row} for row in rows]
-        print(f"{parts[-1]}({time.monotonic() - started:.0f} s)\n", file=said, flush=True)
-    whole = not (chosen.names or chosen.quick or failed)
-    if whole:
-        head = [
-            "# Results",
-            "",
-            "Written by `make bench`: medians of repeated runs.",
-            "",
-            f"- date: {datetime.now(UTC):%Y-%m-%d}",
-        ]
-        text = "\n".join([*head, *machine(), "", *parts])
-        (HERE / "RESULTS.md").write_text(text.rstrip() + "\n", encoding="utf-8")
-        print("written: benchmarks/RESULTS.md", file=said)
+        print(f"## {path.stem}\n\n{as_table(rows)}\n({time.monotonic() - started:.0f} s)\n", file=said, flush=True)
     if chosen.json:
         print(json.dumps(every))
     return 1 if failed else 0

@@ -227,14 +227,22 @@ def test_errors_of_a_table_say_what_where_and_how():
         evaluate(table.head(0))
     with pytest.raises(AnswerError, match="must be named, each once"):
         evaluate(table, predictions=("prediction", "prediction"))
-    with pytest.raises(AnswerError, match="have no row in common"):
-        half = np.arange(len(table)) < 100
-        split = table.assign(prediction=table["truth"].where(half), reader=table["truth"].where(~half))
-        evaluate(split.drop(columns=table.filter(like="prob").columns), predictions=("prediction", "reader"))
     table["prediction.probability.stem"] *= 3
     with pytest.raises(AnswerError, match="the probabilities of a row") as caught:
         evaluate(table)
     assert "columns 'truth' and 'prediction'; row cell" in caught.value.where
+
+
+def test_columns_without_a_common_row_have_figures_but_no_contest():
+    table = table_of()
+    half = np.arange(len(table)) < 100
+    split = table.assign(prediction=table["truth"].where(half), reader=table["truth"].where(~half))
+    split["second"] = table["truth"].iloc[::-1].to_numpy()
+    split = split.drop(columns=table.filter(like="prob").columns)
+    report = evaluate(split, predictions=("prediction", "reader", "second"), draws=50)
+    assert report.numbers["reader"]["accuracy"].value == 1
+    assert [contest.second for contest in report.contests] == ["second"]
+    assert "not compared with prediction, for want of rows both answered: reader" in report.notes
 
 
 def test_human_readers_need_no_probabilities_and_may_be_named_freely():

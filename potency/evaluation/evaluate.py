@@ -15,7 +15,7 @@ from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import class_order, column_of, comparable, kind_of, parts_of
 from potency.evaluation.contest import contest
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, numbers_of, permutation
-from potency.evaluation.notes import notes_of, scheme
+from potency.evaluation.notes import apart, notes_of, scheme
 from potency.evaluation.results import Report
 
 UNKNOWN_GROUPS = "groups unknown: intervals assume independent images"
@@ -48,9 +48,9 @@ def evaluate(
     """Compare the prediction columns with the truth: figures, intervals over the groups `by`, contests with the first.
 
     `manifest` may be a plain DataFrame: another program's or a human reader's columns. Rows without truth or answer
-    are left out and counted. Contests compare on the rows both columns have answered. Intervals are percentiles over
-    `draws` draws of whole groups (see `intervals.levels`); under 5 groups there are none. Errors: AnswerError for a
-    missing column, no comparable row, probabilities that are none.
+    are left out and counted. Contests compare on the rows both columns have answered, if there are any. Intervals are
+    percentiles over `draws` draws of whole groups (see `intervals.levels`); under 5 groups there are none. Errors:
+    AnswerError for a missing column, a column without comparable rows, probabilities that are none.
 
     >>> table = DataFrame({"truth": list("aabb") * 5, "prediction": list("aaba") * 5, "group": list("vwxyz") * 4})
     >>> report = evaluate(table, draws=200)
@@ -68,8 +68,8 @@ def evaluate(
     for column in columns:
         usable, left_out[column] = comparable(table, truth, column, answer)
         pieces.append(_piece(table, answer, (truth, column), labels, usable, Path(str(facts["folder"]))))
-    pairs = [_pair(pieces, k) for k in range(1, len(columns))]
-    every = pieces + [side for pair in pairs for side in pair]
+    pairs = {column: pair for k, column in enumerate(columns[1:], 1) if (pair := _pair(pieces, k))}
+    every = pieces + [side for pair in pairs.values() for side in pair]
     drawn = _drawn(answer, every, groups, draws, seed)
     numbers = {
         column: numbers_of(answer, piece, groups[rows], drawn[id(piece)])
@@ -77,7 +77,7 @@ def evaluate(
     }
     contests = tuple(
         contest(answer, (columns[0], column), (one, two), (drawn[id(one)], drawn[id(two)]), groups[rows])
-        for column, ((rows, one), (_, two)) in zip(columns[1:], pairs, strict=True)
+        for column, ((rows, one), (_, two)) in pairs.items()
     )
     chance = {
         column: permutation(answer, piece, groups[rows], draws, seed)
@@ -91,7 +91,7 @@ def evaluate(
         task=answer.kind, rows=_report_rows(table.iloc[rows], truth, columns, groups[rows]), labels=labels,
         numbers=numbers, contests=contests, groups=len(np.unique(groups[rows])), permutation=chance, facts=facts,
         draws=draws, seed=seed, truth=truth, headline=answer.headline, left_out=left_out,
-        notes=notes_of(answer, columns, pieces, groups, left_out),
+        notes=notes_of(answer, columns, pieces, groups, left_out) + apart(columns, pairs),
     )  # fmt: skip
 
 
@@ -158,17 +158,14 @@ def _piece(
         raise AnswerError(error.what, where, error.mend) from error
 
 
-def _pair(pieces: list[Piece], other: int) -> tuple[Piece, Piece]:
-    """The first and another column on the rows both have answered."""
+def _pair(pieces: list[Piece], other: int) -> tuple[Piece, Piece] | None:
+    """The first and another column on the rows both have answered; None where there is none."""
     (rows, one), (others, two) = pieces[0], pieces[other]
     if np.array_equal(rows, others):
         return pieces[0], pieces[other]
     common = np.intersect1d(rows, others)
     if not len(common):
-        raise AnswerError(
-            "two prediction columns have no row in common", f"column {other + 1} beside the first",
-            "compare columns that answer the same samples",
-        )  # fmt: skip
+        return None
     return (common, one.take(np.isin(rows, common))), (common, two.take(np.isin(others, common)))
 
 

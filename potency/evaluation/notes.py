@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,12 @@ def notes_of(
             counts = ", ".join(f"{count} with {reason}" for reason, count in left_out[column].items())
             notes.append(f"{column}: rows left out: {counts}")
     return tuple(notes)
+
+
+def apart(columns: Sequence[str], compared: Container[str]) -> tuple[str, ...]:
+    """The columns that answered no row that the first answered."""
+    alone = [column for column in columns[1:] if column not in compared]
+    return (f"not compared with {columns[0]}, for want of rows both answered: {', '.join(alone)}",) if alone else ()
 
 
 def _class_notes(evidence: Evidence, groups: NDArray[np.intp]) -> list[str]:
