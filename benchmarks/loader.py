@@ -35,7 +35,8 @@ def rates(augment: dict[str, float], folder: Path, repeats: int, steps: int) -> 
                 network="tiny", batch=BATCH, augment=augment, steps=10**6)  # fmt: skip
     random = np.random.default_rng(0)
     np.save(folder / "crops.npy", random.integers(0, 4096, (CROPS, 1, TILE, TILE), np.uint16))
-    samples = Samples(np.load(folder / "crops.npy", mmap_mode="r"), np.arange(CROPS), ())
+    whole = np.tile([0, 0, TILE, TILE], (CROPS, 1))  # no crop is padded
+    samples = Samples(np.load(folder / "crops.npy", mmap_mode="r"), np.arange(CROPS), whole, ())
     targets: list[Any] = [{"target": np.array(k, np.int64)} for k in random.integers(0, 4, CROPS)]
     lesson = gradient.Lesson(samples, np.arange(CROPS), targets)
     order = gradient.Order(lesson, plan)

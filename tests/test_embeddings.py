@@ -13,7 +13,7 @@ import pytest
 from zoo import ages, cells
 
 from potency.bundle import Bundle, EstimatorMember, Features
-from potency.cli.model import Train, decided
+from potency.cli.learn import Train, decided
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import BundleError, PlanError

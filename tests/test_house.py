@@ -27,7 +27,7 @@ CONFESSIONS = re.compile(r"^_?(utils?|misc|helpers?|core|common|managers?|factor
 NEVER_IMPORTED = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 NEVER_CALLED = ("multiprocessing.Pool", "mp.Pool", "get_context().Pool", "read_pickle", "to_pickle")
 NEVER_PASSED = {("allow_pickle", True), ("weights_only", False), ("shell", True)}
-SOURCES = sorted(p for room in ("potency", "tests", "benchmarks") for p in (HOME / room).rglob("*.py"))
+SOURCES = sorted(p for room in ("potency", "tests", "benchmarks", "recipes") for p in (HOME / room).rglob("*.py"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -13,7 +13,7 @@ import torch
 from zoo import cells
 
 from potency.bundle import Bundle
-from potency.cli.model import Train, decided
+from potency.cli.learn import Train, decided
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError, PotencyError

@@ -19,6 +19,7 @@ from potency.answers import Answer
 from potency.bundle.card import Card
 from potency.bundle.estimate import EstimatorMember
 from potency.bundle.member import Member, NetworkMember
+from potency.bundle.shipped import located
 from potency.errors import BundleError, PotencyError, nearest
 from potency.tasks import TASKS, Sample, Task
 
@@ -113,12 +114,12 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
-        """Read a bundle and check that it still gives the outputs it was saved with.
+        """Read a bundle and check that it still gives the outputs it was saved with; `example:NAME` is a shipped one.
 
         Raises:
             BundleError: damaged, hostile, of a newer schema, or answering differently on this machine.
         """
-        folder = Path(folder)
+        folder = located(folder)
         if not folder.is_dir():
             raise BundleError("there is no such bundle", str(folder), "give the folder that `potency train` wrote")
         card = Card.read(folder / "card.json")
