@@ -15,7 +15,7 @@ from potency import systems
 from potency.errors import ManifestError, PlanError
 from potency.estimators import ESTIMATORS
 from potency.measurement import features
-from potency.systems import SYSTEMS, list_systems, reproduce, sources
+from potency.systems import SYSTEMS, arms, list_systems, reproduce, sources
 from potency.systems.arms import slug
 from potency.systems.recipe import AREAS, Arm, Asked, Budget, Fact, Learned, Order, Recipe
 
@@ -133,7 +133,7 @@ def test_nsc_fate_asks_for_every_network_under_both_splits(simulated: tuple[Path
         (scene, network, True, ("forest", "trivial") if network == "resnet18" else (), passes)
         for scene in ("simulated-multiclass", "simulated-binary")
         for network, passes in (("resnet18", 2), ("mobilenetv3", 1))
-    ]
+    ] + [("simulated-stained", "mobilenetv3", True, (), 1)]
 
 
 def test_nsc_fate_prints_published_beside_measured(simulated: tuple[Path, Learner]) -> None:
@@ -142,7 +142,8 @@ def test_nsc_fate_prints_published_beside_measured(simulated: tuple[Path, Learne
     assert "99.7 %" in text
     assert "93.3 %" in text
     assert "No real images were used: everything below is simulated" in text
-    assert text.count("SIMULATED: a program drew these images") == 2
+    assert text.count("SIMULATED: a program drew these images") == 3
+    assert "A leak, shown on purpose" in text
     for part in SYSTEMS["nsc-fate"].missing:
         assert part in text
     assert "our choice" in text
@@ -195,7 +196,8 @@ def test_nsc_fate_takes_the_real_relative_where_it_is(
     page = reproduce("nsc-fate", into=tmp_path, learn=Learner())
     found = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert [(name, scene["simulated"]) for name, scene in found["scenes"].items()] == [
-        ("real-multiclass", False), ("real-binary", False), ("simulated-multiclass", True), ("simulated-binary", True)
+        ("real-multiclass", False), ("real-binary", False), ("simulated-multiclass", True), ("simulated-binary", True),
+        ("real-stained", False), ("simulated-stained", True),
     ]  # fmt: skip
     assert found["scenes"]["real-binary"]["labels"] == ["G1", "G2"]
     assert not found["simulated"]  # the figures at the top are those of the real images
@@ -217,6 +219,22 @@ def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
             for arm in budget.arms:
                 plan = Plan().but(**{**budget.changes, **arm.changes})
                 assert plan.learner != "gradient" or plan.network.partition(":")[0] in BACKBONES
+
+
+def test_an_arm_that_is_searched_is_left_out_where_the_search_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    budget = replace(SMALL, arms=(*SMALL.arms, Arm("ResNet18, searched", {"network": "resnet18"}, trials=3)))
+    order = Order(tmp_path, None, budget, Learner(), said.append)
+    cells = sources.simulated(tmp_path / "cells", order, "cells", kind="crops", cells=40, groups=10)
+    problem = arms.Problem("small", "Small", "Simulated.", cells, True)
+    monkeypatch.setattr(arms, "find_spec", lambda name: None)
+    assert len(arms.compare(problem, budget.arms, order).plans) == 2
+    assert any("ResNet18, searched: left out" in line and "potency[search]" in line for line in said)
+    monkeypatch.setattr(arms, "find_spec", lambda name: object())
+    assert len(arms.compare(problem, budget.arms, order).plans) == 3
+    assert [asked.trials for _, asked in order.learn.asked] == [0, 0, 0, 0, 3]  # type: ignore[attr-defined]
 
 
 def test_the_page_of_systems_is_the_list() -> None:

@@ -50,16 +50,24 @@ class Member(ABC):
         return self
 
     def images(self, samples: Sequence[Sample]) -> list[NDArray[Any]]:
-        """The pixels of the samples, refused where their channels are not those of the plan."""
-        channels = self.plan.channels
+        """The pixels of the samples; a grey picture saved in colour gives its grey to a model of one channel.
+
+        Raises:
+            ImageError: their channels are not those of the plan.
+        """
+        channels, found = self.plan.channels, []
         for sample in samples:
-            if len(sample["image"]) != len(channels):
+            image = sample["image"]
+            if len(channels) == 1 and len(image) > 1 and (image[1:] == image[0]).all():
+                image = image[:1]
+            if len(image) != len(channels):
                 raise ImageError(
-                    f"the image has {_channels(len(sample['image']))}, the model takes {len(channels)}",
+                    f"the image has {_channels(len(image))}, the model takes {len(channels)}",
                     f"channels {', '.join(channels)}",
                     "give images with the channels the model was trained on, in that order",
-                )  # fmt: skip
-        return [sample["image"] for sample in samples]
+                )
+            found.append(image)
+        return found
 
 
 class Forward(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,13 @@ def compare(
     rows, groups = len(manifest), manifest.table["group"].nunique()
     order.say(f"{problem.title}: {rows} images, {groups} groups, {len(arms)} arms")
     names, facts, plans = dict[str, str](), dict[str, Any](), dict[str, Mapping[str, Any]]()
+    arms = _possible(arms, order)
     for number, arm in enumerate(arms, 1):
         first = number == 1
         asked = Asked(
             {**order.budget.changes, **arm.changes}, passes=arm.passes or order.budget.passes,
             folds=order.budget.folds, holdout=order.budget.holdout, baselines=tuple(baselines) if first else (),
+            trials=arm.trials,
             title=f"{problem.title}: {arm.name}", arm=f"{arm.name} ({number} of {len(arms)})",
         )  # fmt: skip
         learned = order.learn(problem.manifest, asked, place / slug(arm.name), order.say)
@@ -91,6 +94,15 @@ def compare(
     report.write(place)
     scene = Scene(problem.name, problem.title, problem.about, problem.simulated, report, problem.published)
     return Compared(scene, plans)
+
+
+def _possible(arms: Sequence[Arm], order: Order) -> Sequence[Arm]:
+    """The arms that can be learned here: a search needs an extra, and without it that arm alone is missing."""
+    searched = [arm.name for arm in arms if arm.trials]
+    if not searched or find_spec("optuna"):
+        return arms
+    order.say(f"{', '.join(searched)}: left out, as optuna is not installed (pip install 'potency[search]')")
+    return [arm for arm in arms if not arm.trials]
 
 
 def paper(

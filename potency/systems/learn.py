@@ -22,11 +22,12 @@ def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], Non
     from potency.learning import protocol
     from potency.learning.cost import spoken_cost
     from potency.learning.planning import planned
+    from potency.learning.search import Search
     from potency.tasks import task_for
 
     task = task_for(manifest.kinds.get("truth", ""))
     plan = planned(Facts.of(manifest), task, **asked.changes)
-    trainings = (1 if asked.holdout else asked.folds) * (2 if asked.random else 1)
+    trainings = (1 if asked.holdout else asked.folds) * (2 if asked.random else 1) * (asked.trials or 1)
     if asked.passes and plan.steps:
         share = 1 - 1 / asked.folds
         steps = max(1, round(asked.passes * share * len(manifest) / (plan.batch * plan.accumulate)))
@@ -44,6 +45,7 @@ def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], Non
             holdout=asked.holdout,
             random_split=asked.random,
             baselines=asked.baselines,
+            search=Search(trials=asked.trials) if asked.trials else None,
             keep_folds=True,  # a recipe wants figures: no model is refitted on all rows
             resume=True,
             title=asked.title,

@@ -61,6 +61,7 @@ class Arm:
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)  # of the plan, by name
     passes: float = 0  # over the learning rows; 0: as the budget says
+    trials: int = 0  # of a search for its settings, inside the learning rows of each fold; 0: none
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Asked:
     holdout: bool = True  # one fold of them only: 5 folds and a holdout are an 80/20 split
     random: bool = True  # the same learner under a random split too, as so much is published
     baselines: tuple[str, ...] = ()
+    trials: int = 0  # of a search for its settings
     title: str = ""
     arm: str = ""  # what is said before it starts
 

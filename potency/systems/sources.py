@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,10 @@ class Source:
     own: bool = False  # the user's own, not those of a relative
 
 
-def real(order: Order, relative: Relative) -> Source | None:
+def real(order: Order, relative: Relative, channels: Sequence[str] = ()) -> Source | None:
     """The real rows of an order: the relative in a collection, or the table or folder that the user names; else None.
+
+    `channels` are parallel folders of the relative that make one image.
 
     Raises:
         ManifestError: no such folder, or fewer than two classes in it.
@@ -49,7 +52,7 @@ def real(order: Order, relative: Relative) -> Source | None:
         raise ManifestError("there is no such folder", str(order.data), "check the path given as --data")
     folder = order.data if order.data.name == Path(relative.folder).name else order.data / relative.folder
     if folder.is_dir():
-        found = Manifest.read(folder, classes=relative.classes)
+        found = Manifest.read(folder, classes=relative.classes, channels=channels)
         return Source(sampled(found, order.budget.rows), relative.about)
     if (order.data / relative.folder).parent.is_dir():  # a collection, but without this one
         order.say(f"{order.data} holds no {relative.folder}: no real images are used")
