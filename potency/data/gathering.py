@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,9 @@ def moved(cells: Iterable[object], old: Path, new: Path) -> list[Any]:
         above, name = os.path.split(cell)
         if above not in bridges:
             there = os.path.realpath(old / above)
-            try:
-                bridges[above] = os.path.relpath(there, os.path.realpath(new))
-            except ValueError:  # another drive on Windows
-                bridges[above] = there
-        return (Path(bridges[above]) / name).as_posix()
+            with suppress(ValueError):  # another drive on Windows
+                there = os.path.relpath(there, os.path.realpath(new))
+            bridges[above] = "" if there == os.curdir else f"{Path(there).as_posix()}/"
+        return bridges[above] + name
 
     return [one(cell) for cell in cells]

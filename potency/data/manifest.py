@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -120,9 +121,15 @@ class Manifest:
 
     def paths(self, row: Row) -> dict[str, Path]:
         """The files of a row by channel name; one file without channels has the name ""."""
-        names = self.channels
-        return {name: self.folder / str(row[f"image.{name}"]) for name in names} if names else {
-            "": self.folder / str(row["image"])}
+        return {name: Path(path) for name, path in self._files(row).items()}
+
+    def _files(self, row: Row) -> dict[str, str]:  # crops come by the thousand, and a Path costs as much as an open
+        columns = {name: f"image.{name}" for name in self.channels} or {"": "image"}
+        return {name: os.path.join(self._start, str(row[column])) for name, column in columns.items()}
+
+    @cached_property
+    def _start(self) -> str:
+        return str(self.folder)
 
     def window(self, row: Row) -> dict[str, slice] | None:
         """The part of its image that a row is, by axis letter; None where it is the whole."""
@@ -148,7 +155,7 @@ class Manifest:
         from potency.data import parts
         from potency.data.readers import open_image
 
-        files = self.paths(row)
+        files = self._files(row)
         series = parts.number(row, "series", str(row["image"])) or 0
         return parts.choose(open_image(files if self.channels else files[""], series=series), row)
 
