@@ -15,7 +15,8 @@ from potency import systems
 from potency.errors import ManifestError, PlanError
 from potency.estimators import ESTIMATORS
 from potency.measurement import features
-from potency.systems import SYSTEMS, arms, list_systems, reproduce, sources
+from potency.simulate import simulate
+from potency.systems import SYSTEMS, arms, list_systems, nsc_fate, reproduce, sources
 from potency.systems.arms import slug
 from potency.systems.recipe import AREAS, Arm, Asked, Budget, Fact, Learned, Order, Recipe
 
@@ -42,9 +43,11 @@ class Learner:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Asked]] = []
+        self.seen: list[tuple[str, Manifest]] = []
 
     def __call__(self, manifest: Manifest, asked: Asked, into: Path, say: object) -> Learned:
         self.asked.append((into.parent.name, asked))
+        self.seen.append((into.parent.name, manifest))
         table = features([manifest.open(row).crop() for _, row in manifest.table.iterrows()], ("trivial",))
         rows = manifest.table[["id"]]
         for column, kind in (("prediction", "stratified"), ("prediction@random", "random")):
@@ -219,6 +222,28 @@ def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
             for arm in budget.arms:
                 plan = Plan().but(**{**budget.changes, **arm.changes})
                 assert plan.learner != "gradient" or plan.network.partition(":")[0] in BACKBONES
+
+
+def test_nsc_fate_reads_a_copy_of_the_published_images_and_shows_their_stains_as_a_leak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(systems.SYSTEMS, "nsc-fate", replace(SYSTEMS["nsc-fate"], budgets=(SMALL,)))
+    cells = simulate(tmp_path / "cells", kind="crops", look="all", classes=4, cells=160, groups=20, wells=2)
+    for row in cells.records():
+        for channel, folder in (("brightfield", "brightfield"), ("TUBB3", "NeuN")):
+            place = tmp_path / "zhu" / folder / {"neuron": "NT-3", "stem": "RA-SHH"}.get(row["truth"], row["truth"])
+            place.mkdir(parents=True, exist_ok=True)
+            source = cells.folder / str(row[f"image.{channel}"])
+            (place / source.name).write_bytes(source.read_bytes())
+    learner = Learner()
+    reproduce("nsc-fate", into=tmp_path / "out", data=tmp_path / "zhu", learn=learner)
+    scenes = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["scenes"]
+    assert list(scenes)[:2] == ["real-multiclass", "real-binary"] and "real-stained" in scenes
+    areas = {f"auc.{name}" for name in nsc_fate.AREAS_UNDER}
+    assert set(scenes["real-multiclass"]["published"]) == {"accuracy"} | areas
+    assert scenes["real-binary"]["labels"] == ["astrocyte", "oligodendrocyte"]
+    assert [m.channels for scene, m in learner.seen if scene == "real-stained"] == [("brightfield", "NeuN")]
+    assert {m.channels for scene, m in learner.seen if scene == "real-multiclass"} == {("brightfield",)}
 
 
 def test_an_arm_that_is_searched_is_left_out_where_the_search_is_not_installed(

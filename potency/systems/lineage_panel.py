@@ -62,8 +62,11 @@ def _problems(order: Order) -> Iterator[tuple[Problem, dict[str, object]]]:
     if source is not None:
         published = {"accuracy": OVERALL}
         yield Problem("real-lineages", "Real images: lineages", source.about, source.manifest, False, published), {}
-    counted = None if source is None or source.own else smears(order)
-    if counted is not None:
+    if source is not None and source.own:
+        if "count" in source.manifest.table:
+            numbers = source.manifest.add({"truth": source.manifest.table["count"].astype(float)}, "number")
+            yield Problem("real-counts", "Real images: cells an image", source.about, numbers, False), SMALL
+    elif (counted := smears(order)) is not None:
         yield Problem("real-counts", "Real images: red cells a field", SMEARS.about, counted, False), SMALL
     cells = order.budget.cells
     world = simulated(

@@ -64,6 +64,7 @@ RELATIVE = Relative(
 )
 
 STAINS = ("brightfield", "dna_pi")  # channels of the relative: the phase was called from the second of them
+MARKERS = ("brightfield", "GFAP", "Olig2", "NeuN")  # folders of the published data, where a user has them
 LEAK = "A leak, shown on purpose: "
 
 MEDIA = (
@@ -81,7 +82,7 @@ def run(order: Order) -> Path:
 
 
 def _problems(order: Order) -> Iterator[Problem]:
-    source = real(order, RELATIVE)
+    source = real(order, RELATIVE, (), _markers(order)[:1])
     if source is not None:
         rows = source.manifest
         if len(rows.classes) > 2:
@@ -107,11 +108,12 @@ def _problems(order: Order) -> Iterator[Problem]:
 
 def _leaks(order: Order) -> Iterator[Problem]:
     """The same questions with the stains among the channels: what a label-free figure must never be taken from."""
-    source = real(order, RELATIVE, STAINS)
-    if source is not None and not source.own:
+    source = real(order, RELATIVE, STAINS, _markers(order))
+    if source is not None and (len(_markers(order)) > 1 or not source.own):
         about = (
-            "The same cells, with the DNA stain beside the brightfield. Their phase was called from that very stain: "
-            "these figures say how much a stain gives away, and nothing about label-free images."
+            "The same cells, with their stains beside the brightfield"
+            + (". " if source.own else ": their phase was called from that very stain. ")
+            + "These figures say how much a stain gives away, and nothing about label-free images."
         )
         yield Problem("real-stained", f"{LEAK}real images with their stain", about, source.manifest, False)
     world = simulated(
@@ -120,6 +122,11 @@ def _leaks(order: Order) -> Iterator[Problem]:
     )  # fmt: skip
     about = "Simulated cells with the stain of each fate beside the brightfield: the stain is the answer."
     yield Problem("simulated-stained", f"{LEAK}simulated cells with their stains", about, world, True)
+
+
+def _markers(order: Order) -> tuple[str, ...]:
+    """The channels of the published data that the user's folder holds, each in a folder of its own."""
+    return tuple(name for name in MARKERS if order.data is not None and (order.data / name).is_dir())
 
 
 def _cheapest(budget: Budget) -> Arm:

@@ -36,10 +36,12 @@ class Source:
     own: bool = False  # the user's own, not those of a relative
 
 
-def real(order: Order, relative: Relative, channels: Sequence[str] = ()) -> Source | None:
+def real(
+    order: Order, relative: Relative, channels: Sequence[str] = (), own_channels: Sequence[str] = ()
+) -> Source | None:
     """The real rows of an order: the relative in a collection, or the table or folder that the user names; else None.
 
-    `channels` are parallel folders of the relative that make one image.
+    `channels` are parallel folders of the relative that make one image, `own_channels` those of the user's folder.
 
     Raises:
         ManifestError: no such folder, or fewer than two classes in it.
@@ -57,7 +59,7 @@ def real(order: Order, relative: Relative, channels: Sequence[str] = ()) -> Sour
     if (order.data / relative.folder).parent.is_dir():  # a collection, but without this one
         order.say(f"{order.data} holds no {relative.folder}: no real images are used")
         return None
-    found = Manifest.read(order.data)
+    found = Manifest.read(order.data, channels=own_channels)
     if found.kinds.get("truth") == "category" and len(found.classes) < 2:
         raise ManifestError("a class to learn is missing", str(order.data), "give images of at least two classes")
     told = f"classes {', '.join(found.classes)}" if found.classes else "a number for each image"
