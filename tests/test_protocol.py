@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +57,27 @@ def test_the_protocol_leaves_columns_a_report_and_a_bundle(outcome: protocol.Out
     bundle = Bundle.load(outcome.bundle)
     assert bundle.card.data["simulated"] and bundle.card.validation["metrics"] == report["metrics"]
     assert "temperature" in bundle.card.trust
+
+
+@pytest.mark.parametrize("learner", ["gradient", "average", "estimator"])
+def test_crops_are_cut_once_before_the_folds_share_them(
+    rows: Manifest, plan: Plan, tmp_path: Path, learner: str
+) -> None:
+    members = [{"network": "tiny", "tile": side, "steps": 2} for side in (24, 32)]
+    network = "logistic" if learner == "estimator" else "tiny"
+    own = plan.but(steps=2, validations=1) if learner == "gradient" else plan.but(
+        learner=learner, network=network, families=(), members=members, validations=1
+    )  # fmt: skip
+    seen: list[list[str]] = []
+
+    def on(work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        seen.append(sorted(path.name for path in (tmp_path / "run" / "cache").glob("crops-*")))
+        return map(work, jobs)
+
+    choices = protocol.Choices(folds=4, baselines=(), holdout=True, keep_folds=True, draws=100)
+    protocol.run(rows, TASKS["classify"], into=tmp_path / "run", plan=own, choices=choices, on=on)
+    assert len(seen[0]) == (2 if learner == "gradient" else 4)  # crops and their fields
+    assert sorted(path.name for path in (tmp_path / "run" / "cache").glob("crops-*")) == seen[0]
 
 
 def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:

@@ -29,6 +29,7 @@ from potency.learning.estimate import kept, settled, sources
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
 from potency.learning.planning import planned
+from potency.learning.samples import cut
 from potency.learning.search import Search, explore
 from potency.learning.train import described, examples, find_learner, train
 from potency.tasks import Task
@@ -130,6 +131,8 @@ class _Run:
         rows = dealt(self.manifest, self.choices.by, self.choices.folds, self.plan.seed, self.choices.split)
         chance = self.manifest.split(self.choices.by, self.choices.folds, self.plan.seed, "random")
         jobs = self._jobs(rows, chance)
+        for own in find_learner(self.plan).cuts(self.plan) if self.choices.search is None else ():
+            cut(self.inner, own, self.cache, self._step("cutting crops"))  # once: workers would do it side by side
         with Watch(jobs, self._step("learning"), self.followers):
             done = finished(on(work, jobs))
         for column in dict.fromkeys(job.column for job in jobs):

@@ -238,12 +238,14 @@ class Learner:
         fit: the members and the rows of the log.
         validates: whether validation rows choose anything under a plan.
         seen: what is seen of a row when that is the same in all folds, so that it is measured once; else None.
+        cuts: the plans by which crops are cut: those of the networks that learn.
         unless_said: what holds for every member of a plan that does not say otherwise.
     """
 
     fit: Callable[[Course], Learned]
     validates: Callable[[Plan], bool]
     seen: Callable[[Plan, Task], Features | None] = lambda plan, task: None
+    cuts: Callable[[Plan], tuple[Plan, ...]] = lambda plan: (plan,)
     unless_said: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -254,8 +256,18 @@ def find_learner(plan: Plan) -> Learner:
     return LEARNERS[plan.learner]
 
 
+def _cuts(plan: Plan, **unless_said: Any) -> tuple[Plan, ...]:
+    return tuple(cut for own in plan.member_plans(**unless_said) if own.steps for cut in find_learner(own).cuts(own))
+
+
+def _any_validates(plan: Plan) -> bool:
+    return any(find_learner(own).validates(own) for own in plan.member_plans())
+
+
 LEARNERS: Mapping[str, Learner] = {
     "gradient": Learner(_gradient, lambda plan: True),
-    "estimator": Learner(fit_estimator, lambda plan: not frozen(plan), seen, FROZEN),
-    "average": Learner(fit_average, lambda plan: any(find_learner(own).validates(own) for own in plan.member_plans())),
+    "estimator": Learner(
+        fit_estimator, lambda plan: not frozen(plan), seen, lambda plan: _cuts(plan, **FROZEN), unless_said=FROZEN
+    ),
+    "average": Learner(fit_average, _any_validates, cuts=_cuts),
 }
