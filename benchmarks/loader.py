@@ -43,11 +43,11 @@ def rates(augment: dict[str, float], folder: Path, repeats: int, steps: int) -> 
     torch.manual_seed(0)
     nets = task.build(plan).to(memory_format=torch.channels_last)
     optimisers = {part: gradient._optimiser(net, plan) for part, net in nets.items()}
-    state = gradient.State(nets, nets, nets, optimisers)
+    device = next(nets.parameters()).device
 
     def loaded(number: int) -> Any:
         batch = task.collate(list(gradient._views(task, plan, lesson, order(number), number)))
-        return gradient._laid_out(batch, state.device)
+        return gradient._laid_out(batch, device)
 
     ready = [loaded(number) for number in range(steps)]
 

@@ -1,0 +1,40 @@
+"""Benchmarks run and print the rows they promise; how fast things are is measured there, never here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1] / "benchmarks"
+SHORT = ("loader", "simulator")  # those that take seconds; the rest train for minutes
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_benchmark_ends_with_its_rows_as_one_line(name: str) -> None:
+    call = [sys.executable, str(HERE / f"{name}.py"), "--quick", "--json"]
+    ran = subprocess.run(call, capture_output=True, text=True, timeout=300, check=True)
+    rows = json.loads(ran.stdout.splitlines()[-1])
+    assert rows and all(row["name"] and row["source"] and row["role"] in ("target", "other") for row in rows)
+    if name == "loader":
+        assert {"training-cache", "png-decode"} <= {row["name"] for row in rows if row["ratio"] > 0}
+    else:
+        assert all(row["mpx_per_s"] > 0 for row in rows)
+
+
+def test_the_results_are_sections_with_a_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+    import run
+
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    for name, seconds in (("b", 1.0), ("a", 2.0), ("b", 3.0)):
+        run.write(name, [{"name": "x", "source": "potency", "role": "target", "seconds": seconds}], 1)
+    text = (tmp_path / "RESULTS.md").read_text("utf-8")
+    assert text.index("## a\n") < text.index("## b\n")
+    assert "| x | potency | target | 3 |" in text and "| 1 |" not in text
+    assert text.count(", one run: ") == 2
+    middle = run.medians([[{"name": "x", "seconds": value}] for value in (1.0, 9.0, 2.0)])
+    assert middle == [{"name": "x", "seconds": 2.0}]
