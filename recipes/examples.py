@@ -137,9 +137,11 @@ def said(done: float, total: float, what: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *EXAMPLES], help="which to learn (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(EXAMPLES)} (default: all)")
     parser.add_argument("--into", type=Path, default=Path("out/examples"))
     options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in EXAMPLES]:
+        parser.error(f"there is no example {unknown[0]!r}")
     for name in options.names or EXAMPLES:
         print(made(name, options.into) or f"{name}: its images are not at hand (POTENCY_DATA), left as it is")
 
