@@ -150,7 +150,11 @@ def test_nsc_fate_prints_published_beside_measured(simulated: tuple[Path, Learne
     for part in SYSTEMS["nsc-fate"].missing:
         assert part in text
     assert "our choice" in text
-    assert re.search(r"<td>forest</td><td>-</td><td>\.\d", text)  # nobody published a forest
+    assert "published 93.3 % (four media, ResNet50)" in text and "published .99 (four media" in text
+    assert re.search(r'<th scope="row">forest</th><td>\.\d+ \[', text)
+    assert text.count("<svg") == 3 and "A quick run" in text
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
     assert not re.findall(r'(?:src|href)="(?!#|data:|simulated-|real-)', text)  # nothing is fetched from elsewhere
     for scene in ("simulated-binary", "simulated-multiclass"):
         inner = (page.parent / scene / "report.html").read_text("utf-8")

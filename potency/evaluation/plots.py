@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 MOST_GROUPS = 400
 
 
-def glance(report: Report) -> Plot | None:
-    """The headline metric of every column, under both splits, on one line each."""
+def glance(report: Report, name: str = "glance") -> Plot | None:
+    """The headline metric of every column, under both splits, on one line each; `name` is unique on its page."""
     metric, first = headline_metric(report), first_column(report)
     inside = {c: m[metric] for c, m in report.numbers.items() if metric in m and not is_random(c)}
     outside = {grouped(c): m[metric] for c, m in random_figures(report).items() if metric in m}
     lines = list(dict.fromkeys([*inside, *outside]))
     if not metric or len(inside) + len(outside) < 2:
         return None
-    name = known(metric)[0]
+    title = known(metric)[0]
     with sheet(440, 64 + 54 * len(lines)) as page:
         (axes,) = page.axes()
         for place, column in enumerate(reversed(lines)):
@@ -51,7 +51,7 @@ def glance(report: Report) -> Plot | None:
         axes.set_yticks(range(len(lines)), [clean(source(c, report.facts), 24) for c in reversed(lines)], color=INK)
         axes.set_ylim(-0.5, len(lines) - 0.3)
         axes.margins(x=0.2)
-        ruled(axes, x=name, grid="x")
+        ruled(axes, x=title, grid="x")
         axes.spines["left"].set_visible(False)
         if metric == "balanced_accuracy" and report.labels:
             axes.axvline(1 / len(report.labels), color=MUTED, dashes=(3, 3), linewidth=1)
@@ -62,7 +62,7 @@ def glance(report: Report) -> Plot | None:
         look += "; the line through a dot is its 95 % interval." if report.groups >= 5 else "."
         if outside:
             look += " Hollow dots let images of one group stand on both sides: the distance is the flattery."
-        return Plot("glance", f"{name} at a glance", look, page.svg("glance", look))
+        return Plot(name, f"{title} at a glance", look, page.svg(name, look))
 
 
 def _whisker(axes: Any, interval: Interval, at: float, colours: tuple[str, str], told: str) -> None:

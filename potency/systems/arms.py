@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OWN = {"prediction": "", "prediction@random": "-random"}  # columns of the learner itself, under each split
 BASELINES = ("forest", "trivial")
 MEAN = "all, averaged"
+TRIED = "A quick run: few images and few steps. It shows that the way runs to its end, not what the networks can reach."
 NONE_REAL = "No real images were used: everything below is simulated. Name a folder with --data."
 
 
@@ -115,9 +116,10 @@ def paper(
     findings: Sequence[str] = (),
 ) -> Path:
     """Write the page of a recipe that compared arms; its path."""
+    quick = (TRIED,) if order.budget.name == "quick" else ()
     bare = () if any(not scene.simulated for scene in scenes) else (NONE_REAL,)
     told = Comparison(
-        system=recipe, scenes=tuple(scenes), protocol=tuple(protocol), banner=(*banner, *bare),
+        system=recipe, scenes=tuple(scenes), protocol=tuple(protocol), banner=(*banner, *quick, *bare),
         command=order.command(recipe.id), findings=tuple(findings),
     )  # fmt: skip
     return write(told, order.into)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
 from potency.evaluation import wording
+from potency.evaluation.plots import glance
 from potency.systems.recipe import Fact, Figure, Recipe, told
 
 if TYPE_CHECKING:
-    from potency.evaluation.results import Interval, Report
+    from potency.evaluation.results import Report
 
 HEADLINES = ("accuracy", "balanced_accuracy", "auc", "mae", "mape", "r2")  # of every scene, where its answers have them
 RANDOM = "random"  # the end of a column answered under a random split
@@ -59,38 +60,47 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Line:
-    """One measured figure under both splits, beside what was published."""
+    """The figures of one learner: a cell under each split for every metric of the table."""
 
     network: str
-    metric: str
-    published: str
-    grouped: str
-    random: str
+    cells: tuple[tuple[str, str], ...]  # by group, at random
 
 
-def lines(scene: Scene) -> Iterator[Line]:
-    """The rows of a scene's table: every network and baseline for the headline metrics, then single classes."""
-    report = scene.report
-    mains = [column for column in report.numbers if not column.endswith(RANDOM)]
-    named = report.facts.get("names", {})
-    for metric in dict.fromkeys((*HEADLINES, *scene.published)):
-        said = scene.published.get(metric)
-        whole = f"{said.value} ({said.stated})" if said else "-"
-        for column in mains:
-            grouped, random = report.numbers[column].get(metric), _random(report, column, metric)
-            if grouped is None and random is None:
-                continue
-            # A published figure is one of networks: no baseline of ours stands beside it.
-            yield Line(
-                wording.source(column, report.facts), wording.known(metric)[0], whole if column in named else "-",
-                wording.spoken(grouped, metric), wording.spoken(random, metric),
-            )  # fmt: skip
-            whole = said.value if said else "-"  # where it is stated is said once
+@dataclass(frozen=True)
+class Figures:
+    """A table of a scene: its metrics, each with what was published of it, and a line a learner."""
+
+    metrics: tuple[tuple[str, str], ...]  # name, published figure of networks or ""
+    lines: tuple[Line, ...]
 
 
-def _random(report: Report, column: str, metric: str) -> Interval | None:
-    twin = f"{column}@{RANDOM}" if column == "prediction" else f"{column}-{RANDOM}"
-    return report.numbers.get(twin, {}).get(metric)
+def tables(scene: Scene) -> Iterator[Figures]:
+    """The headline metrics of every learner, then those of single classes that something was published about."""
+    numbers = scene.report.numbers
+    present = {metric for figures in numbers.values() for metric in figures}
+    for metrics in (HEADLINES, [metric for metric in scene.published if metric not in HEADLINES]):
+        shown = [metric for metric in metrics if metric in present]
+        if shown:
+            heads = tuple((wording.known(m)[0], _said(scene.published.get(m))) for m in shown)
+            yield Figures(heads, tuple(_line(scene.report, column, shown) for column in numbers if _inside(column)))
+
+
+def _inside(column: str) -> bool:
+    return not column.endswith(RANDOM)
+
+
+def _said(figure: Figure | None) -> str:
+    return "" if figure is None else figure.value + (f" ({figure.stated})" if figure.stated else "")
+
+
+def _line(report: Report, column: str, metrics: Sequence[str]) -> Line:
+    twin = report.numbers.get(f"{column}@{RANDOM}" if column == "prediction" else f"{column}-{RANDOM}", {})
+    sides = (report.numbers[column], twin)
+    cells = tuple(
+        (wording.spoken(sides[0].get(metric), metric), wording.spoken(sides[1].get(metric), metric))
+        for metric in metrics
+    )
+    return Line(wording.source(column, report.facts), cells)
 
 
 def contests(scene: Scene) -> list[str]:
@@ -156,7 +166,7 @@ def page(comparison: Comparison) -> str:
             (
                 kind,
                 [
-                    (scene, list(lines(scene)), contests(scene))
+                    (scene, list(tables(scene)), contests(scene), glance(scene.report, f"glance-{scene.name}"))
                     for scene in comparison.scenes
                     if scene.simulated is simulated
                 ],
