@@ -253,9 +253,9 @@ def test_human_readers_need_no_probabilities_and_may_be_named_freely():
     assert "auc" not in report.contests[0].differences and report.contests[0].verdict == "better"
 
 
-@pytest.mark.parametrize("cells, said", [([True] * 90, True), (["True"] * 90, True), ([False] * 90, False), (None, None)])
-def test_predictions_of_simulated_images_are_called_simulated(cells, said):
+@pytest.mark.parametrize("cell, said", [(True, True), ("True", True), (False, False), (None, None)])
+def test_predictions_of_simulated_images_are_called_simulated(cell, said):
     table = table_of(samples=90)
-    report = evaluate(table if cells is None else table.assign(simulated=cells), draws=20)
+    report = evaluate(table if cell is None else table.assign(simulated=cell), draws=20)
     assert report.facts.get("simulated") == said
     assert evaluate(table, draws=20, facts={"simulated": True}).facts["simulated"]

@@ -98,7 +98,7 @@ def evaluate(
 def _opened(
     manifest: Rows | DataFrame, facts: dict[str, Any]
 ) -> tuple[DataFrame, Mapping[str, str], Mapping[str, str]]:
-    """The table with an `id` as index, its declared kinds, how it was understood; `facts` learns folder and simulated."""
+    """The table with an `id` as index, its kinds and how it was understood; `facts` learns folder and simulated."""
     table = manifest if isinstance(manifest, DataFrame) else manifest.table
     kinds: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.kinds
     origin: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.origin
