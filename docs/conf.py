@@ -20,7 +20,9 @@ default_role = "code"  # in docstrings `this` is code, as it is in Markdown
 highlight_language = "sh"  # of blocks that name no language: commands, most of them
 
 html_theme = "furo"  # light and dark, nothing fetched from elsewhere
+pygments_style, pygments_dark_style = "friendly", "github-dark"
 html_title = f"potency {release}"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 html_copy_source = False
 html_show_sphinx = html_use_index = html_domain_indices = False
 

@@ -1,7 +1,7 @@
 """Pages: their examples run, their commands are understood, what they add fits, and the site builds without a warning.
 
-A fenced block may say more behind its language: `python no-run` is only compiled, `python PATH` is a file to be written,
-`diff PATH` a change of one, `sh exit 2` are commands that are refused. Other blocks of `python` run, page by page.
+A fenced block may say more behind its language: `python no-run` is only compiled, `python PATH` is a file to be
+written, `diff PATH` a change of one, `sh exit 2` are commands that are refused. Other blocks of `python` run.
 """
 
 from __future__ import annotations
@@ -36,12 +36,23 @@ DOCS = HOME / "docs"
 PAGES = [HOME / "README.md", HOME / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 ADDING = sorted(DOCS.glob("add-*.md"))
 FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# What the tests add to a command of a page, so that minutes become seconds; of an option given twice the last one counts.
+# What is added to a command of a page, so that minutes become seconds; of an option given twice the last one counts.
 SMALLER = {
-    "simulate": ["--cells", "72", "--set", "size=32"],
-    "train": ["--folds", "2", "--steps", "2", "--set", "test_views=1", "--set", "validations=1", "--baselines", "trivial", "--workers", "1"],
-    "reproduce": ["--workers", "1"],
+    "simulate": "--cells 72 --set size=32",
+    "train": "--holdout --steps 2 --set test_views=1 --set validations=1 --baselines trivial --workers 1",
+    "reproduce": "--workers 1",
 }
+# Commands of pages, then tests of the house that the pages have added to, in one process.
+ALL_OF_IT = """
+import json, os, sys
+import pytest
+from potency.cli import run
+
+house, lines, tests = map(json.loads, sys.argv[1:])
+failed = max(run(line) for line in lines)
+os.chdir(house)
+sys.exit(failed or pytest.main(tests))
+"""
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,7 @@ class Block:
     note: str
     text: str
 
-    @property
-    def where(self) -> str:
+    def __str__(self) -> str:
         return f"{self.page.relative_to(HOME)}:{self.line}"
 
     @property
@@ -83,7 +93,7 @@ def blocks(*pages: Path) -> list[Block]:
 
 
 def smaller(words: list[str]) -> list[str]:
-    return [*words[1:], *SMALLER.get(words[1], [])]
+    return [*words[1:], *SMALLER.get(words[1], "").split()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -94,19 +104,19 @@ def test_every_command_on_a_page_is_one_that_there_is(page: Path) -> None:
             if words[0] != "potency" or set(words) & {"...", "--help", "--version"}:
                 continue
             verb = verbs.get_command(None, words[1])  # type: ignore[attr-defined]
-            assert verb is not None, f"{block.where} calls potency {words[1]}"
+            assert verb is not None, f"{block} calls potency {words[1]}"
             try:
                 verb.make_context(words[1], words[2:])
             except typer.TyperException as error:
-                pytest.fail(f"{block.where}: {shlex.join(words)}: {error.format_message()}")
+                pytest.fail(f"{block}: {shlex.join(words)}: {error.format_message()}")
 
 
-@pytest.mark.parametrize("block", [b for b in blocks(*PAGES) if b.language in ("python", "json")], ids=lambda b: b.where)
+@pytest.mark.parametrize("block", [b for b in blocks(*PAGES) if b.language in ("python", "json")], ids=str)
 def test_every_example_can_be_read(block: Block) -> None:
     if block.language == "json":
         json.loads(block.text)
     else:
-        compile(block.text, block.where, "exec")
+        compile(block.text, str(block), "exec")
 
 
 @pytest.mark.parametrize("page", sorted({b.page for b in blocks(*PAGES) if b.runs}), ids=lambda page: page.stem)
@@ -133,7 +143,7 @@ def test_the_tutorial_runs_from_its_first_command_to_its_last(
     for block in blocks(DOCS / "tutorial.md"):
         for words in block.commands():
             expected = int(block.note.removeprefix("exit ") or 0)
-            assert run(smaller(words)) == expected, f"{block.where}: {shlex.join(words)}\n{capfd.readouterr().err}"
+            assert run(smaller(words)) == expected, f"{block}: {shlex.join(words)}\n{capfd.readouterr().err}"
             ran += 1
     assert ran > 8 and (tmp_path / "out/first/report/report.html").is_file()
 
@@ -150,7 +160,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, into)
     for block in blocks(*ADDING):
         if block.language == "python" and block.note.endswith(".py"):
-            assert not (place / block.note).exists(), f"{block.where} writes a file that there is"
+            assert not (place / block.note).exists(), f"{block} writes a file that there is"
             (place / block.note).write_text(block.text + "\n", "utf-8")
         elif block.language == "diff":
             change(place / block.note, block)
@@ -164,7 +174,7 @@ def change(path: Path, block: Block) -> None:
         before = "".join(line[1:] + "\n" for line in lines if not line.startswith("+"))
         after = "".join(line[1:] + "\n" for line in lines if not line.startswith("-"))
         text = path.read_text("utf-8")
-        assert before and text.count(before) == 1, f"{block.where}: found {text.count(before)} times\n{before}"
+        assert before and text.count(before) == 1, f"{block}: found {text.count(before)} times\n{before}"
         path.write_text(text.replace(before, after), "utf-8")
 
 
@@ -179,25 +189,23 @@ def called(house: Path, desk: Path, *words: str) -> str:
     return ran.stdout
 
 
-def test_what_the_pages_add_keeps_the_contracts_of_the_house(copy: Path) -> None:
-    asked = [words for block in blocks(*ADDING) for words in block.commands() if words[:3] == ["python", "-m", "pytest"]]
-    chosen = [words[words.index("-k") + 1] for words in asked]
-    files = [word for words in asked for word in words if word.endswith(".py")]
-    assert len(asked) == len(ADDING) >= 4
-    wanted = " or ".join(f"({words})" for words in [*chosen, "test_house"])
-    options = ("-v", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "-k", wanted)
-    told = called(copy, copy, "-m", "pytest", *options, *files, "tests/test_house.py")
+def test_what_the_pages_add_works_and_keeps_the_contracts_of_the_house(copy: Path, tmp_path: Path) -> None:
+    words = [words for block in blocks(*reversed(ADDING)) for words in block.commands()]
+    asked = [each for each in words if each[:3] == ["python", "-m", "pytest"]]
+    chosen = [each[each.index("-k") + 1] for each in asked]
+    files = [word for each in asked for word in each if word.endswith(".py")]
+    assert len(files) == len(chosen) == len(ADDING) >= 4
+    wanted = " or ".join(f"({each})" for each in [*chosen, "test_house and (budget or imports_point)"])
+    tests = [str(copy / file) for file in [*files, "tests/test_house.py"]]
+    options = ["-v", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", wanted]
+    lines = [smaller(each) for each in words if each[0] == "potency"]
+    told = called(copy, tmp_path, "-c", ALL_OF_IT, *map(json.dumps, (str(copy), lines, [*options, *tests])))
     passed = [line for line in told.splitlines() if "PASSED" in line]
-    for file, words in zip(files, chosen, strict=True):
-        assert any(file in line and set(words.split(" or ")) & set(re.findall(r"[a-z]+", line)) for line in passed), words
-
-
-def test_what_the_pages_add_is_there_for_everyone(copy: Path, tmp_path: Path) -> None:
-    lines = [smaller(words) for b in blocks(*reversed(ADDING)) for words in b.commands() if words[0] == "potency"]
-    call = "import json, sys; from potency.cli import run; sys.exit(max(run(words) for words in json.loads(sys.argv[1])))"
-    called(copy, tmp_path, "-c", call, json.dumps(lines))
-    report = json.loads((tmp_path / "out/share/report/report.json").read_text("utf-8"))
-    assert report["task"] == "number" and json.loads((tmp_path / "plan.json").read_text("utf-8"))["network"] == "dilated"
+    for file, each in zip([*files, "tests/test_house.py"], [*chosen, "budget"], strict=True):
+        assert any(file in line and set(re.findall("[a-z]+", line)) & set(each.split(" or ")) for line in passed), each
+    share = json.loads((tmp_path / "out/share/report/report.json").read_text("utf-8"))
+    plan = json.loads((tmp_path / "plan.json").read_text("utf-8"))
+    assert (share["task"], plan["network"]) == ("number", "dilated")
     assert "Two fates" in (tmp_path / "out/two/report.html").read_text("utf-8")
 
 
@@ -207,7 +215,8 @@ def test_every_task_and_answer_has_its_page_with_its_figures() -> None:
     for page in (*TASKS, "vector"):
         told += (DOCS / f"{page}.md").read_text("utf-8")
         assert f"({page}.md)" in index
-    cells = {"category": list("aabb"), "ordinal": [1, 2, 3, 3], "number": [1.0, 2.0, 4.0, 4.5], "vector": [[1.0, 2.0]] * 4}
+    numbers = [1.0, 2.0, 4.0, 4.5]
+    cells = {"category": list("aabb"), "ordinal": [1, 2, 3, 3], "number": numbers, "vector": [numbers] * 4}
     for kind, answer in ANSWERS.items():
         truth = pd.DataFrame({"": cells[kind]})
         labels = sorted(set(map(str, cells[kind]))) if answer.labelled else []
