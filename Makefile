@@ -1,4 +1,4 @@
-# The jobs of the project: make demo, make test, make lint, make bench, make clean.
+# The jobs of the project: make demo, make test, make lint, make docs, make bench, make clean.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ export POTENCY_DATA
 endif
 endif
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -28,6 +28,11 @@ test: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+# Strict: a warning is an error, and nothing is fetched from elsewhere.
+docs: $(VENV)/.installed-docs
+	@$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo "$(abspath build/docs/index.html)"
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python benchmarks/run.py
@@ -45,6 +50,11 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@echo "installing potency with the tools to test it (the first time brings torch: several minutes) ..."
 	@$(BIN)/python -m pip install --disable-pip-version-check --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	@echo "installing potency with what builds its pages ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable ".[docs]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python

@@ -251,3 +251,11 @@ def test_human_readers_need_no_probabilities_and_may_be_named_freely():
     report = evaluate(table, predictions=("prediction", "Dr. A"), draws=100)
     assert "auc" in report.numbers["prediction"] and "auc" not in report.numbers["Dr. A"]
     assert "auc" not in report.contests[0].differences and report.contests[0].verdict == "better"
+
+
+@pytest.mark.parametrize("cell, said", [(True, True), ("True", True), (False, False), (None, None)])
+def test_predictions_of_simulated_images_are_called_simulated(cell, said):
+    table = table_of(samples=90)
+    report = evaluate(table if cell is None else table.assign(simulated=cell), draws=20)
+    assert report.facts.get("simulated") == said
+    assert evaluate(table, draws=20, facts={"simulated": True}).facts["simulated"]

@@ -18,6 +18,7 @@ from potency.errors import PlanError, nearest
 __all__ = ["Facts", "Plan", "span"]
 
 PASSES = 20  # over the rows; twice as many cost twice the time and gain about a point of accuracy (docs/results.md)
+FEWEST_STEPS, MOST_STEPS = 300, 4000
 TOLD = ("network", "steps")  # what a member always says of itself
 DEEPEST = 2  # an ensemble may hold an estimator that stands on networks; nobody means more than that
 
@@ -84,7 +85,7 @@ class Plan:
             tile=(side, side),
             scaling=dict(facts.scaling),
             batch=batch,
-            steps=int(np.clip(PASSES * facts.rows / batch, 300, 4000)),
+            steps=int(np.clip(PASSES * facts.rows / batch, FEWEST_STEPS, MOST_STEPS)),
         )
         return plan.but(**changes)
 

@@ -98,13 +98,15 @@ def evaluate(
 def _opened(
     manifest: Rows | DataFrame, facts: dict[str, Any]
 ) -> tuple[DataFrame, Mapping[str, str], Mapping[str, str]]:
-    """The table with an `id` as index, its declared kinds and how it was understood; `facts` learns the folder."""
+    """The table with an `id` as index, its kinds and how it was understood; `facts` learns folder and simulated."""
     table = manifest if isinstance(manifest, DataFrame) else manifest.table
     kinds: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.kinds
     origin: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.origin
     facts.setdefault("folder", "" if isinstance(manifest, DataFrame) else str(manifest.folder))
     if not len(table):
         raise AnswerError("the table has no rows", "evaluate", "give a table with one row a sample")
+    if "simulated" in table.columns:  # whoever judges predictions of simulated images says so, however they come
+        facts.setdefault("simulated", bool(table["simulated"].astype(str).str.lower().isin(("true", "1")).any()))
     names = table["id"].astype(str) if "id" in table.columns else table.index.astype(str)
     return table.set_axis(names.to_numpy(), axis=0), kinds, origin
 

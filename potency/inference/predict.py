@@ -59,7 +59,7 @@ def predict(
         bundle: what predicts; on a GPU where there is one, else through OpenVINO, unless `accelerate` was told better.
         into: folder for `predictions.parquet`, `predictions.csv` and the parts; None writes nothing.
         on: where the work is done: map (here, the default), a `Pool`, a `dask.distributed.Client`, any `Mapper`.
-        name: prediction column; another source follows an @ ("prediction@old").
+        name: prediction column; another source follows an @ (`prediction@old`).
         batch: samples in one call of the network; by default what fits the size of the tiles.
         precision: "auto" (bfloat16 where the processor has it and the answers to the bundle's own examples stay as
             they are), "float32", "bfloat16", "int8" (of a bundle that `potency quantise` made). What was really used

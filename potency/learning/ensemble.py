@@ -36,7 +36,8 @@ def ensemble(
         on: where the rows are predicted, see `predict`.
 
     Raises:
-        BundleError: bundles that do not belong together. PlanError: fewer than two, or rows that were learned from.
+        BundleError: bundles that do not belong together.
+        PlanError: fewer than two, or rows that were learned from.
         AnswerError: answers that have no mean.
     """
     loaded = [one if isinstance(one, Bundle) else Bundle.load(one) for one in bundles]

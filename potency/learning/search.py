@@ -98,8 +98,9 @@ def search(
         pruner: name in `PRUNERS`.
 
     Raises:
-        MissingExtra: optuna is not installed. PlanError: a space with a name the plan does not have, or an impossible
-        value; a folder with another search. PotencyError: every trial failed.
+        MissingExtra: optuna is not installed.
+        PlanError: a space with a name the plan does not have, or an impossible value; a folder with another search.
+        PotencyError: every trial failed.
     """
     axes = space.axes if isinstance(space, Space) else space or Space().axes
     return explore(manifest, task, Search(axes, trials, pruner), into=into, plan=plan, progress=progress).plan

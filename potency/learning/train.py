@@ -88,7 +88,8 @@ def train(
         features: what an estimator sees of every crop, by row id, where it was measured before.
 
     Raises:
-        ManifestError: nothing to learn from. PlanError: the plan does not fit.
+        ManifestError: nothing to learn from.
+        PlanError: the plan does not fit.
         PotencyError: `into` cannot be written or is in use by another process.
     """
     course = begin(manifest, task, into=Path(into), plan=plan, cache=cache)

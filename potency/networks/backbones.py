@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from potency.errors import PlanError, nearest
+from potency.networks.plain import Plain
+from potency.networks.tiny import Tiny
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -17,12 +23,14 @@ class Backbone:
         millions: parameters for colour images, in millions; 0: not counted.
         title: what it is, with its paper.
         options: what it is built with beside channels and crop, as named after a colon ("plain:depth=4").
+        build: of a network of ours, what makes it of the channels, the shorter side of the crop (px) and the options.
     """
 
     source: str
     millions: float = 0.0
     title: str = ""
     options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    build: Callable[..., nn.Module] | None = None
 
     @property
     def library(self) -> str:
@@ -39,8 +47,11 @@ class Backbone:
 
 # Short names people type; any other name of timm, or of torchvision behind "torchvision/", works as it is.
 BACKBONES: Mapping[str, Backbone] = {
-    "tiny": Backbone("potency/tiny", 0.29, "ours: five residual blocks for single cells on a laptop"),
-    "plain": Backbone("potency/plain", 0.02, "ours: modules in a row; depth, width, kernel, module, pool, activation"),
+    "tiny": Backbone("potency/tiny", 0.29, "ours: five residual blocks for single cells on a laptop", build=Tiny),
+    "plain": Backbone(
+        "potency/plain", 0.02, "ours: modules in a row; depth, width, kernel, module, pool, activation",
+        build=lambda channels, side, **options: Plain(channels, **options),
+    ),
     "mobilenetv1": Backbone("timm/mobilenetv1_100", 3.21, "depthwise separable convolutions (Howard 2017)"),
     "mobilenetv2": Backbone("torchvision/mobilenet_v2", 2.22, "inverted residuals (Sandler 2018)"),
     "mobilenetv3": Backbone("timm/mobilenetv3_small_100", 1.52, "searched for phones, small (Howard 2019)"),
@@ -84,7 +95,7 @@ def find_backbone(name: str) -> Backbone:
     >>> find_backbone("plain:depth=4:pool=mean").options
     {'depth': 4, 'pool': 'mean'}
     """
-    short, *told = name.split(":")
+    short, *told = name.removeprefix("potency/").split(":")
     found = BACKBONES.get(short) or Backbone(short if "/" in short else f"timm/{short}")
     pairs = [pair.partition("=") for pair in told]
     if any(not (key and equals and value) for key, equals, value in pairs):

@@ -9,16 +9,8 @@ import torch
 from torch import nn
 
 from potency.errors import PlanError, nearest
-from potency.networks.backbones import BACKBONES, NORMALISATIONS, find_backbone
-from potency.networks.plain import Plain
-from potency.networks.tiny import Tiny
+from potency.networks.backbones import BACKBONES, NORMALISATIONS, Backbone, find_backbone
 
-Options = Mapping[str, Any]
-
-# Our own networks by name: channels, the shorter side of the crop, options.
-OWN: Mapping[str, Callable[..., nn.Module]] = {
-    "tiny": Tiny, "plain": lambda channels, side, **options: Plain(channels, **options)
-}  # fmt: skip
 FEWEST_PATCHES = 5  # a side; with fewer, attention has nothing to attend to
 TRANSFORMERS = ("vision_transformer", "vision_transformer_hybrid", "deit")  # modules of timm whose patch may be chosen
 
@@ -29,7 +21,7 @@ def body(backbone: str, channels: int, tile: tuple[int, int]) -> nn.Module:
     if found.library not in _LIBRARIES:
         raise PlanError(f"there is no network {backbone!r}", "plan.network", nearest(backbone, BACKBONES))
     try:
-        return _LIBRARIES[found.library](found.name, channels, tile, found.options)
+        return _LIBRARIES[found.library](found, channels, tile)
     except TypeError as error:  # how a constructor says that it does not know an option, or not this value
         if not found.options:
             raise
@@ -57,13 +49,16 @@ def expected_values(backbone: str) -> str:
     return min(NORMALISATIONS, key=apart)
 
 
-def _own(name: str, channels: int, tile: tuple[int, int], options: Options) -> nn.Module:
-    return OWN[name](channels, min(tile), **options)
+def _own(found: Backbone, channels: int, tile: tuple[int, int]) -> nn.Module:
+    if found.build is None:
+        raise PlanError(f"there is no network {found.source!r}", "plan.network", nearest(found.name, BACKBONES))
+    return found.build(channels, min(tile), **found.options)
 
 
-def _timm(name: str, channels: int, tile: tuple[int, int], given: Options) -> nn.Module:
+def _timm(found: Backbone, channels: int, tile: tuple[int, int]) -> nn.Module:
     import timm
 
+    name = found.name
     if not timm.is_model(name):
         raise PlanError(
             f"there is no network {name!r}", "plan.network", nearest(name, [*BACKBONES, *timm.list_models()])
@@ -74,7 +69,7 @@ def _timm(name: str, channels: int, tile: tuple[int, int], given: Options) -> nn
         options = _patches(name, tile)
     elif facts is not None and facts.fixed_input_size:  # attention over a grid that is laid out beforehand
         options = {"img_size": tile}
-    made: nn.Module = timm.create_model(name, in_chans=channels, num_classes=0, **{**options, **given})
+    made: nn.Module = timm.create_model(name, in_chans=channels, num_classes=0, **{**options, **found.options})
     return made.train()
 
 
@@ -91,11 +86,12 @@ def _patches(name: str, tile: tuple[int, int]) -> dict[str, Any]:
     return {"img_size": tile, "patch_size": patch, "dynamic_img_size": True, "dynamic_img_pad": True}
 
 
-def _torchvision(name: str, channels: int, tile: tuple[int, int], options: Options) -> nn.Module:
+def _torchvision(found: Backbone, channels: int, tile: tuple[int, int]) -> nn.Module:
     import torchvision
 
+    name = found.name
     try:
-        whole = torchvision.models.get_model(name, weights=None, **options)
+        whole = torchvision.models.get_model(name, weights=None, **found.options)
     except ValueError as error:
         known = [f"torchvision/{n}" for n in torchvision.models.list_models(module=torchvision.models)]
         raise PlanError(
@@ -118,7 +114,7 @@ def _torchvision(name: str, channels: int, tile: tuple[int, int], options: Optio
     return made
 
 
-_LIBRARIES: Mapping[str, Callable[[str, int, tuple[int, int], Options], nn.Module]] = {
+_LIBRARIES: Mapping[str, Callable[[Backbone, int, tuple[int, int]], nn.Module]] = {
     "potency": _own,
     "timm": _timm,
     "torchvision": _torchvision,
