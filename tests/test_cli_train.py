@@ -268,3 +268,13 @@ def test_demo_ends_with_report_and_bundle_and_is_never_written_over(
     assert bundle == "bundle: out/demo/bundle" and (tmp_path / "out/demo/bundle/card.json").is_file()
     assert report == "report: out/demo/report/report.html" and (tmp_path / "out/demo/report/report.html").is_file()
     assert next(place for place in places(Path("out")) if not place.exists()) == Path("out/demo-2")
+
+
+def test_a_task_that_learns_another_kind_of_truth_is_refused(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(cells / "labels.csv").assign(label=np.linspace(0, 1, 48))
+    table.assign(file=[str(cells / name) for name in table["file"]]).to_csv(tmp_path / "ages.csv", index=False)
+    assert run(["plan", str(tmp_path / "ages.csv"), "--task", "classify"]) == 2
+    said = capsys.readouterr().err
+    assert "the truth is a number, classify learns a category" in said and "quantify" in said

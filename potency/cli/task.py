@@ -21,15 +21,24 @@ SET_HELP = "Change one decision of the plan; may be given often."
 
 def chosen_task(name: str, manifest: Manifest) -> Task:
     """The task called `name`, or the first in the list whose answers are of the truth's kind."""
+    from potency.answers import ANSWERS
     from potency.tasks import find_task, task_for
 
+    kind = manifest.kinds.get("truth", "")
     if name:
-        return find_task(name)
+        task = find_task(name)
+        if kind in ANSWERS and not issubclass(ANSWERS[kind], task.answer):
+            raise PlanError(
+                f"the truth is a {kind}, {name} learns a {task.answer.kind}", f"--task {name}",
+                f"leave --task out for {task_for(kind).name}, or name another column with --truth; numbers that are "
+                "names of classes are better written as words",
+            )  # fmt: skip
+        return task
     if "truth" not in manifest.table:
         raise ManifestError(
             "the table has no truth to learn from", str(manifest.folder), "name its column with --truth"
         )
-    return task_for(manifest.kinds.get("truth", ""))
+    return task_for(kind)
 
 
 def changes(settings: Sequence[str] | None) -> dict[str, Any]:

@@ -26,6 +26,15 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
+def simulated(table: pd.DataFrame) -> bool:
+    """Whether a column says of any row that a program drew it, in a table of booleans or of text.
+
+    >>> simulated(pd.DataFrame({"simulated": ["False", "no"]})), simulated(pd.DataFrame({"simulated": [True]}))
+    (False, True)
+    """
+    return "simulated" in table.columns and bool(table["simulated"].astype(str).str.lower().isin(("true", "1")).any())
+
+
 def seen(frame: pd.DataFrame) -> str:
     """The columns as a phrase for messages."""
     return "columns: " + ", ".join(map(str, frame.columns))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame, factorize
 
 from potency.answers.answer import Answer, Evidence
+from potency.data.columns import simulated
 from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import class_order, column_of, comparable, kind_of, parts_of
 from potency.evaluation.contest import contest
@@ -106,7 +107,7 @@ def _opened(
     if not len(table):
         raise AnswerError("the table has no rows", "evaluate", "give a table with one row a sample")
     if "simulated" in table.columns:  # whoever judges predictions of simulated images says so, however they come
-        facts.setdefault("simulated", bool(table["simulated"].astype(str).str.lower().isin(("true", "1")).any()))
+        facts.setdefault("simulated", simulated(table))
     names = table["id"].astype(str) if "id" in table.columns else table.index.astype(str)
     return table.set_axis(names.to_numpy(), axis=0), kinds, origin
 

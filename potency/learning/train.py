@@ -13,6 +13,7 @@ import pandas as pd
 from potency.answers import Answer
 from potency.bundle import Bundle, Card, Features, Member, NetworkMember
 from potency.bundle.estimate import FROZEN
+from potency.data.columns import simulated
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import ManifestError, PlanError, nearest
@@ -163,9 +164,8 @@ def examples(rows: Manifest, plan: Plan, count: int = EXAMPLES) -> list[Mapping[
 
 def described(rows: Manifest) -> dict[str, Any]:
     """What a card says of the rows a model learned from."""
-    simulated = bool(rows.table.get("simulated", pd.Series([False])).astype(bool).any())
     return {"fingerprint": rows.fingerprint(), "rows": len(rows), "groups": int(rows.table["group"].nunique()),
-            "group_source": rows.origin.get("group", ""), "simulated": simulated}  # fmt: skip
+            "group_source": rows.origin.get("group", ""), "simulated": simulated(rows.table)}  # fmt: skip
 
 
 def _gradient(course: Course) -> Learned:
