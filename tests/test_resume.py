@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -64,41 +60,6 @@ def test_what_was_finished_before_an_interruption_is_kept(tmp_path: Path, bundle
         predict(rows, bundle, into=tmp_path / "other", on=Counting(stop=19), batch=4)
     predict(rows, bundle, into=tmp_path / "other", on=(left := Counting()), batch=4)
     assert left.handed == 1 + 12
-
-
-def test_a_kill_loses_at_most_the_running_batch(tmp_path: Path) -> None:
-    rows, saved = images(tmp_path / "in", [(16, 16)] * 40), bundle_of().save(tmp_path / "bundle")
-    rows.write(tmp_path / "in" / "rows.csv")
-    script = textwrap.dedent(f"""
-        import sys, time
-        from pathlib import Path
-        from potency.bundle import Bundle
-        from potency.data.manifest import Manifest
-        from potency.inference.predict import predict
-        def slowly(function, items):
-            for item in items:
-                yield function(item)
-                time.sleep(0.05)
-        def told(done, total):
-            print(done, flush=True)
-        rows = Manifest.read(Path({str(tmp_path / "in" / "rows.csv")!r}))
-        predict(rows, Bundle.load(Path({str(tmp_path / "bundle")!r})), into=Path({str(tmp_path / "out")!r}),
-                on=slowly, batch=4, progress=told)
-    """)
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    told = 0
-    for line in child.stdout:
-        told = int(line)
-        if told >= 12:
-            child.kill()
-    child.wait()
-    child.stdout.close()
-    assert child.returncode == -signal.SIGKILL and 12 <= told < 40
-    found = predict(rows, saved, into=tmp_path / "out", on=(rest := Counting()), batch=4)
-    assert 40 - told - 4 <= rest.handed <= 40 - told
-    pd.testing.assert_frame_equal(columns(found), columns(predict(rows, saved, into=None, batch=4)))
-    assert not [path for path in (tmp_path / "out" / "parts").iterdir() if path.name.startswith(".")]
 
 
 def test_a_full_disk_is_said_and_nothing_half_written_stays(

@@ -120,6 +120,9 @@ class Bundle:
             BundleError: damaged, hostile, of a newer schema, or answering differently on this machine.
         """
         folder = located(folder)
+        if folder.is_file():  # an archive is never unpacked: its names could lead anywhere
+            raise BundleError("a bundle is a folder, this is a file", str(folder),
+                              "unpack it, and give the folder that holds card.json")  # fmt: skip
         if not folder.is_dir():
             raise BundleError("there is no such bundle", str(folder), "give the folder that `potency train` wrote")
         card = Card.read(folder / "card.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ def choose(image: Image, row: Row) -> Image:
                              image.name, f"correct the column {column}")
         if index is not None:
             at[axis] = index
-    um = None if image.pixel_size is not None else _stated(row, image.name)
+    um = _stated(row, image.name)
     return Image(Part.of(image.pixels, at, um), image.name) if at or um is not None else image
 
 
@@ -100,11 +101,14 @@ class Part:
 
     @classmethod
     def of(cls, source: Pixels, at: Mapping[str, int], um: float | None) -> Part:
-        """Choose `at` (axis -> number); `um` is the pixel size to state."""
+        """Choose `at` (axis -> number); `um` is the pixel size to state where the source knows none."""
         axes = "".join(axis for axis in source.axes if axis not in at)
-        stated = None if um is None else {"Y": um, "X": um}
-        notes = source.notes + (() if um is None else (f"pixel size {um:g} um as the table says",))
-        return cls(source, at, axes, stated or source.pixel_size, notes)
+        own, notes = source.pixel_size, source.notes
+        if um is not None and own is None:
+            own, notes = {"Y": um, "X": um}, (*notes, f"pixel size {um:g} um as the table says")
+        elif um is not None and own is not None and not math.isclose(um, own["Y"], rel_tol=0.01):
+            notes = (*notes, f"pixel size {own['Y']:g} um as the file says, not the {um:g} um of the table")
+        return cls(source, at, axes, own, notes)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -88,6 +88,12 @@ def named(names: Sequence[str] | None, count: int, where: str = "") -> tuple[str
 
 def undecodable(error: Exception, where: str, part: str = "pixels") -> ImageError:
     """Say that a decoder gave up on the pixels or the header, with the first line of its own reason."""
+    if isinstance(error, MemoryError):  # the file may be sound
+        return ImageError(
+            f"there is not enough memory to decode the {part}",
+            where,
+            "close other programs or use fewer --workers; of a tiled TIFF or OME-Zarr only a window is read",
+        )
     reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
     return ImageError(
         f"the {part} cannot be decoded: {reason}",

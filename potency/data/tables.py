@@ -23,6 +23,7 @@ TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".xlsx", ".txt", ".tab")
 _SEPARATORS = (",", ";", "\t", "|")
 _MISSING = ("", "na", "nan", "n/a", "null", "none", "#n/a")
 _METADATA = b"potency"
+LARGEST_SHEETS = 2**30  # bytes of XML: a million rows of twenty columns; a cell takes many times that in memory
 # A spreadsheet runs a cell that begins with one of these as a formula.
 _FORMULA = r"^'*[=+\-@\t\r]"
 _GUARDED = r"^'+[=+\-@\t\r]"
@@ -74,9 +75,14 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def _read_excel(path: Path) -> pd.DataFrame:
-    from zipfile import BadZipFile
+    from zipfile import BadZipFile, ZipFile
 
     try:
+        with ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > LARGEST_SHEETS:
+            raise ManifestError(f"the Excel file would unpack to {unpacked / 2**30:.1f} GiB", str(path),
+                                "save the table as .csv or .parquet; if it is small, the file is a bomb")
         sheets = pd.read_excel(path, sheet_name=None, dtype=object, engine="openpyxl")
     except (BadZipFile, KeyError) as fault:
         raise ManifestError("this is not an Excel file, whatever its name says", str(path),

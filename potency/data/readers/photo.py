@@ -19,7 +19,9 @@ suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 DECODED_LIMIT = 2 * 2**30  # bytes: these formats can only be decoded whole, so the header is asked first
 DEFLATE = 1100  # deflate packs at most 1032 to 1: a header that promises more has no pixels behind it
+HUFFMAN = 8 * 64  # pixels of one channel in a byte of JPEG: a block of 64 takes at least one bit
 
+ARITHMETIC = 0xC9  # JPEG markers from here on code several blocks in a bit
 PLAIN, DEEP = np.dtype("uint8"), np.dtype("uint16")
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # colour type -> channels given out (palette expanded, alpha dropped)
 PNG_NOTES = {3: ("palette expanded to RGB",), 4: ("alpha dropped",), 6: ("alpha dropped",)}
@@ -34,6 +36,7 @@ class Header(NamedTuple):
     dtype: np.dtype
     pixel_size: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
+    most: int = 2**62  # bytes that one byte of the file can unpack to
 
 
 class Photo:
@@ -111,7 +114,7 @@ def open(path: str, head: bytes, size: int, pages: str | None = None, series: in
             path,
             "if the image is genuine, save it as tiled TIFF or OME-Zarr, which are read window by window",
         )
-    if head.startswith(PNG) and decoded > DEFLATE * size:
+    if decoded > header.most * size:
         raise ImageError(
             f"the header claims {shape}, more than {size} bytes can hold",
             path,
@@ -143,9 +146,8 @@ def png_header(head: bytes) -> Header:
     if at > 0:
         x, y, unit = struct.unpack_from(">IIB", head, at + 4)
         pixel_size = from_resolution(x, y, 1e6) if unit == 1 else None
-    return Header(
-        height, width, PNG_CHANNELS[colour], DEEP if depth == 16 else PLAIN, pixel_size, PNG_NOTES.get(colour, ())
-    )
+    dtype, notes = DEEP if depth == 16 else PLAIN, PNG_NOTES.get(colour, ())
+    return Header(height, width, PNG_CHANNELS[colour], dtype, pixel_size, notes, DEFLATE)
 
 
 def png_pixels(data: bytes) -> NDArray[Any]:
@@ -166,7 +168,9 @@ def jpeg_header(head: bytes) -> Header:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             depth, height, width, count = struct.unpack_from(">BHHB", head, at + 4)
             notes = ("CMYK converted to RGB",) if count == 4 else ()
-            return Header(height, width, 1 if count == 1 else 3, PLAIN if depth == 8 else DEEP, None, notes)
+            channels, dtype = 1 if count == 1 else 3, PLAIN if depth == 8 else DEEP
+            most = HUFFMAN * channels * dtype.itemsize if marker < ARITHMETIC else Header._field_defaults["most"]
+            return Header(height, width, channels, dtype, None, notes, most)
         at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", head, at + 2)[0]
 
 

@@ -29,10 +29,13 @@ def open(path: str, head: bytes, size: int, pages: str | None = None, series: in
     """Open the first multiscale image of a folder, or a bare array; `pages` says what unnamed axes are."""
     import zarr  # a third of a second, paid by those who read zarr
 
-    node: Any = zarr.open(path, mode="r")
+    there = [mark for mark in MARKS if os.path.isfile(os.path.join(path, mark))]
+    newer, older = MARKS[-1] in there, bool(set(there) & set(MARKS[:-1]))
+    notes = ("zarr 2 metadata beside it are ignored",) if newer and older else ()
+    node: Any = zarr.open(path, mode="r", zarr_format=3 if newer else 2)
     if isinstance(node, zarr.Array):
         letters = dimension_names(node) or unnamed(node.shape, path)
-        return Zarr(path, [node], letters, None, None, pages)
+        return Zarr(path, [node], letters, None, None, pages, notes)
     attributes: Mapping[str, Any] = dict(node.attrs)
     attributes = attributes.get("ome", attributes)
     images = attributes.get("multiscales") or []
@@ -40,11 +43,11 @@ def open(path: str, head: bytes, size: int, pages: str | None = None, series: in
         raise without_image(path, attributes, sorted(node.keys()))
     first = images[0]
     levels = [str(level["path"]) for level in first.get("datasets") or ()]
-    missing = [level for level in levels if not isinstance(node.get(level), zarr.Array)]
+    arrays = [array_of(path, node, level) for level in levels]
+    missing = [level for level, array in zip(levels, arrays, strict=True) if array is None]
     if missing or not levels:
         what = f"the level {missing[0]!r} of the OME-Zarr is missing" if missing else "the OME-Zarr lists no levels"
         raise ImageError(what, path, "copy the whole folder again, or write the image again")
-    arrays = [node[level] for level in levels]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in first.get("axes") or ()]
     letters = "".join(str(axis["name"])[:1].upper() for axis in axes) or unnamed(arrays[0].shape, path)
     if len(letters) != arrays[0].ndim:
@@ -53,7 +56,21 @@ def open(path: str, head: bytes, size: int, pages: str | None = None, series: in
             path,
             "correct the axes in its metadata",
         )
-    return Zarr(path, arrays, letters, scale(first, axes), labels(attributes), pages)
+    return Zarr(path, arrays, letters, scale(first, axes), labels(attributes), pages, notes)
+
+
+def array_of(path: str, group: Any, name: str) -> Any:
+    """Open an array of a group, also one that was written as another version of zarr; None where there is none."""
+    import zarr
+
+    array = group.get(name)
+    if array is None:
+        inside = os.path.join(path, name)
+        if os.path.isfile(os.path.join(inside, "zarr.json")):
+            array = zarr.open(inside, mode="r", zarr_format=3)
+        elif os.path.isfile(os.path.join(inside, ".zarray")):
+            array = zarr.open(inside, mode="r", zarr_format=2)
+    return array if isinstance(array, zarr.Array) else None
 
 
 def without_image(path: str, attributes: Mapping[str, Any], keys: Sequence[str]) -> ImageError:
@@ -109,6 +126,7 @@ class Zarr:
         pixel_size: Mapping[str, float] | None,
         names: Sequence[str] | None,
         pages: str | None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._opened = (path, b"", 0, pages)
         piece = math.prod(arrays[0].chunks) * np.dtype(arrays[0].dtype).itemsize
@@ -119,7 +137,7 @@ class Zarr:
                 "write the image again in chunks of some megabytes",
             )
         layouts = [Layout.of(letters, array.shape, pages, path) for array in arrays]
-        self.axes, self.shape, self.notes = layouts[0].axes, layouts[0].shape, layouts[0].notes
+        self.axes, self.shape, self.notes = layouts[0].axes, layouts[0].shape, (*notes, *layouts[0].notes)
         kept = [i for i, layout in enumerate(layouts) if layout.axes == self.axes]
         self.arrays, self.layouts = [arrays[i] for i in kept], [layouts[i] for i in kept]
         self.levels = tuple(layout.shape for layout in self.layouts)
