@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.pixels import believable
-from potency.data.readers.planes import Planes, extra
+from potency.data.readers.planes import Bounded, Planes, extra
 from potency.data.readers.resolution import in_um
 from potency.errors import ImageError
 
@@ -26,7 +26,7 @@ def recognises(path: str, head: bytes) -> bool:
 
 def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Lif:
     """Open one image of a file."""
-    with extra("liffile").LifFile(path) as file:
+    with Bounded(path) as source, extra("liffile").LifFile(source) as file:
         if not len(file.images):
             raise ImageError("the LIF file holds no images", path, "export it again")
         return Lif((path, b"", size, pages, series), file.images[min(series, len(file.images) - 1)], len(file.images))
@@ -57,7 +57,7 @@ class Lif(Planes):
         super().__init__(again, open, letters, [sizes[axis] for axis in letters], image.dtype, facts)
 
     def plane(self, at: Mapping[str, int], rows: slice, columns: slice) -> NDArray[Any]:
-        with extra("liffile").LifFile(self.path) as file:
+        with Bounded(self.path) as source, extra("liffile").LifFile(source) as file:
             frames = file.images[self._again[4]].frames
             fixed = frames(**at) if at else frames
             frame = np.asarray(next(iter(fixed.values())))

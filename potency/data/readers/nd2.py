@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.pixels import believable
-from potency.data.readers.planes import Planes, extra
+from potency.data.readers.planes import Bounded, Planes, extra
 
 suffixes = (".nd2",)
 
@@ -23,7 +23,7 @@ def recognises(path: str, head: bytes) -> bool:
 
 def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Nd2:
     """Open one position of a file."""
-    with extra("nd2").ND2File(path) as file:
+    with Bounded(path) as source, extra("nd2").ND2File(source) as file:
         return Nd2((path, b"", size, pages, series), file)
 
 
@@ -51,7 +51,7 @@ class Nd2(Planes):
         loops = {letter: index for letter, index in at.items() if letter != "C"}
         place = {**loops, **({"P": self._again[4]} if self.series > 1 else {})}
         index = next(i for i, one in enumerate(self.frames) if all(one.get(a, 0) == n for a, n in place.items()))
-        with extra("nd2").ND2File(self.path) as file:
+        with Bounded(self.path) as source, extra("nd2").ND2File(source) as file:
             frame = np.asarray(file.read_frame(index))
             if "C" in at:
                 frame = frame[at["C"]]

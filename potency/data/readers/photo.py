@@ -197,9 +197,22 @@ def bmp_header(head: bytes) -> Header:
 
 
 def bmp_pixels(data: bytes) -> NDArray[Any]:
-    """Decode a Windows bitmap, a palette to RGB."""
-    array: NDArray[Any] = imagecodecs.bmp_decode(data, asrgb=True)
-    return array
+    """Lay out a Windows bitmap, a palette as RGB; in Python, because decoders in C read beyond a file cut short."""
+    start, size, width, height, _, depth, packed = struct.unpack_from("<IIiiHHI", data, 10)
+    if packed:
+        raise ImageError("a compressed BMP is not read", "", "save it as PNG")
+    rows, line = abs(height), -(-width * depth // 32) * 4
+    if start + rows * line > len(data):
+        raise cut_short("", "before the end of its pixels")
+    stored = np.frombuffer(data, PLAIN, rows * line, start).reshape(rows, line)[:, : width * depth // 8]
+    pixels = stored[:: -1 if height > 0 else 1]
+    if depth == 24:
+        return np.ascontiguousarray(pixels.reshape(rows, width, 3)[..., ::-1])
+    palette = np.frombuffer(data[14 + size : min(start, 14 + size + 1024)], PLAIN)
+    palette = palette[: len(palette) // 4 * 4].reshape(-1, 4)[:, 2::-1]
+    grey = bmp_header(data).channels == 1
+    colours: NDArray[Any] = pixels if grey else palette[pixels]
+    return np.ascontiguousarray(colours)
 
 
 def webp_header(head: bytes) -> Header:

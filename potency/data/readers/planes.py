@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from abc import ABC, abstractmethod
@@ -29,6 +30,19 @@ def extra(library: str) -> ModuleType:
         return import_module(library)
     except ImportError as error:
         raise MissingExtra(library.partition(".")[0], "vendor") from error
+
+
+class Bounded(io.FileIO):
+    """A file that sets no memory aside for more than it holds, whatever length a damaged header asks for."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "rb")
+        self.length = self.seek(0, io.SEEK_END)
+        self.seek(0)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self.length - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left)) or b""
 
 
 class Planes(ABC):

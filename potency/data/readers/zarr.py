@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from potency.errors import ImageError
 
 suffixes = (".zarr",)
 
+MANY = 10_000  # chunks: looking for so many takes a second
+SPARSE = 50  # a mosaic may be empty in parts; this much emptiness is damage
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
@@ -148,9 +151,26 @@ class Zarr:
 
     def read(self, window: Window, level: int = 0) -> NDArray[Any]:
         """Read a window of one level; a chunk that was never written holds the fill value."""
-        layout = self.layouts[level]
-        array = np.asarray(self.arrays[level][layout.raw(window)])
+        layout, source = self.layouts[level], self.arrays[level]
+        raw = layout.raw(window)
+        pieces = source.shards or source.chunks
+        self._refuse_empty(source, math.prod(-(-s.stop // n) - s.start // n for s, n in zip(raw, pieces, strict=True)))
+        array = np.asarray(source[raw])
         return np.ascontiguousarray(layout.arrange(array, window).astype(self.dtype, copy=False))
+
+    def _refuse_empty(self, array: Any, touched: int) -> None:
+        """Refuse to look for far more chunks than the folder holds files: filling the rest would never end."""
+        if touched <= MANY:
+            return
+        folder = os.path.join(str(array.store.root), *str(array.path).split("/"))
+        files = (name for _, _, names in os.walk(folder) for name in names)
+        held = sum(1 for _ in itertools.islice(files, touched // SPARSE + 1))
+        if touched > SPARSE * held:
+            raise ImageError(
+                f"the zarr claims {touched} chunks and holds {held}",
+                self._opened[0],
+                "the folder is damaged or was copied in part: copy it again; or read it in smaller windows",
+            )
 
     def __reduce__(self) -> tuple[object, ...]:
         return open, self._opened  # a worker opens the folder for itself
