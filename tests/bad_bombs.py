@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from bad_images import COLOUR, JPEG, data, refused
+from bad_images import COLOUR, JPEG, data, read, refused
 from bad_metadata import zarred
+from example_images import EXAMPLES
+from PIL import Image as Pillow
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -63,6 +65,48 @@ def jpeg_tile(path: Path) -> None:
     path.write_bytes(content)
 
 
+def inside(sign: bytes, write: Callable[[Path], object], off: int, value: bytes) -> Callable[[Path], object]:
+    """A file in which, `off` bytes behind the first such sign, something else stands."""
+
+    def spoil(path: Path) -> None:
+        write(path)
+        content = bytearray(path.read_bytes())
+        at = content.index(sign) + off
+        content[at : at + len(value)] = value
+        path.write_bytes(content)
+
+    return spoil
+
+
+def tiled(array: np.ndarray, compression: str) -> Callable[[Path], object]:
+    return lambda path: tifffile.imwrite(path, array, tile=(16, 16), compression=compression, photometric="minisblack")
+
+
+lerc_tile = inside(b"Lerc2 ", tiled(COLOUR[..., 0], "lerc"), 14, struct.pack("<i", 10**9))
+jpeg2000_tile = inside(b"\xff\x4f\xff\x51", tiled(COLOUR[..., 0], "jpeg2000"), 8, struct.pack(">II", 2**30, 2**30))
+overlong = inside(b"BM", lambda path: Pillow.fromarray(COLOUR[:20, :30]).save(path), 18, struct.pack("<II", 286, 53))
+endless_lif = inside(b"\x70\0\0\0", EXAMPLES["lif"][0], 9, struct.pack("<I", 2**32 - 1))
+
+
+def endless_nd2(path: Path) -> np.ndarray:
+    """The chunk is read to the end of the file, and what it means stands at its beginning."""
+    spoil = inside(b"\xda\xce\xbe\x0a\xe8", EXAMPLES["nd2"][0], 8, struct.pack("<Q", 2**60))
+    spoil(path)
+    return EXAMPLES["nd2"][0](path.with_name("sound.nd2")).truth
+
+
+def crowd(path: Path) -> None:
+    import zarr
+
+    zarr.create_array(path, dtype="u1", shape=(2**24, 8, 8), chunks=(1, 8, 8), dimension_names=("c", "y", "x"))
+
+
+def empty(path: Path) -> None:
+    import zarr
+
+    zarr.create_array(path, dtype="u1", shape=(10**4, 10**4), chunks=(10, 10))[:20, :20] = 1
+
+
 def circled(path: Path) -> None:
     """Two pages, the second of which names the first as the next."""
     tifffile.imwrite(path, np.zeros((2, 4, 4), "uint8"), metadata=None, photometric="minisblack")
@@ -99,8 +143,18 @@ CASES = [
             retagged({"compression": "zlib", "tile": (16, 16)}, **HUGE), "in 39062500 pieces, the file lists 16",
             "copy"),
     refused("bomb", "a TIFF strip that unpacks to 256 MiB", overfull_strip, "the pixels cannot be decoded", "damaged"),
-    refused("bomb", "a JPEG tile in a TIFF that says 65,500 x 65,500", jpeg_tile, "a JPEG tile claims 65500 x 65500",
+    refused("bomb", "a JPEG tile in a TIFF that says 65,500 x 65,500", jpeg_tile, "a tile claims 65500 x 65500",
             "bomb"),
+    refused("bomb", "a LERC tile in a TIFF that says 10^9 rows", lerc_tile, "a tile claims 16 x 1000000000", "a bomb"),
+    refused("bomb", "a JPEG 2000 tile in a TIFF that says 2^30 x 2^30", jpeg2000_tile, "a tile claims 1073741824 x",
+            "a bomb"),
+    refused("bomb", "a zarr of 16 million channels", crowd, "an image of 16777216 channels", "named wrongly", "a.zarr"),
+    refused("bomb", "a zarr of 10^6 chunks, 4 of which are there", empty, "claims 1000000 chunks and holds 4",
+            "copy it again; or read it in smaller windows", "a.zarr"),
+    refused("bomb", "a BMP of 286 x 53 pixels in 2 KB", overlong, "the file is cut short", "copy it again", "a.bmp"),
+    read("bomb", "an ND2 whose chunk says it is 2^60 bytes long", endless_nd2, "read as TCZYX 3 x 4 x 2", "a.nd2"),
+    refused("bomb", "a LIF whose XML says it is 2^33 bytes long", endless_lif, "the header cannot be decoded",
+            "damaged", "a.lif"),
     refused("bomb", "a zip archive named .tif", zipped, "the content is a zip archive", "readable are"),
     refused("bomb", "TIFF pages chained in a circle", circled, "the pages are chained in a circle", "export it again"),
     refused("bomb", "a zarr of 10^6 x 10^6", lambda p: bare(p, 1024), "931.3 GiB of memory", "smaller", "a.zarr"),

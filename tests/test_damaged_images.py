@@ -53,7 +53,7 @@ def test_jpeg_bomb(tmp_path: Path) -> None:
     tiff = bytearray((tmp_path / "a.tif").read_bytes())
     at = tiff.index(b"\xff\xc0")
     tiff[at + 5 : at + 9] = struct.pack(">HH", 65_500, 65_500)
-    refuse(write(tmp_path / "a.tif", bytes(tiff)), "a JPEG tile claims 65500 x 65500 pixels", mend="bomb")
+    refuse(write(tmp_path / "a.tif", bytes(tiff)), "a tile claims 65500 x 65500 pixels", mend="bomb")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ AXES = "TCZYX"
 
 PIECE_LIMIT = 2**30  # bytes one compressed strip, tile or chunk may unpack to: more is a mistake or a bomb
 
+MOST_CHANNELS = 10_000  # hyperspectral cameras have hundreds
+
 Window = Mapping[str, slice]
 
 
@@ -77,6 +79,8 @@ def believable(sizes: Mapping[str, float | None]) -> dict[str, float] | None:
 
 def named(names: Sequence[str] | None, count: int, where: str = "") -> tuple[str, ...]:
     """Give `count` channel names: the ones known, else grey, red/green/blue, or channel1, channel2, ..."""
+    if count > MOST_CHANNELS:
+        raise ImageError(f"an image of {count} channels", where, "its header is damaged, or its axes are named wrongly")
     if names is not None and len(names) != count:
         raise ImageError(f"{len(names)} channel names for {count} channels", where, "give one name a channel")
     if names is not None:

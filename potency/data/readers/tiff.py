@@ -17,6 +17,7 @@ from potency.data.readers.layout import Layout
 from potency.data.readers.tiffcolour import Colour
 from potency.data.readers.tiffmeta import channel_names, pixel_size
 from potency.data.readers.tiffpages import Level
+from potency.data.readers.tiffpieces import refuse_jpeg_xr
 from potency.errors import ImageError
 
 suffixes = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".svs")
@@ -121,6 +122,7 @@ class Tiff:
                 where,
                 "save it as 8- or 16-bit integers or 32-bit floats",
             )
+        refuse_jpeg_xr(int(page.compression), where)
         self.colour = Colour.of(page, file.is_imagej or file.is_ome, where)
         self.dtype = native(np.dtype(self.colour.dtype), where)
         self.level = [Level(one, where) for one in series.levels]

@@ -15,10 +15,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from potency.data.pixels import PIECE_LIMIT
-from potency.data.readers.photo import jpeg_header
+from potency.data.readers.tiffpieces import guard
 from potency.errors import ImageError
-
-JPEG_STREAM = b"\xff\xd8"  # a JPEG inside a TIFF has a header, and so a size, of its own
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ class Level:
         self.final = series.dataoffset is not None or page.is_final
         strip = (1, min(page.rowsperstrip, page.imagelength), page.imagewidth)
         self.chunk = (page.tiledepth, page.tilelength, page.tilewidth) if page.is_tiled else strip
+        self.compressed = page.compression != 1
         self.decode = page.decode
         self.tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         self.planes = self._planes(series)
@@ -159,22 +158,12 @@ class Level:
                     continue  # a sparse tile: never written, so it holds the value for no data
                 file.seek(offset)
                 data = file.read(count)
-                if data.startswith(JPEG_STREAM):
-                    self._guard(data)
+                if self.compressed:
+                    guard(data, self.where)
                 pixels = self.decode(data, index, **self.tables)[0]
                 if pixels is not None:
                     paste(out, [s.start for s in part], pixels[np.newaxis], corner)
         return out
-
-    def _guard(self, data: bytes) -> None:
-        """Refuse a JPEG tile that says it is larger than a tile: libjpeg would believe it."""
-        header = jpeg_header(data)
-        if header.height * header.width * header.channels > PIECE_LIMIT:
-            raise ImageError(
-                f"a JPEG tile claims {header.width} x {header.height} pixels",
-                self.where,
-                "the file is damaged or a bomb; export the image again",
-            )
 
     def _counts(self) -> list[int]:
         """Count the strips or tiles of a page along planes, depth, rows and columns."""

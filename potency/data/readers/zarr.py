@@ -163,7 +163,7 @@ class Zarr:
         if touched <= MANY:
             return
         folder = os.path.join(str(array.store.root), *str(array.path).split("/"))
-        files = (name for _, _, names in os.walk(folder) for name in names)
+        files = (name for _, _, names in os.walk(folder) for name in names if name not in MARKS)
         held = sum(1 for _ in itertools.islice(files, touched // SPARSE + 1))
         if touched > SPARSE * held:
             raise ImageError(
