@@ -238,7 +238,9 @@ LAYOUTS = [
     read("16-bit RGB", "16-bit RGB in a PNG", deep_colour, "read as CYX 3 x 48 x 64 uint16", "a.png"),
     read("BigTIFF", "a BigTIFF", tiff(GREY, bigtiff=True), "read as YX 48 x 64 uint16"),
     read("tiled JPEG-in-TIFF", "JPEG tiles in a BigTIFF", jpeg_tiles, "read as CYX 3 x 90 x 120 uint8"),
-    refused("colour models", "CIELAB", tiff(COLOUR, photometric="cielab"), "the colour model CIELAB is not read",
+    refused("colour models, compressions", "JPEG XR", tiff(COLOUR, compression="jpegxr", photometric="rgb"),
+            "compressed as JPEG XR are not read", "save it with another compression"),
+    refused("colour models, compressions", "CIELAB", tiff(COLOUR, photometric="cielab"), "model CIELAB is not read",
             "grey or RGB"),
 ]  # fmt: skip
 CASES = [*PLACES, *FILES, *VALUES, *LAYOUTS]

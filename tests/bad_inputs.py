@@ -38,7 +38,7 @@ ITEMS: dict[str, tuple[str, ...]] = {
     "Images": (
         "missing", "zero bytes", "truncated", "wrong extension", "bomb", "NaN, inf, constant", "1x1, 1xN", "12-in-16",
         "signed", "float64", "bool", "complex", "big-endian", "planar", "CMYK, palette, RGBA", "16-bit RGB", "BigTIFF",
-        "tiled JPEG-in-TIFF", "colour models", "pages that could be Z, T or C", "0 pages",
+        "tiled JPEG-in-TIFF", "colour models, compressions", "pages that could be Z, T or C", "0 pages",
         "missing, zero, negative or absurd pixel size", "metadata that disagrees with arguments", "huge XML",
         "XML entities", "corrupt or missing zarr chunk", "zarr v2/v3 mixed", "sharded", "symlinked", "remote path",
     ),

@@ -136,7 +136,15 @@ def climbing_estimator(folder: Path) -> str:
 
 def channels(folder: Path) -> str:
     replace(bundle_of(), examples=EXAMPLES).save(folder / "bundle")
-    return str(Bundle.load(folder / "bundle")([{"image": np.zeros((4, 16, 16), np.uint8)}]))
+    return str(Bundle.load(folder / "bundle")([{"image": np.arange(1024, dtype=np.uint16).reshape(4, 16, 16)}]))
+
+
+def grey_in_colour(folder: Path) -> str:
+    replace(bundle_of(), examples=EXAMPLES).save(folder / "bundle")
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    plain, coloured = Bundle.load(folder / "bundle")([{"image": grey}, {"image": np.repeat(grey, 3, axis=0)}])
+    np.testing.assert_array_equal(plain.probability, coloured.probability)  # type: ignore[attr-defined]
+    return "answered as the grey picture that it is"
 
 
 def planned(text: str) -> Callable[[Path], str]:
@@ -163,6 +171,8 @@ CASES = [
             "copy card and weights"),
     Case("wrong shapes", "an image of 4 channels for a model of 1", channels,
          "the image has 4 channels, the model takes 1", "give images with the channels", "channels 0"),
+    Case("wrong shapes", "a grey picture saved in colour for a model of 1 channel", grey_in_colour,
+         "answered as the grey"),
     spoiled("NaN weights", "a weight that is no number", bias(float("nan")), "hold not-a-number or infinity",
             "train again"),
     spoiled("changed weights", "a weight that somebody changed", bias(50.0), "answers its own examples differently",

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from refused_images import refuse, write
 
 from potency.data.readers import open_image
-from potency.errors import ImageError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 4096, (64, 80)).astype("uint16")
@@ -36,41 +33,10 @@ def png_of(width: int, height: int, colour: int = 0) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(9999))) + chunk(b"IEND", b"")
 
 
-def test_png_bombs(tmp_path: Path) -> None:
-    bomb = write(tmp_path / "a.png", png_of(100_000, 100_000))
-    refuse(bomb, "the header claims 100000 x 100000 pixels", "9.3 GiB to decode", mend="tiled TIFF or OME-Zarr")
-    refuse(write(bomb, png_of(20_000, 20_000)), "20000 x 20000", "bytes can hold", mend="decompression bomb")
+def test_a_png_of_no_pixels_or_no_known_colours(tmp_path: Path) -> None:
+    bomb = tmp_path / "a.png"
     refuse(write(bomb, png_of(0, 5)), "the header claims 0 x 5 pixels", mend="export the image again")
     refuse(write(bomb, png_of(5, 5, colour=7)), "damaged in its header")
-
-
-def test_jpeg_bomb(tmp_path: Path) -> None:
-    data = bytearray(imagecodecs.jpeg8_encode(COLOUR))
-    at = data.index(b"\xff\xc0")
-    data[at + 5 : at + 9] = struct.pack(">HH", 65_500, 65_500)
-    refuse(write(tmp_path / "a.jpg", bytes(data)), "the header claims 65500 x 65500", "12.0 GiB to decode")
-    tifffile.imwrite(tmp_path / "a.tif", COLOUR, tile=(64, 64), compression="jpeg", photometric="rgb")
-    tiff = bytearray((tmp_path / "a.tif").read_bytes())
-    at = tiff.index(b"\xff\xc0")
-    tiff[at + 5 : at + 9] = struct.pack(">HH", 65_500, 65_500)
-    refuse(write(tmp_path / "a.tif", bytes(tiff)), "a tile claims 65500 x 65500 pixels", mend="bomb")
-
-
-@pytest.mark.parametrize(
-    ("options", "tags", "words"),
-    [
-        ({}, {"RowsPerStrip": 100_000}, "the file is cut short: its pixels should reach byte 100000"),
-        ({"compression": "zlib"}, {"RowsPerStrip": 100_000}, "100000 x 100000 pixels in pieces of 9.3 GiB"),
-        ({"compression": "zlib"}, {}, "100000 x 100000 pixels in 1563 pieces, the file lists 1"),
-        ({"compression": "zlib", "tile": (16, 16)}, {}, "in 39062500 pieces, the file lists 16"),
-    ],
-)
-def test_tiff_bombs(tmp_path: Path, options: dict[str, Any], tags: dict[str, int], words: str) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), "uint8"), metadata=None, **options)
-    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
-        for tag, value in {"ImageWidth": 100_000, "ImageLength": 100_000, **tags}.items():
-            file.pages[0].tags[tag].overwrite(value)
-    refuse(tmp_path / "a.tif", words)
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -86,15 +52,6 @@ def test_pages_in_a_circle_end(tmp_path: Path, big: bool, to: int) -> None:
     end = offsets[-1] + struct.calcsize(count) + entry * struct.unpack_from(count, data, offsets[-1])[0]
     struct.pack_into(width, data, end, offsets[to])
     refuse(write(path, bytes(data)), "the pages are chained in a circle", mend="export it again")
-
-
-def test_zarr_bombs(tmp_path: Path) -> None:
-    import zarr
-
-    zarr.create_array(tmp_path / "a.zarr", shape=(10**6, 10**6), chunks=(1024, 1024), dtype="u1")
-    refuse(tmp_path / "a.zarr", "would need 931.3 GiB of memory", mend="smaller windows")
-    zarr.create_array(tmp_path / "b.zarr", shape=(10**6, 10**6), chunks=(10**6, 10**6), dtype="u1")
-    refuse(tmp_path / "b.zarr", "chunks of (1000000, 1000000) would unpack to 931.3 GiB each")
 
 
 # ---------------------------------------------------------------------------------------------------------------- zarr
@@ -162,42 +119,3 @@ def test_zarr_folders_that_are_no_image(
     refuse(ome_zarr(tmp_path / "a.zarr", version, **changes), words, mend=mend)
 
 
-# ------------------------------------------------------------------------------------------------- anything whatsoever
-
-
-def png_bytes(path: Path) -> None:
-    write(path, imagecodecs.png_encode(COLOUR))
-
-
-def jpeg_bytes(path: Path) -> None:
-    write(path, imagecodecs.jpeg8_encode(COLOUR))
-
-
-def tiff_bytes(path: Path) -> None:
-    stack = RNG.integers(0, 255, (3, 40, 48)).astype("uint8")
-    meta = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
-    tifffile.imwrite(path, stack, ome=True, tile=(16, 16), compression="zlib", photometric="minisblack", metadata=meta)
-
-
-def npy_bytes(path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, GREY)
-
-
-@pytest.mark.parametrize("make", [png_bytes, jpeg_bytes, tiff_bytes, npy_bytes])
-def test_random_damage_is_read_or_refused_and_nothing_else(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    path = tmp_path / "a"
-    make(path)
-    data = path.read_bytes()
-    rng = np.random.default_rng(7)
-    refused = 0
-    for _ in range(150):
-        damaged = bytearray(data)
-        for place in rng.integers(0, min(len(data), 600), rng.integers(1, 4)):
-            damaged[place] = int(rng.integers(256))
-        write(path, bytes(damaged[: int(rng.integers(1, len(data) + 1))] if rng.random() < 0.2 else damaged))
-        try:
-            open_image(path)[{}]
-        except ImageError:
-            refused += 1
-    assert refused > 5

@@ -194,20 +194,6 @@ def test_png_physical_size(tmp_path: Path, per_metre: int, um: float | None) -> 
     np.testing.assert_array_equal(image.crop().transpose(1, 2, 0), COLOUR)
 
 
-def test_broken_ome_xml_still_reads_pixels(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", GREY, description="<OME><Image></OME>", metadata=None)
-    image = open_image(tmp_path / "a.tif")
-    assert image.pixel_size is None
-    np.testing.assert_array_equal(image[{}], GREY)
-
-
-def test_xml_entities_do_not_grow(tmp_path: Path) -> None:
-    levels = "".join(f'<!ENTITY a{i + 1} "{f"&a{i};" * 10}">' for i in range(9))
-    xml = f'<!DOCTYPE OME [<!ENTITY a0 "aaaaaaaaaa">{levels}]><OME>&a9;</OME>'
-    tifffile.imwrite(tmp_path / "a.tif", GREY, description=xml, metadata=None)
-    np.testing.assert_array_equal(open_image(tmp_path / "a.tif")[{}], GREY)
-
-
 # -------------------------------------------------------------------------------------------- pages of unknown meaning
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +10,6 @@ import pytest
 from small_bundle import MIXED, PARTS, Counting, bundle_of, columns, images
 
 from potency.bundle import Bundle
-from potency.errors import PotencyError
-from potency.inference.claim import MARK
 from potency.inference.engine import accelerate
 from potency.inference.predict import predict
 
@@ -60,39 +55,6 @@ def test_what_was_finished_before_an_interruption_is_kept(tmp_path: Path, bundle
         predict(rows, bundle, into=tmp_path / "other", on=Counting(stop=19), batch=4)
     predict(rows, bundle, into=tmp_path / "other", on=(left := Counting()), batch=4)
     assert left.handed == 1 + 12
-
-
-def test_a_full_disk_is_said_and_nothing_half_written_stays(
-    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows, out = images(tmp_path / "in", [(16, 16)] * 10), tmp_path / "out"
-    real, calls = os.replace, []
-
-    def full(source: Any, target: Any) -> None:
-        calls.append(target)
-        if len(calls) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(source, target)
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(PotencyError) as raised:
-        predict(rows, bundle, into=out, batch=2)
-    assert "cannot be written" in raised.value.what and str(out) in raised.value.where
-    assert "No space left" in raised.value.what and "with room" in raised.value.mend
-    left = [path.name for path in out.rglob("*")]
-    assert len(left) == 4 and {"parts", MARK} < set(left), "the folder of parts, two parts, and the lock"
-    monkeypatch.undo()
-    found = predict(rows, bundle, into=out, on=(rest := Counting()), batch=2)
-    assert rest.handed == 6 and found.table["prediction"].notna().all()
-
-
-def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, bundle: Bundle) -> None:
-    rows = images(tmp_path / "in", MIXED[:2])
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(PotencyError) as raised:
-        predict(rows, bundle, into=tmp_path / "file" / "out", on=(counting := Counting()))
-    assert counting.handed == 0
-    assert "cannot be written" in raised.value.what and raised.value.mend
 
 
 def test_a_damaged_part_is_left_out_and_its_rows_are_done_again(tmp_path: Path, bundle: Bundle) -> None:
