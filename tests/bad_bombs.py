@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import zipfile
 import zlib
@@ -95,6 +96,28 @@ def endless_nd2(path: Path) -> np.ndarray:
     return EXAMPLES["nd2"][0](path.with_name("sound.nd2")).truth
 
 
+def chunk(version: int, name: str, content: bytes) -> Callable[[Path], object]:
+    """An array of 48 x 64, one chunk of which is something else."""
+
+    def write(path: Path) -> None:
+        import numcodecs
+        from zarr import codecs
+
+        newer = {"gzip": codecs.GzipCodec, "blosc": codecs.BloscCodec, "zstd": codecs.ZstdCodec}[name]
+        zarred(path, version, compressors=newer() if version == 3 else numcodecs.get_codec({"id": name}))
+        (path / "0" / ("c/1/2" if version == 3 else "1.2")).write_bytes(content)
+
+    return write
+
+
+GZIP = gzip.compress(bytes(2**20)) * 65
+BLOSC = bytes([2, 1, 0x21, 2]) + struct.pack("<III", 2**31 - 1, 2**20, 64) + bytes(48)
+RLE = (2**17 << 3 | 1 << 1).to_bytes(3, "little") + b"\0"  # a block of 131,072 zeros in four bytes
+ZSTD = b"\x28\xb5\x2f\xfd\0\x58" + RLE * 600
+CHUNKS = [(version, name, size, content) for version in (2, 3) for name, size, content in (
+    ("gzip", "65 MiB", GZIP), ("blosc", "2 GiB", BLOSC), ("zstd", "75 MiB", ZSTD))]  # fmt: skip
+
+
 def crowd(path: Path) -> None:
     import zarr
 
@@ -152,6 +175,8 @@ CASES = [
     refused("bomb", "a LERC tile in a TIFF that says 10^9 rows", lerc_tile, "a tile claims 16 x 1000000000", "a bomb"),
     refused("bomb", "a JPEG 2000 tile in a TIFF that says 2^30 x 2^30", jpeg2000_tile, "a tile claims 1073741824 x",
             "a bomb"),
+    *(refused("bomb", f"a zarr {version} chunk of {name} that unpacks to {size}", chunk(version, name, content),
+              "bytes unpacks to more than 64 MiB", "a bomb", "a.zarr") for version, name, size, content in CHUNKS),
     refused("bomb", "a zarr of 16 million channels", crowd, "an image of 16777216 channels", "named wrongly", "a.zarr"),
     refused("bomb", "a zarr of 10^6 chunks, 4 of which are there", empty, "claims 1000000 chunks and holds 4",
             "copy it again; or read it in smaller windows", "a.zarr"),

@@ -81,7 +81,20 @@ def dicoms() -> Iterator[Callable[[Path], object]]:
     yield rle
 
 
-MORE: dict[str, Callable[[], Iterator[Callable[[Path], object]]]] = {"tiff": tiffs, "photo": photos, "dicom": dicoms}
+def czis() -> Iterator[Callable[[Path], object]]:
+    """CZI compressed as ZEN does."""
+    from pylibCZIrw import czi
+
+    def compressed(path: Path, how: str) -> None:
+        with czi.create_czi(str(path), compression_options=how) as file:
+            for number in range(3):
+                file.write(numbers(30, 41, 1), plane={"T": number})
+
+    for how in ("zstd0:ExplicitLevel=3", "zstd1:ExplicitLevel=3;PreProcess=HiLoByteUnpack"):
+        yield lambda path, how=how: compressed(path, how)
+
+
+MORE: dict[str, Callable[[], Iterator[Callable[[Path], object]]]] = {"tiff": tiffs, "photo": photos, "czi": czis, "dicom": dicoms}
 
 
 def name_of(reader: object) -> str:

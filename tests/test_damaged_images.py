@@ -78,8 +78,10 @@ def test_corrupt_and_missing_chunks(tmp_path: Path, version: int) -> None:
     path = ome_zarr(tmp_path / "a.zarr", version)
     whole = open_image(path)[{}]
     chunk_of(path, version).write_bytes(b"garbage!")
-    refuse(path, "the pixels cannot be decoded", mend="copy or export it again")
-    refuse(path, "the pixels cannot be decoded", part={"Y": slice(20, 21), "X": slice(40, 41)})
+    # Of blosc (zarr 2) the nonsense is read as a length.
+    words = "a chunk of 8 bytes unpacks to more than 64 MiB" if version == 2 else "the pixels cannot be decoded"
+    refuse(path, words, mend="again")
+    refuse(path, words, part={"Y": slice(20, 21), "X": slice(40, 41)})
     np.testing.assert_array_equal(open_image(path)[{"Y": slice(0, 16)}], whole[:16])
     chunk_of(path, version).unlink()  # a chunk that was never written is its fill value, says the format
     holed = open_image(path)[{}]

@@ -142,7 +142,9 @@ class Zarr:
         layouts = [Layout.of(letters, array.shape, pages, path) for array in arrays]
         self.axes, self.shape, self.notes = layouts[0].axes, layouts[0].shape, (*notes, *layouts[0].notes)
         kept = [i for i, layout in enumerate(layouts) if layout.axes == self.axes]
-        self.arrays, self.layouts = [arrays[i] for i in kept], [layouts[i] for i in kept]
+        from potency.data.readers.zarrchunks import bounded  # brings zarr along
+
+        self.arrays, self.layouts = [bounded(arrays[i]) for i in kept], [layouts[i] for i in kept]
         self.levels = tuple(layout.shape for layout in self.layouts)
         self.dtype = native(np.dtype(arrays[0].dtype), path)
         self.pixel_size = pixel_size
