@@ -94,7 +94,8 @@ def czis() -> Iterator[Callable[[Path], object]]:
         yield lambda path, how=how: compressed(path, how)
 
 
-MORE: dict[str, Callable[[], Iterator[Callable[[Path], object]]]] = {"tiff": tiffs, "photo": photos, "czi": czis, "dicom": dicoms}
+Writers = Callable[[], Iterator[Callable[[Path], object]]]
+MORE: dict[str, Writers] = {"tiff": tiffs, "photo": photos, "czi": czis, "dicom": dicoms}
 
 
 def name_of(reader: object) -> str:
