@@ -105,9 +105,7 @@ def made(name: str, into: Path) -> Path | None:
         return None
     task, place = task_for(rows.kinds["truth"]), into / name
     command = f"python recipes/examples.py {name}"
-    choices = protocol.Choices(
-        title=f"Example {name}", command=command, random_split=True, resume=(place / "run.json").is_file()
-    )
+    choices = protocol.Choices(title=f"Example {name}", command=command, resume=(place / "run.json").is_file())
     with Pool(0) as on:
         outcome = protocol.run(rows, task, into=place, plan=planned(Facts.of(rows), task), choices=choices, on=on,
                                progress=said)  # fmt: skip
