@@ -62,6 +62,7 @@ def test_an_example_answers_a_file_at_the_first_try(tmp_path: Path, capsys: pyte
     captured = capsys.readouterr()
     answer = json.loads(captured.out)
     assert answer["simulated"] is True and answer["errors"] == 0 and "SIMULATED" in captured.err
+    assert "on groups it had not seen: ." in captured.err
     row = answer["predictions"][0]
     assert row["prediction"] in Bundle.load("example:medium").card.plan.classes
     shares = [v for k, v in row.items() if k.startswith("prediction.probability.")]

@@ -15,6 +15,7 @@ from rich.markup import escape
 from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
 from potency.cli.rows import EACH_HELP, NAMES_HELP, grid, listed, spread
+from potency.cli.show import interval
 from potency.cli.where import CLUSTER_HELP, workplace
 from potency.errors import ImageError, ManifestError
 
@@ -80,7 +81,10 @@ def labelled(bundle: Bundle, say: Console) -> None:
     """Say what the model is where its card does, and that it knows simulated images only where that is so."""
     data = bundle.card.data
     if "about" in data:
-        say.print(f"{escape(str(data.get('title', '')))}\n{escape(str(data['about']))}\n", style="dim")
+        figure = bundle.card.validation.get("metrics", {}).get(bundle.task.answer.headline)
+        what = bundle.task.answer.headline.replace("_", " ")
+        measured = f" Its {what} on groups it had not seen: {interval(figure)}." if figure else ""
+        say.print(f"{escape(str(data.get('title', '')))}\n{escape(str(data['about']) + measured)}\n", style="dim")
     elif data.get("simulated"):
         say.print("[yellow]this model learned from simulated images only[/yellow]")
 

@@ -152,7 +152,7 @@ def figures(numbers: Mapping[str, Any], say: Console) -> None:
         sources[f"{name}, random split"] = metrics
     grid(
         "",
-        {name: {m: _interval(metrics[m]) for m in HEADLINES if m in metrics} for name, metrics in sources.items()},
+        {name: {m: interval(metrics[m]) for m in HEADLINES if m in metrics} for name, metrics in sources.items()},
         say,
     )
     for contest in numbers.get("contests", ()):
@@ -160,7 +160,8 @@ def figures(numbers: Mapping[str, Any], say: Console) -> None:
         say.print(f"  {escape(first)} against {escape(second)}: {escape(contest['verdict'])}")
 
 
-def _interval(figure: Mapping[str, float | None]) -> str:
+def interval(figure: Mapping[str, float | None]) -> str:
+    """A figure with its interval as the command line says it."""
     value, low, high = (_figure(figure.get(name)) for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]" if low and high else value or "-"
 
