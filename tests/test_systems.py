@@ -136,7 +136,7 @@ def test_nsc_fate_asks_for_every_network_under_both_splits(simulated: tuple[Path
         (scene, network, True, ("forest", "trivial") if network == "resnet18" else (), passes)
         for scene in ("simulated-multiclass", "simulated-binary")
         for network, passes in (("resnet18", 2), ("mobilenetv3", 1))
-    ] + [("simulated-stained", "mobilenetv3", True, (), 1)]
+    ] + [("simulated-stained", "mobilenetv3", True, ("forest",), 1)]
 
 
 def test_nsc_fate_prints_published_beside_measured(simulated: tuple[Path, Learner]) -> None:
