@@ -51,11 +51,6 @@ def glance(report: Report, name: str = "glance") -> Plot | None:
         axes.set_yticks(range(len(lines)), [clean(source(c, report.facts), 24) for c in reversed(lines)], color=INK)
         axes.set_ylim(-0.5, len(lines) - 0.3)
         axes.margins(x=0.2)
-        shown = [*inside.values(), *outside.values()]
-        ends = [end for each in shown for end in (each.low, each.value, each.high) if end is not None]
-        if min(ends) >= 0 and max(ends) <= 1:  # a share: no room beyond what it can be
-            left, right = axes.get_xlim()
-            axes.set_xlim(max(left, -0.06), min(right, 1.06))
         ruled(axes, x=title, grid="x")
         axes.spines["left"].set_visible(False)
         if metric == "balanced_accuracy" and report.labels:
