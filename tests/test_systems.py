@@ -248,6 +248,8 @@ def test_nsc_fate_reads_a_copy_of_the_published_images_and_shows_their_stains_as
     assert scenes["real-binary"]["labels"] == ["astrocyte", "oligodendrocyte"]
     assert [m.channels for scene, m in learner.seen if scene == "real-stained"] == [("brightfield", "NeuN")]
     assert {m.channels for scene, m in learner.seen if scene == "real-multiclass"} == {("brightfield",)}
+    (tmp_path / "stains" / "NeuN").mkdir(parents=True)  # a stain alone must never become the input
+    assert nsc_fate._markers(Order(tmp_path, tmp_path / "stains", SMALL, learner, print)) == ()
 
 
 def test_an_arm_that_is_searched_is_left_out_where_the_search_is_not_installed(

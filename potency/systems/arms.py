@@ -62,10 +62,10 @@ def compare(
     from potency.evaluation.evaluate import evaluate
 
     place, manifest = order.into / problem.name, problem.manifest
+    arms = _possible(arms, order)
     rows, groups = len(manifest), manifest.table["group"].nunique()
     order.say(f"{problem.title}: {rows} images, {groups} groups, {len(arms)} arms")
     names, facts, plans = dict[str, str](), dict[str, Any](), dict[str, Mapping[str, Any]]()
-    arms = _possible(arms, order)
     for number, arm in enumerate(arms, 1):
         first = number == 1
         asked = Asked(

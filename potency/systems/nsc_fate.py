@@ -126,8 +126,9 @@ def _leaks(order: Order) -> Iterator[Problem]:
 
 
 def _markers(order: Order) -> tuple[str, ...]:
-    """The channels of the published data that the user's folder holds, each in a folder of its own."""
-    return tuple(name for name in MARKERS if order.data is not None and (order.data / name).is_dir())
+    """The channels of the published data in the user's folder, the label-free one first; without it none is taken."""
+    there = tuple(name for name in MARKERS if order.data is not None and (order.data / name).is_dir())
+    return there if there[:1] == MARKERS[:1] else ()
 
 
 def _cheapest(budget: Budget) -> Arm:
