@@ -14,7 +14,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +57,7 @@ def learning_rows(name: str) -> Manifest:
 
 
 def run(name: str, arms: Mapping[str, Mapping[str, Any]], into: Path, quick: bool) -> list[dict[str, Any]]:
-    rows, start = learning_rows(name), time.monotonic()
+    rows = learning_rows(name)
     learned = len(rows) * (FOLDS - 1) // FOLDS
     plan = Plan.of(Facts.of(rows))
     plan = plan.but(steps=5 if quick else round(plan.steps * learned / len(rows)), validations=1)
@@ -93,7 +92,6 @@ def run(name: str, arms: Mapping[str, Mapping[str, Any]], into: Path, quick: boo
         cells = {f: str(contest.differences[f]) for f in FIGURES if f in contest.differences}
         versus = f"potency minus {contest.second.partition('@')[2]}"
         made.append({"name": f"{name} difference", "source": versus, **shared, **cells, "verdict": contest.verdict})
-    made.append({"name": f"{name} time", "source": "potency", **shared, "seconds": round(time.monotonic() - start, 1)})
     return made
 
 
