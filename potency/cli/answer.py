@@ -18,6 +18,7 @@ from potency.cli.rows import EACH_HELP, NAMES_HELP, grid, listed, spread
 from potency.cli.show import interval
 from potency.cli.where import CLUSTER_HELP, workplace
 from potency.errors import ImageError, ManifestError
+from potency.evaluation.wording import known
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -82,7 +83,7 @@ def labelled(bundle: Bundle, say: Console) -> None:
     data = bundle.card.data
     if "about" in data:
         figure = bundle.card.validation.get("metrics", {}).get(bundle.task.answer.headline)
-        what = bundle.task.answer.headline.replace("_", " ")
+        what = known(bundle.task.answer.headline)[0].lower()
         measured = f" Its {what} on groups it had not seen: {interval(figure)}." if figure else ""
         say.print(f"{escape(str(data.get('title', '')))}\n{escape(str(data['about']) + measured)}\n", style="dim")
     elif data.get("simulated"):

@@ -122,7 +122,7 @@ def _keep_some(network: nn.Module, channels: int, tile: tuple[int, int]) -> Trac
     seen = _seen(network, channels, tile)
     layers = list(_halving(network))
     if all(isinstance(layer, nn.MaxPool2d) for layer in layers):  # no skip halves beside them: late is as good, and
-        layers.reverse()  # VGG19 on a crop of 45 x 60 px learns six times as fast with wide maps at its end only
+        layers.reverse()  # VGG19 is four times as fast with wide maps at its end only (docs/networks.md)
     for layer in layers:
         if _left(seen) >= FEWEST:
             break
