@@ -18,7 +18,6 @@ from potency.cli.rows import EACH_HELP, NAMES_HELP, grid, listed, spread
 from potency.cli.show import interval
 from potency.cli.where import CLUSTER_HELP, workplace
 from potency.errors import ImageError, ManifestError
-from potency.evaluation.wording import known
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -80,6 +79,8 @@ def predict(options: Predict, say: Console) -> dict[str, Any]:
 
 def labelled(bundle: Bundle, say: Console) -> None:
     """Say what the model is where its card does, and that it knows simulated images only where that is so."""
+    from potency.evaluation.wording import known
+
     data = bundle.card.data
     if "about" in data:
         figure = bundle.card.validation.get("metrics", {}).get(bundle.task.answer.headline)
