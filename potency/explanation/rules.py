@@ -1,0 +1,150 @@
+"""Rules of layer-wise relevance propagation: how what reached a sum is shared among all that was added up in it.
+
+A sum z = sum of c_j + b has contributions c_j = w_j x_j and a bias b. Every rule here is a choice of two messages, s
+and t, from the relevance R of the sum, the sum itself, and the sum of sizes A = sum |c_j| + |b|; contribution c then
+gets c s + |c| t. So one convolution forward and two back do for each of them, the bias gets its share by the same
+words, and what a rule leaves to nobody is known as it is left, and never found by subtraction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from potency.errors import PlanError, nearest
+
+TINY = 1e-30
+LAYERS = ("convolution", "dense", "product")  # kinds of operation that depth counts
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a rule makes of one sum: the two messages, and the relevance nobody gets, all in the shape of the sum."""
+
+    s: Tensor
+    t: Tensor | None
+    absorbed: Tensor | None = None
+
+    def of(self, contribution: Tensor) -> Tensor:
+        """What a contribution of the sum gets."""
+        return contribution * self.s if self.t is None else contribution * self.s + contribution.abs() * self.t
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule by its name in the literature.
+
+    Attributes:
+        name: "signed" (contributions of the sum's own sign share alike; where sums are positive, the z-plus rule),
+            "gamma" (those are favoured by a factor 1 + gamma; Montavon 2019, for sums of either sign), "epsilon" (all
+            of them, with a stabiliser), "zplus" (positive ones only), "alphabeta" (alpha to positive ones, alpha - 1
+            taken from negative ones; Bach 2015), "flat" (every input alike, whatever its weight), "box" (z-box: inputs
+            known to lie between `low` and `high`; Montavon 2017).
+        gamma, epsilon, alpha: their constants; epsilon is a share of the sum of sizes.
+        bias: whether the bias takes its share, or leaves it to the contributions.
+        low, high: range of the input for "box".
+    """
+
+    name: str = "signed"
+    gamma: float = 0.25
+    epsilon: float = 1e-6
+    alpha: float = 2.0
+    bias: bool = True
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in (*SHARES, "flat", "box"):
+            raise PlanError(f"there is no rule {self.name!r}", "rule", nearest(self.name, (*SHARES, "flat", "box")))
+        if self.epsilon < 0 or self.gamma < 0 or self.alpha < 1:
+            raise PlanError("a rule needs epsilon and gamma of 0 or more and alpha of 1 or more", "rule", "change them")
+
+    def share(self, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
+        """Messages for sums `total` of sizes `size`, both with the bias where it takes its share."""
+        return SHARES[self.name](self, relevance, total, size)
+
+
+def _signed(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
+    sign = _sign(total)
+    half = _divided(relevance, total + sign * size)
+    return Shared(half, half * sign, _where_none(relevance, size))
+
+
+def _gamma(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
+    sign, more = _sign(total), rule.gamma / 2
+    s = _divided(relevance, total * (1 + more) + sign * more * size)
+    return Shared(s * (1 + more), s * sign * more, _where_none(relevance, size))
+
+
+def _epsilon(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
+    added = _sign(total) * rule.epsilon * size
+    s = _divided(relevance, total + added)
+    return Shared(s, None, s * added + _where_none(relevance, size))
+
+
+def _zplus(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
+    plus = _part(total + size, size)
+    s = _divided(relevance, plus)
+    return Shared(s, s, torch.where(plus.abs() > TINY, 0, relevance))
+
+
+def _alphabeta(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
+    plus, minus = _part(total + size, size), _part(total - size, size)
+    p = rule.alpha * _divided(relevance, plus)
+    m = (rule.alpha - 1) * _divided(relevance, minus)
+    left = torch.where(plus.abs() > TINY, 0, rule.alpha * relevance)
+    taken = torch.where(minus.abs() > TINY, 0, (rule.alpha - 1) * relevance)
+    return Shared(p - m, p + m, left - taken)
+
+
+SHARES = {"signed": _signed, "gamma": _gamma, "epsilon": _epsilon, "zplus": _zplus, "alphabeta": _alphabeta}
+
+
+def _sign(total: Tensor) -> Tensor:
+    return torch.where(total < 0, -1.0, 1.0).to(total.dtype)
+
+
+def _divided(relevance: Tensor, by: Tensor) -> Tensor:
+    """Nothing where nothing was added up."""
+    return torch.where(by.abs() > TINY, relevance / by, 0)
+
+
+def _part(double: Tensor, size: Tensor) -> Tensor:
+    """Twice the positive, or negative, part of a sum, without what rounding leaves where there is none."""
+    return torch.where(double.abs() > 1e-6 * size, double, 0)
+
+
+def _where_none(relevance: Tensor, size: Tensor) -> Tensor:
+    return torch.where(size > TINY, 0, relevance)
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Which rule is used where; the default is what was most faithful on real cells (docs/explain.md).
+
+    Attributes:
+        first: the layers that read the image.
+        early, late: convolutions, dense layers and products in the first and the second half of the network.
+        score: the last layer, seen along what is explained.
+        others: sums of two values, pools, and norms that follow no convolution.
+    """
+
+    first: Rule = Rule("gamma", gamma=1.0)
+    early: Rule = Rule("gamma", gamma=1.0)
+    late: Rule = Rule("gamma", gamma=1.0)
+    score: Rule = Rule("epsilon")
+    others: Rule = Rule("signed")
+
+    def rule(self, kind: str, depth: float) -> Rule:
+        """The rule for an operation of this kind; `depth` is 0 where the image is read and 1 before the score."""
+        if kind not in LAYERS:
+            return self.others
+        if depth <= 0:
+            return self.first
+        return self.early if depth < 0.5 else self.late
+
+    def without_bias(self) -> Composite:
+        """The same with no share for any bias: contributions get all."""
+        return Composite(**{part.name: replace(getattr(self, part.name), bias=False) for part in fields(self)})
