@@ -20,7 +20,7 @@ from potency.inference.predict import predict
 from potency.learning.gradient import Lesson, fit
 from potency.learning.samples import cut
 from potency.learning.train import train, truths
-from potency.tasks import TASKS, Sample, Task, find_task, task_for
+from potency.tasks import TASKS, Focus, Sample, Task, find_task, task_for
 from potency.tasks.classify import Classify
 
 WORLDS = {"category": cells, "number": ages}
@@ -55,7 +55,7 @@ def test_a_task_names_the_scalar_to_explain_or_none(task: Task) -> None:
     plan = Plan(channels=("a",), classes=("x", "y", "z"), tile=16, settings={"mean": 0.0, "spread": 1.0})
     nets = task.build(plan)
     batch = torch.rand(2, 1, 16, 16, requires_grad=True)
-    scalar = task.focus(task.forward(nets, {"image": batch}))
+    scalar = task.focus(task.forward(nets, {"image": batch}), plan, Focus())
     if scalar is not None:
         assert scalar.shape == (2,)
         assert torch.autograd.grad(scalar.sum(), batch)[0].abs().sum() > 0

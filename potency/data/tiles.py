@@ -125,15 +125,36 @@ def stretch(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
     return made if known else np.rint(made).astype(pixels.dtype) if pixels.dtype.kind in "iu" else made > 0.5
 
 
+def unfit(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """Values (C, H, W) of a crop that `fit` made, back on the window of `size` it came from; 0 where it was cut.
+
+    >>> unfit(np.ones((1, 4, 4), np.float32), (2, 6)).tolist()
+    [[[0.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0, 1.0, 0.0]]]
+    """
+    high, wide = sides(size)
+    inner = centre(values, size)
+    found = np.zeros((len(values), high, wide), np.float32)
+    y, x = (high - inner.shape[1]) // 2, (wide - inner.shape[2]) // 2
+    found[:, y : y + inner.shape[1], x : x + inner.shape[2]] = inner
+    return found
+
+
+def unstretch(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """Values (C, H, W) of a crop that `stretch` made, back on an image of `size`; their sum stays what it was."""
+    found = np.asarray(stretch(values, size), np.float32)
+    return found * np.float32(values.shape[1] * values.shape[2] / (found.shape[1] * found.shape[2]))
+
+
 @dataclass(frozen=True)
 class Fitting:
-    """How an image becomes crops of one size: cut into windows of it or taken whole, then made to fit."""
+    """How an image becomes crops of one size: cut into windows of it or taken whole, then made to fit; and back."""
 
     whole: bool
     apply: Callable[[NDArray[np.generic], Size], NDArray[np.generic]]
+    undo: Callable[[NDArray[np.float32], Size], NDArray[np.float32]]
 
 
-FITTINGS: Mapping[str, Fitting] = {"pad": Fitting(False, fit), "stretch": Fitting(True, stretch)}
+FITTINGS: Mapping[str, Fitting] = {"pad": Fitting(False, fit, unfit), "stretch": Fitting(True, stretch, unstretch)}
 
 
 def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32]) -> NDArray[np.float32]:

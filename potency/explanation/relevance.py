@@ -15,7 +15,7 @@ from potency.explanation.tape import Slot, Step, Tape
 from potency.explanation.wiring import MOVING, PASSING, Wiring
 
 Run = Callable[[Tensor], Mapping[str, Tensor]]
-Focus = Callable[[Mapping[str, Tensor]], Tensor]
+Score = Callable[[Mapping[str, Tensor]], Tensor]
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Account:
         return torch.as_tensor(getattr(self, part) / self.score)
 
 
-def propagate(run: Run, focus: Focus, images: Tensor, composite: Composite | None = None) -> Account:
+def propagate(run: Run, focus: Score, images: Tensor, composite: Composite | None = None) -> Account:
     """Explain `focus` of what a network gives for each image (Bach 2015; Montavon 2019).
 
     Batch norms are folded into the convolution before them, sums are shared by what each side brings, gates are taken

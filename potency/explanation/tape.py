@@ -12,6 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+# What takes only the shape of what it is given.
+SHAPES = {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones",
+          "new_full", "new_empty"}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -86,6 +90,25 @@ class Tape:
         kwargs = tree_map(value, dict(step.kwargs), is_leaf=_is_slot)
         return args, kwargs
 
+    def replay(self, number: int, value: Tensor) -> dict[int, Tensor]:
+        """What follows when one value is replaced: the values that depend on it, by number."""
+        made = {number: value}
+        for step in self.steps:
+            if not any(n in made for n in step.ins()):
+                continue
+
+            def read(leaf: Any) -> Any:
+                return made.get(leaf.number, self.values[leaf.number]) if _is_slot(leaf) else leaf
+
+            args = list(tree_map(read, step.args, is_leaf=_is_slot))
+            if step.op._schema.is_mutable:  # nothing on the tape is overwritten
+                args[0] = args[0].clone()
+            out = step.op(*args, **tree_map(read, dict(step.kwargs), is_leaf=_is_slot))
+            for n, part in zip(step.outs, out if isinstance(out, tuple | list) else (out,), strict=True):
+                if n is not None:
+                    made[n] = part
+        return made
+
     def _add(self, value: Tensor) -> int:
         self.numbers[id(value)] = number = len(self.values)
         self.values.append(value)
@@ -126,6 +149,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = dict(kwargs or {})
         slots, named = self.tape.slots(tuple(args)), self.tape.slots(kwargs)
         depends = any(_is_slot(leaf) for leaf in tree_leaves((slots, named), is_leaf=_is_slot))
+        depends = depends and str(func.overloadpacket).removeprefix("aten.") not in SHAPES
         if depends and func._schema.is_mutable:
             self.tape.written(args[0])
         out = func(*args, **kwargs)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from potency.errors import PlanError, nearest
 from potency.tasks.classify import Classify
 from potency.tasks.quantify import Quantify
-from potency.tasks.task import Sample, Task
+from potency.tasks.task import Focus, Sample, Task
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (Classify(), Quantify())}
 
@@ -31,4 +31,4 @@ def task_for(kind: str) -> Task:
     return found
 
 
-__all__ = ["TASKS", "Sample", "Task", "find_task", "task_for"]
+__all__ = ["TASKS", "Focus", "Sample", "Task", "find_task", "task_for"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from potency.answers import Category
 from potency.answers.answer import Answer
 from potency.data.plan import Plan
 from potency.errors import PlanError, nearest
-from potency.tasks.task import Sample, Task
+from potency.tasks.task import Focus, Sample, Task
 
 
 class Classify(Task):
@@ -24,6 +25,7 @@ class Classify(Task):
     answer = Category
     estimates: ClassVar[str] = "label"
     mixable: ClassVar[tuple[str, ...]] = ("target",)
+    scores: ClassVar[tuple[str, ...]] = ("logit", "odds", "probability")
 
     def outputs(self, plan: Plan) -> int:
         return len(plan.classes)
@@ -50,7 +52,28 @@ class Classify(Task):
         power = np.exp(logits - logits.max())
         return Category.of_probability(plan.classes, power / power.sum())
 
-    def focus(self, output: Mapping[str, Tensor], where: object = None) -> Tensor:
-        """The logit of the class `where` (an index), or of the most probable class of each sample."""
-        logits = output["output"]
-        return logits.max(1).values if where is None else logits[:, int(str(where))]
+    def focus(self, output: Mapping[str, Tensor], plan: Plan, what: Focus) -> Tensor:
+        """The logit of a class, its probability, its log-odds, or how far its logit is above that of `what.against`.
+
+        The log-odds are against the other classes weighted by their own probabilities, those taken as given.
+        """
+        logits, name = output["output"], what.score or self.scores[0]
+        if name not in self.scores:
+            return super().focus(output, plan, what)
+        own = logits.argmax(1) if not what.label else torch.full_like(logits[:, 0], _index(what.label, plan)).long()
+        chosen = nn.functional.one_hot(own, logits.shape[1]).bool()
+        score = logits[chosen]
+        if what.against:
+            return score - logits[:, _index(what.against, plan)]
+        if name == "probability":
+            return logits.softmax(1)[chosen]
+        if name == "odds":
+            others = logits.detach().masked_fill(chosen, -torch.inf).softmax(1)
+            return score - (others * logits).sum(1)
+        return score
+
+
+def _index(label: str, plan: Plan) -> int:
+    if label not in plan.classes:
+        raise PlanError(f"the model knows no class {label!r}", "the class to explain", nearest(label, plan.classes))
+    return plan.classes.index(label)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from potency.answers import Number
 from potency.answers.answer import Answer
 from potency.data.plan import Plan
-from potency.tasks.task import Sample, Task
+from potency.errors import PlanError
+from potency.tasks.task import Focus, Sample, Task
 
 
 class Quantify(Task):
@@ -23,6 +24,7 @@ class Quantify(Task):
     answer = Number
     estimates: ClassVar[str] = "value"
     mixable: ClassVar[tuple[str, ...]] = ("target",)
+    scores: ClassVar[tuple[str, ...]] = ("value",)
 
     def outputs(self, plan: Plan) -> int:
         return 1
@@ -44,6 +46,8 @@ class Quantify(Task):
         """ "output" (1,) in spreads from the mean, back to the unit of the truth."""
         return Number(float(output["output"][0]) * plan.settings["spread"] + plan.settings["mean"])
 
-    def focus(self, output: Mapping[str, Tensor], where: object = None) -> Tensor:
+    def focus(self, output: Mapping[str, Tensor], plan: Plan, what: Focus) -> Tensor:
         """The predicted number of each sample, in spreads from the mean."""
-        return output["output"][:, 0]
+        if what.label or what.against:
+            raise PlanError(f"{self.name} knows no classes", "the class to explain", "leave the class out")
+        return output["output"][:, 0] if what.score in ("", *self.scores) else super().focus(output, plan, what)

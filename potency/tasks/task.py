@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +14,27 @@ from torch import Tensor, nn
 
 from potency.answers.answer import Answer
 from potency.data.plan import Plan
+from potency.errors import PlanError, nearest
 from potency.networks import NETWORKS
 
 Sample = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Which number of an output is explained.
+
+    Attributes:
+        score: one of the task's `scores`, or "similarity" to `like`; "": the task's first.
+        label: the class it is about; "": the most probable one of each sample.
+        against: the class it is compared with, for a difference of two.
+        like: an embedding (F,), for "similarity": the cosine to it.
+    """
+
+    score: str = ""
+    label: str = ""
+    against: str = ""
+    like: Tensor | None = None
 
 
 class Task(ABC):
@@ -30,6 +49,7 @@ class Task(ABC):
         views: augmented views a sample gives in one batch (2 for contrastive learning).
         estimates: what a classical estimator fits for it, "label" or "value"; "" where none can.
         mixable: targets whose weighted mean is a target too, so that samples may be mixed; () where there is none.
+        scores: numbers of an output that can be explained, by name; the last is the one curves are drawn of.
     """
 
     name: ClassVar[str]
@@ -40,6 +60,7 @@ class Task(ABC):
     views: ClassVar[int] = 1
     estimates: ClassVar[str] = ""
     mixable: ClassVar[tuple[str, ...]] = ()
+    scores: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def outputs(self, plan: Plan) -> int:
@@ -77,6 +98,23 @@ class Task(ABC):
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Answer:
         """The outputs of one sample as an answer."""
 
-    def focus(self, output: Mapping[str, Tensor], where: object = None) -> Tensor | None:
-        """The scalar of each sample (N,) that explanations explain; None where there is nothing to explain."""
-        return None
+    def focus(self, output: Mapping[str, Tensor], plan: Plan, what: Focus) -> Tensor:
+        """The scalar of each sample (N,) that explanations explain.
+
+        Raises:
+            PlanError: the task gives no such score, or knows no such class; the nearest is named.
+        """
+        if what.score != "similarity":
+            raise _no_score(self, what.score)
+        if what.like is None or "embedding" not in output:
+            raise PlanError("there is no embedding to compare with", "score=similarity", "give an image, and a network")
+        # The lengths are taken as given: a cosine does not change along its own embedding, so its slope would explain
+        # nothing.
+        seen, like = output["embedding"], what.like.to(output["embedding"])
+        cosine = (seen * like).sum(1) / (seen.detach().norm(dim=1) * like.norm()).clamp_min(1e-12)
+        return torch.as_tensor(cosine)
+
+
+def _no_score(task: Task, name: str) -> PlanError:
+    known = (*task.scores, "similarity")
+    return PlanError(f"{task.name} gives no score {name!r} to explain", "score", nearest(name, known))

@@ -1,0 +1,115 @@
+"""The command that says why: explain."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from potency.cli.answer import gathered, labelled
+from potency.cli.frame import Failed, Options, command
+from potency.cli.progress import Progress
+from potency.cli.rows import EACH_HELP, NAMES_HELP, spread
+from potency.errors import ImageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from potency.bundle import Bundle
+    from potency.data.manifest import Manifest
+
+app = typer.Typer()
+METHOD_HELP = "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, occlusion, masks."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(Options):
+    bundle: Annotated[Path, typer.Argument(help="The folder of a trained model, or example:NAME.")]
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, a folder, or a table.")]
+    into: Annotated[Path, typer.Option(help="Folder of the maps, their table and their page.")] = Path(
+        "out/explanations"
+    )
+    method: Annotated[str, typer.Option(help=METHOD_HELP)] = "relevance"
+    label: Annotated[str, typer.Option(metavar="CLASS", help="The class to explain. [dim]else the answer[/dim]")] = ""
+    against: Annotated[str, typer.Option(metavar="CLASS", help="Why --label rather than this class.")] = ""
+    score: Annotated[str, typer.Option(help="logit, odds, probability; value for numbers; similarity (--like).")] = ""
+    like: Annotated[Path | None, typer.Option(metavar="IMAGE", help="Why an image resembles this one.")] = None
+    channels: Annotated[str, typer.Option(metavar="A,B,...", help="Channels kept in files of their own, by name.")] = ""
+    names: Annotated[str, typer.Option(metavar="PATTERN|REGEX", help=NAMES_HELP)] = ""
+    each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
+    no_checks: Annotated[bool, typer.Option("--no-checks", help="Maps only, untested: some ten times faster.")] = False
+    first: Annotated[int, typer.Option(min=0, metavar="N", help="The first N rows only. [dim]0: all[/dim]")] = 0
+
+
+@command(
+    app,
+    ("out/first/bundle images/ --into out/why", "why each image got its answer"),
+    ("example:cell-cycle cell.png", "a model that comes with the program"),
+    ("out/first/bundle labels.csv --label G1 --against G2", "why the one class rather than the other"),
+    ("out/first/bundle images/ --method occlusion --first 20", "another method, on some images"),
+    ("out/first/bundle images/ --like typical.png", "why an image resembles this one"),
+    again="the same command goes on: maps that are done are kept",
+)
+def explain(options: Explain, say: Console) -> dict[str, Any]:
+    """Show what a model looked at: a map for each answer, tested by hiding what it marks, on one page."""
+    from potency.bundle import Bundle
+    from potency.explanation.explain import explain as apply
+    from potency.explanation.explain import verdict
+    from potency.explanation.page import write_page
+    from potency.tasks import Focus
+
+    manifest = spread(gathered(options.images, options.channels, options.names), options.each)
+    if options.first:
+        manifest = manifest.where(lambda table: table.index < options.first)
+    bundle = Bundle.load(options.bundle)
+    labelled(bundle, say)
+    like = None if options.like is None else embedded(bundle, options.like)
+    focus = Focus(options.score or ("similarity" if like is not None else ""), options.label, options.against, like)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress()).of("explaining")
+        made = apply(manifest, bundle, into=options.into, method=options.method, focus=focus,
+                     checks=not options.no_checks, progress=progress)  # fmt: skip
+    page = write_page(made, bundle, options.into, options.method)
+    answer = told(made, options, say)
+    answer |= {"failing": verdict(made.table), "page": page, "method": options.method}
+    for line in answer["failing"]:
+        say.print(f"[yellow]{options.method} fails a check on these images: {line}[/yellow]")
+    say.print(f"written: {page}", soft_wrap=True)
+    if answer["rows"] and answer["errors"] == answer["rows"]:
+        first = str(made.table["explanation.error"].iloc[0])
+        what = f"none of {answer['rows']} rows could be explained; the first: {first}"
+        raise Failed(answer, ImageError(what, str(options.images[0]), "mend the images, then give the same command"))
+    return answer
+
+
+def told(made: Manifest, options: Explain, say: Console) -> dict[str, Any]:
+    """Say how many maps there are, and how they did."""
+    table = made.table
+    errors = int(table["explanation.error"].notna().sum())
+    if errors:
+        say.print(f"[yellow]{errors} of {len(table)} rows failed[/yellow]; column explanation.error says why")
+    answer: dict[str, Any] = {"rows": len(table), "errors": errors, "table": options.into / "explanations.parquet"}
+    for part in ("input", "deletion", "insertion"):
+        if f"explanation.{part}" in table and table[f"explanation.{part}"].notna().any():
+            answer[part] = float(table[f"explanation.{part}"].median())
+    if "deletion" in answer:
+        say.print(f"median gain over chance: deletion {answer['deletion']:+.3f}, insertion {answer['insertion']:+.3f}")
+    return answer
+
+
+def embedded(bundle: Bundle, path: Path) -> Tensor:
+    """The embedding of an image, by the bundle's first network."""
+    import torch
+
+    from potency.bundle.member import NetworkMember
+    from potency.data.readers import open_image
+    from potency.errors import PlanError
+
+    member = next((member for member in bundle.members if isinstance(member, NetworkMember)), None)
+    if member is None:
+        raise PlanError("the bundle holds no network, so no embedding", str(bundle.folder), "choose another bundle")
+    return torch.from_numpy(member.outputs([{"image": open_image(path).crop()}])[0]["embedding"])

@@ -1,0 +1,218 @@
+"""The verb `explain`: a manifest and a bundle in, a map for every image out, each with what it was tested by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from potency.bundle.member import NetworkMember
+from potency.data.manifest import Manifest
+from potency.data.plan import Plan
+from potency.data.tiles import FITTINGS
+from potency.errors import PlanError
+from potency.explanation import faithful, find_method
+from potency.explanation.method import Map, Method
+from potency.explanation.picture import write_map
+from potency.explanation.relevance import Run, Score
+from potency.inference.claim import claimed
+from potency.inference.store import WHOLE, Store, fingerprint
+from potency.inference.view import View, windows
+from potency.inference.work import describe
+from potency.tasks import Focus
+
+if TYPE_CHECKING:
+    from potency.bundle import Bundle
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One image explained.
+
+    Attributes:
+        values: the map (C, H, W) on the image.
+        pixels: the image (C, H, W) as the model reads it.
+        cells: what the map is of, and how it did in its tests, by part of its column.
+    """
+
+    values: NDArray[np.float32]
+    pixels: NDArray[Any]
+    cells: Mapping[str, Any]
+
+
+def explain(
+    manifest: Manifest,
+    bundle: Bundle,
+    *,
+    into: str | Path,
+    method: str = "relevance",
+    focus: Focus | None = None,
+    checks: bool = True,
+    name: str = "explanation",
+    progress: Progress | None = None,
+) -> Manifest:
+    """Explain the answer to every row; a row that fails keeps its error in `<name>.error`, the rest goes on.
+
+    Args:
+        manifest: the rows.
+        bundle: networks; of an ensemble the mean map of its members.
+        into: folder of the maps (float32 TIFF, with what they were tested by in their description; beside each a
+            picture), and of `explanations.parquet` and `.csv`. Rows that are done are kept, as in `predict`.
+        method: a name of `METHODS`.
+        focus: which score is explained; by default the task's first, for the class each image is taken for.
+        checks: test each map by deletion, insertion and a small shift, and the method by a network without knowledge.
+        name: the column.
+        progress: called with (rows done, rows in all).
+
+    Returns:
+        The manifest with the column `name` (path of the map) and its parts: `.label`, `.score`, the shares `.input`,
+        `.bias`, `.absorbed`, and of the tests `.deletion`, `.insertion` (area beyond chance; above 0 is better),
+        `.stability`, `.likeness` (correlations).
+
+    Raises:
+        PlanError: there is no such method, score or class; or the bundle holds no network.
+        PotencyError: `into` cannot be written, or is in use by another process.
+    """
+    explainer, folder = Explainer(bundle, find_method(method), focus or Focus(), checks), Path(into)
+    with claimed(folder):
+        store = Store(folder / "parts")
+        identity = f"{bundle.fingerprint} {method} {explainer.focus} {checks} {name}"
+        rows = manifest.records()
+        keys = [fingerprint(identity, manifest.paths(row), [row["id"]]) for row in rows]
+        errors: dict[str, str] = {}
+        for done, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            if progress is not None:
+                progress(done, len(rows))
+            if key in store.done:
+                continue
+            try:
+                found = explainer(View.of(manifest, row, explainer.members[0].plan.pixel_size))
+                path = write_map(folder, str(row["id"]), key, method, found)
+            except (PlanError, NotImplementedError):  # not this row's fault: every other would fail in the same way
+                raise
+            except Exception as fault:  # readers and decoders raise whatever they like
+                errors[key] = describe(fault)
+                continue
+            cells = {name: path, **{f"{name}.{part}": value for part, value in found.cells.items()}}
+            store.add([(key, WHOLE, cells)])
+        if progress is not None:
+            progress(len(rows), len(rows))
+        return _finished(manifest, store, keys, errors, folder, name)
+
+
+def _finished(
+    manifest: Manifest, store: Store, keys: list[str], errors: Mapping[str, str], folder: Path, name: str
+) -> Manifest:
+    import pandas as pd
+
+    found = store.frame(keys)
+    if name not in found.columns:
+        found.insert(0, name, None)
+    found[f"{name}.error"] = pd.array([errors.get(key) for key in keys], dtype="str")
+    made = manifest.add(found, {name: "picture"})
+    store.compact()
+    made.write(folder / "explanations.parquet")
+    made.write(folder / "explanations.csv")
+    return made
+
+
+class Explainer:
+    """A bundle, a method and a score: called on a view of an image it gives the map and what became of its tests.
+
+    Raises:
+        PlanError: the bundle holds no network, or its task has nothing to explain.
+    """
+
+    def __init__(self, bundle: Bundle, method: Method, focus: Focus, checks: bool) -> None:
+        self.bundle, self.method, self.focus, self.checks = bundle, method, focus, checks
+        self.members = [member for member in bundle.members if isinstance(member, NetworkMember)]
+        if not self.members:
+            raise PlanError(
+                "the bundle holds no network, and a map of pixels needs one", str(bundle.folder or "bundle"),
+                "explain a bundle that was trained with --network",
+            )  # fmt: skip
+        self.forgetful = [faithful.forgetful(member.nets).eval() for member in self.members] if checks else []
+
+    def __call__(self, view: View) -> Explained:
+        tiles = windows(view.shape, self.members[0].plan)
+        parts = [(tile, self.tile(np.asarray(view.crop(tile)))) for tile in tiles]
+        if len(parts) == 1 and parts[0][1].values.shape[1:] == view.shape:
+            return parts[0][1]
+        channels = len(parts[0][1].values)
+        values, seen = np.zeros((channels, *view.shape), np.float32), np.zeros(view.shape, np.float32)
+        pixels = np.zeros((len(parts[0][1].pixels), *view.shape), parts[0][1].pixels.dtype)
+        for tile, found in parts:
+            inner = tuple(tile.window(view.shape).values())
+            values[(slice(None), *inner)] += found.values
+            seen[inner] += 1
+            pixels[(slice(None), *inner)] = found.pixels
+        told = [found.cells for _, found in parts]
+        cells = {part: told[0][part] if part == "label" else float(np.mean([cells[part] for cells in told]))
+                 for part in told[0]}  # fmt: skip
+        return Explained(np.asarray(values / np.maximum(seen, 1), np.float32), pixels, cells)
+
+    def tile(self, pixels: NDArray[Any]) -> Explained:
+        """One window (C, H, W): the mean over members of the map, and of what is said of it."""
+        label = self._label(pixels)
+        told = [self._member(member, i, pixels, label) for i, member in enumerate(self.members)]
+        values = np.asarray(np.mean([found for found, _ in told], axis=0), np.float32)
+        cells = {part: float(np.mean([cells[part] for _, cells in told])) for part in told[0][1]}
+        return Explained(values, pixels, {"label": label, **cells})
+
+    def _label(self, pixels: NDArray[Any]) -> str:
+        """The class that is explained: the one asked for, or that which all members together take the image for."""
+        if self.focus.label or not self.bundle.task.answer.labelled:
+            return self.focus.label
+        return str(self.bundle([{"image": pixels}])[0].cells(Path(), "answer")["answer"])
+
+    def _member(
+        self, member: NetworkMember, place: int, pixels: NDArray[Any], label: str
+    ) -> tuple[NDArray[np.float32], dict[str, float]]:
+        images = torch.from_numpy(member.crops([{"image": pixels}]))
+        run, score = self._run(member.nets), self._score(member.plan, replace(self.focus, label=label))
+        found = self.method(run, score, images)
+        cells = {"score": float(found.score[0])} | {part: float(share[0]) for part, share in found.shares.items()}
+        if self.checks:
+            last = self.focus.score if self.focus.score == "similarity" else self.bundle.task.scores[-1]
+            drawn = self._score(member.plan, replace(self.focus, label=label, score=last))
+            cells |= self._tested(run, score, drawn, images, found)
+            without = self.method(self._run(self.forgetful[place]), score, images).values
+            cells["likeness"] = float(faithful.alike(found.values, without)[0])
+        values = found.values[0].detach().numpy()
+        return FITTINGS[member.plan.fitting].undo(values, pixels.shape[1:]), cells
+
+    def _tested(self, run: Run, score: Score, drawn: Score, images: Tensor, found: Map) -> dict[str, float]:
+        def told(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                return drawn(run(images))
+
+        curves = faithful.curves(told, images, found.values)
+        return {
+            "deletion": float(curves.deletion[0]),
+            "insertion": float(curves.insertion[0]),
+            "stability": float(faithful.stability(self.method, run, score, images, found.values)[0]),
+        }
+
+    def _run(self, nets: nn.Module) -> Run:
+        assert isinstance(nets, nn.ModuleDict)
+        return lambda images: self.bundle.task.forward(nets, {"image": images})
+
+    def _score(self, plan: Plan, what: Focus) -> Score:
+        return lambda output: self.bundle.task.focus(output, plan, what)
+
+
+def verdict(table: Any, name: str = "explanation") -> list[str]:
+    """What the tests of all rows say against a method, in words; [] where it passes or was not tested."""
+    if f"{name}.deletion" not in table:
+        return []
+    rows = table[table[f"{name}.deletion"].notna()]
+    told = (np.asarray(rows[f"{name}.{part}"], np.float32) for part in faithful.TESTS)
+    return faithful.failing(*told)

@@ -1,0 +1,50 @@
+"""What a method of explanation is: a function from images and a score to a map, with what its paper calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from potency.explanation.relevance import Run, Score
+
+
+@dataclass(frozen=True)
+class Map:
+    """How much each pixel counts for a score.
+
+    Attributes:
+        values: (N, C, H, W), or (N, 1, H, W) where a method does not tell channels apart; positive speaks for the
+            score, negative against it.
+        score: what was explained (N,).
+        shares: parts of the score by name (N,), where a method accounts for it: "input", "bias", "absorbed"; "missing"
+            is what a sum of differences leaves.
+    """
+
+    values: Tensor
+    score: Tensor
+    shares: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One line of `METHODS`: a sentence for people, its source, and the function."""
+
+    title: str
+    source: str
+    explain: Callable[[Run, Score, Tensor], Map]
+
+    def __call__(self, run: Run, focus: Score, images: Tensor) -> Map:
+        return self.explain(run, focus, images)
+
+
+def background(images: Tensor) -> Tensor:
+    """Of each channel the median of its outermost pixels, (N, C, 1, 1): what a crop is padded with, "no cell here".
+
+    >>> background(torch.arange(9.0).reshape(1, 1, 3, 3)).item()
+    3.0
+    """
+    edge = torch.cat([images[:, :, 0], images[:, :, -1], images[:, :, 1:-1, 0], images[:, :, 1:-1, -1]], 2)
+    return edge.median(2).values[:, :, None, None]

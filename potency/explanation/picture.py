@@ -1,0 +1,98 @@
+"""A map as files: float32 pixels with what is known of them in the description, and a picture beside the image."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency import __version__
+
+if TYPE_CHECKING:
+    from potency.explanation.explain import Explained
+
+SIDE = 320  # px of the picture's images, at least
+STRONG = 99.5  # percentile of sizes that gets the full colour
+HALF = 0.5
+LETTER, LINE = 16, 20  # px
+
+
+def write_map(folder: Path, row: str, key: str, method: str, found: Explained) -> str:
+    """Write `maps/<row>.tif` and `.png`; gives the path of the map, from `folder`."""
+    import tifffile
+
+    stem = re.sub(r"[^\w.-]+", "_", Path(row).with_suffix("").as_posix())[-60:]
+    path = folder / "maps" / f"{stem}-{key[:8]}.tif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    facts = {"potency": __version__, "method": method, "row": row, **found.cells}
+    tifffile.imwrite(part, found.values, photometric="minisblack", compression="zlib", metadata=None,
+                     description=json.dumps(facts, ensure_ascii=True))  # fmt: skip
+    part.replace(path)
+    picture = drawn(found)
+    part = path.with_suffix(".part.png")
+    picture.save(part, format="PNG")
+    part.replace(path.with_suffix(".png"))
+    return path.relative_to(folder).as_posix()
+
+
+def read_map(path: str | Path) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """The values (C, H, W) of a map and what is known of it."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        values = np.asarray(file.asarray(), np.float32)
+        facts = json.loads(file.pages[0].description)  # type: ignore[union-attr]
+    return values.reshape(-1, *values.shape[-2:]), dict(facts)
+
+
+def face(cells: Any) -> list[str]:
+    """What a map says on its face: what it is of, how much of the score reached the image, how it did in its tests."""
+    lines = [f"{cells.get('label') or 'value'}   score {cells['score']:.2f}"]
+    if "absorbed" in cells:
+        shares = ", ".join(f"{part} {100 * cells[part]:.0f} %" for part in ("input", "bias", "absorbed"))
+        lines.append(shares)
+        if cells["input"] < HALF:
+            lines.append("less than half of the score reached the image")
+    if "deletion" in cells:
+        better = "better" if cells["deletion"] > 0 else "NO BETTER"
+        lines.append(f"deletion {cells['deletion']:+.3f}: {better} than chance")
+    return lines
+
+
+def drawn(found: Explained) -> Any:
+    """The image, and the map over it (red speaks for the answer, blue against), as one PIL image."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    grey = _grey(found.pixels)
+    values = found.values.sum(0)
+    zoom = max(1, round(SIDE / max(grey.shape)))
+    size = (grey.shape[1] * zoom, grey.shape[0] * zoom)
+    plain = Image.fromarray(np.repeat(grey[..., None], 3, 2)).resize(size, Image.Resampling.BICUBIC)
+    over = Image.fromarray(coloured(grey, values)).resize(size, Image.Resampling.BICUBIC)
+    lines, gap, font = face(found.cells), 8, ImageFont.load_default(LETTER)
+    page = Image.new("RGB", (2 * size[0] + gap, size[1] + LINE * len(lines) + gap), "white")
+    page.paste(plain, (0, 0))
+    page.paste(over, (size[0] + gap, 0))
+    pen = ImageDraw.Draw(page)
+    for i, line in enumerate(lines):
+        pen.text((2, size[1] + 4 + LINE * i), line, fill="black", font=font)
+    return page
+
+
+def coloured(grey: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A grey image (H, W) under a map (H, W), as (H, W, 3): red where it is positive, blue where negative."""
+    top = float(np.percentile(np.abs(values), STRONG)) or 1.0
+    strength = np.clip(np.abs(values) / top, 0, 1)[..., None] ** 0.7
+    colour = np.where(values[..., None] >= 0, np.array([214, 39, 40]), np.array([31, 80, 200]))
+    return np.asarray((1 - 0.75 * strength) * grey[..., None] + 0.75 * strength * colour, np.uint8)
+
+
+def _grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    values = np.nan_to_num(pixels.astype(np.float32)).mean(0)
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-9), 0, 1) * 255, np.uint8)
