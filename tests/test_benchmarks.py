@@ -10,17 +10,21 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SHORT = ("loader", "simulator")  # those that take seconds; the rest train for minutes
+SHORT = ("loader", "relevance", "simulator")  # those that take seconds; the rest train for minutes
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_a_benchmark_ends_with_its_rows_as_one_line(name: str) -> None:
+def test_a_benchmark_ends_with_its_rows_as_one_line(name: str, tmp_path: Path) -> None:
     call = [sys.executable, str(HERE / f"{name}.py"), "--quick", "--json"]
-    ran = subprocess.run(call, capture_output=True, text=True, timeout=300, check=True)
+    ran = subprocess.run(call, capture_output=True, text=True, timeout=300, check=True, cwd=tmp_path)
     rows = json.loads(ran.stdout.splitlines()[-1])
     assert rows and all(row["name"] and row["source"] and row["role"] in ("target", "other") for row in rows)
     if name == "loader":
         assert {"training-cache", "png-decode"} <= {row["name"] for row in rows if row["ratio"] > 0}
+    elif name == "relevance":
+        books = [row for row in rows if "layer_error" in row]
+        assert len(books) == 4 and all(max(row["layer_error"], row["sum_error"]) <= 1e-3 for row in books)
+        assert {"faithful:simulator", "evidence:relevance"} <= {row["name"] for row in rows}
     else:
         assert all(row["mpx_per_s"] > 0 for row in rows)
 

@@ -1,0 +1,300 @@
+"""Explanations measured: the books of relevance on every backbone, what maps are worth, evidence that is known.
+
+`python benchmarks/relevance.py --into out/relevance [--json] [--quick] [--parts accounts,faithful]`.
+
+accounts: every backbone with fresh weights and after STEPS steps on real (else simulated) cells: the worst layer's and
+the sum's error, the three shares (medians over images), and what it costs beside a forward and a backward pass to the
+image. Beside them zennit (EpsilonPlusFlat, as it comes) on the same trained networks: the share of the score that its
+map sums to.
+faithful: on test rows of fold 0, deletion by relevance beside chance and beside gradient times input, as paired
+differences with intervals by bootstrap over groups; a row for every other method, too.
+evidence: on simulated cells of known evidence, the share of each map inside it beside the share of the area.
+Real sets need POTENCY_DATA; without it those rows are absent.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from potency.bundle import NetworkMember
+from potency.data.facts import Facts
+from potency.data.manifest import Manifest
+from potency.data.plan import Plan
+from potency.explanation import METHODS, faithful, propagate
+from potency.inference.view import View, windows
+from potency.learning.train import train
+from potency.networks import BACKBONES
+from potency.simulate import simulate
+from potency.tasks import TASKS
+
+STEPS, TILE, SHOWN, DRAWS = 20, 64, 256, 2000
+PHASES = ("G1", "S_phase", "G2", "Prophase")
+SETS = {"jurkat": ("jurkat_ifc_cellcycle", PHASES), "mitocheck": ("mitocheck_nuclei16", ())}
+BESIDE = ("vgg19-bn", "resnet18", "resnet50", "densenet121", "mobilenetv3", "efficientnet-b0", "efficientnetv2-s")
+TASK = TASKS["classify"]
+
+
+def rows_of(name: str, into: Path, quick: bool) -> Manifest | None:
+    """Rows with fold 0 as the test, by group; None where a real set is not at hand."""
+    if name == "simulator":
+        place = into / f"simulator{'-quick' * quick}"
+        if not place.exists():
+            simulate(place, cells=400 if quick else 3000, groups=20 if quick else 60, look="brightfield")
+        return Manifest.read(place).split(folds=5)
+    if not (where := os.environ.get("POTENCY_DATA")):
+        return None
+    folder, classes = SETS[name]
+    rows = Manifest.read(Path(where) / "classify" / folder)
+    return (rows.keep(classes) if classes else rows).split(folds=5)
+
+
+def cut(member: NetworkMember, rows: Manifest) -> Tensor:
+    """The crops of rows, one each, as the network sees them."""
+    samples = []
+    for row in rows.records():
+        view = View.of(rows, row, member.plan.pixel_size)
+        samples.append({"image": view.crop(windows(view.shape, member.plan)[0])})
+    return torch.from_numpy(member.crops(samples))
+
+
+def batches(rows: Manifest | None) -> tuple[Tensor, Tensor]:
+    """Crops (N, 1, 64, 64) in 0..1 and their classes, to let a network live a little; without rows, some squares."""
+    chance = torch.Generator().manual_seed(0)
+    if rows is None:
+        images = torch.rand(256, 1, TILE, TILE, generator=chance) * 0.2 + 0.3
+        labels = torch.arange(256) % 2
+        images[labels == 1, :, 20:44, 20:44] += 0.4
+        return images, labels
+    few = rows.where(rows.table.index.isin(rows.table.sample(min(256, len(rows)), random_state=0).index))
+    plan = Plan(channels=few.channels, classes=few.classes, tile=TILE)
+    pixels = np.stack([few.open(row).crop()[:1, :TILE, :TILE].astype(np.float32) for row in few.records()
+                       if min(few.open(row).shape[-2:]) >= 40])  # fmt: skip
+    low, high = np.percentile(pixels, (1, 99))
+    labels = torch.tensor([plan.classes.index(str(label)) for label in few.table["truth"]])[: len(pixels)]
+    scaled = torch.from_numpy((pixels - low) / (high - low)).clamp(-0.5, 1.5)
+    return nn.functional.interpolate(scaled, (TILE, TILE), mode="bilinear"), labels
+
+
+def lived(name: str, images: Tensor, labels: Tensor, steps: int) -> nn.ModuleDict:
+    torch.manual_seed(0)
+    classes = tuple(str(k) for k in range(int(labels.max()) + 1))
+    plan = Plan(channels=("grey",), classes=classes, network=name, tile=TILE)
+    nets = TASK.build(plan)
+    learn = torch.optim.AdamW(nets.parameters(), lr=5e-4)
+    chance = torch.Generator().manual_seed(0)
+    nets.train()
+    for _ in range(steps):
+        pick = torch.randint(len(images), (16,), generator=chance)
+        loss = nn.functional.cross_entropy(TASK.forward(nets, {"image": images[pick]})["output"], labels[pick])
+        learn.zero_grad()
+        loss.backward()
+        learn.step()
+    return nets.eval()
+
+
+def account(name: str, images: Tensor, labels: Tensor, steps: int) -> Iterator[dict[str, Any]]:
+    nets = lived(name, images, labels, steps)
+    weights = "trained" if steps else "fresh"
+
+    def run(images: Tensor) -> Mapping[str, Tensor]:
+        return TASK.forward(nets, {"image": images})
+
+    def score(output: Mapping[str, Tensor]) -> Tensor:
+        return output["output"].max(1).values
+
+    shown = images[:8]
+    found = propagate(run, score, shown)
+    row = {
+        "name": name, "weights": weights, "source": "potency", "role": "target",
+        "layer_error": found.layer_error, "sum_error": float(found.sum_error.max()),
+        **{f"{part}_share": float(found.share(part).median()) for part in ("input", "bias", "absorbed")},
+    }  # fmt: skip
+    nets.requires_grad_(False)
+
+    def both() -> None:
+        leaf = shown.clone().requires_grad_()
+        torch.autograd.grad(score(run(leaf)).sum(), leaf)
+
+    costs: dict[Callable[[], Any], list[float]] = {both: [], (lambda: propagate(run, score, shown)): []}
+    for _ in range(3):
+        for call, seconds in costs.items():
+            started = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - started)
+    plain, ours = (min(seconds) for seconds in costs.values())
+    yield row | {"cost_ratio": ours / plain}
+    if name in BESIDE and steps and (share := beside(nets, shown)) is not None:
+        yield {"name": name, "weights": weights, "source": "zennit", "role": "other", "input_share": share}
+
+
+def beside(nets: nn.ModuleDict, images: Tensor) -> float | None:
+    """What zennit's map sums to, as a share of the score."""
+    try:
+        from zennit.attribution import Gradient
+        from zennit.composites import EpsilonPlusFlat
+    except ImportError:
+        return None
+    network = nets["net"]
+
+    class Output(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: Tensor) -> Tensor:
+            return torch.as_tensor(self.network(image)["output"])
+
+    whole = Output()
+    output = whole(images).detach()
+    chosen = nn.functional.one_hot(output.argmax(1), output.shape[1])
+    try:
+        with Gradient(whole, EpsilonPlusFlat()) as attributor:
+            _, found = attributor(images.clone(), chosen * output)
+    except RuntimeError:  # an operation in place among its hooks
+        return None
+    return float((found.sum((1, 2, 3)) / output.max(1).values).median())
+
+
+def learned(name: str, rows: Manifest, into: Path, quick: bool) -> NetworkMember:
+    inner = rows.fold(0)
+    plan = Plan.of(Facts.of(inner.of("train")), task="classify")
+    plan = plan.but(steps=20) if quick else plan
+    bundle = train(inner, TASK, into=into / f"{name}{'-quick' * quick}-run", plan=plan)
+    member = bundle.members[0]
+    assert isinstance(member, NetworkMember)
+    return member
+
+
+def interval(values: NDArray[np.floating[Any]], groups: NDArray[Any]) -> tuple[float, float, float]:
+    """Mean, and the 95 % interval of drawing whole groups again."""
+    names, place = np.unique(groups.astype(str), return_inverse=True)
+    sums, counts = np.bincount(place, values), np.bincount(place)
+    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
+    low, high = np.percentile(draws @ sums / (draws @ counts), (2.5, 97.5))
+    return float(values.mean()), float(low), float(high)
+
+
+def faith(name: str, into: Path, quick: bool, methods: list[str]) -> Iterator[dict[str, Any]]:
+    rows = rows_of(name, into, quick)
+    if rows is None:
+        return
+    member = learned(name, rows, into, quick)
+    test = rows.where(rows.table["fold"].eq(0))
+    test = test.where(test.table.index.isin(test.table.sample(min(SHOWN, len(test)), random_state=0).index))
+    images = cut(member, test)
+
+    def run(images: Tensor) -> Mapping[str, Tensor]:
+        return TASK.forward(member.nets, {"image": images})
+
+    with torch.no_grad():
+        answer = run(images)["output"].argmax(1)
+
+    yield from measured(name, test, images, answer, run, methods)
+
+
+def measured(
+    name: str, test: Manifest, images: Tensor, answer: Tensor, run: Any, methods: list[str]
+) -> Iterator[dict[str, Any]]:
+    groups = test.table["group"].to_numpy()
+    evidence = known(test, images)
+    gains: dict[str, NDArray[Any]] = {}
+    inside: dict[str, NDArray[Any]] = {}
+    for start in range(0, len(images), 8):
+        part, said = images[start : start + 8], answer[start : start + 8]
+
+        def score(output: Mapping[str, Tensor], said: Tensor = said) -> Tensor:
+            return output["output"].gather(1, said[:, None])[:, 0]
+
+        def told(shown: Tensor, said: Tensor = said) -> Tensor:
+            with torch.no_grad():  # the steps of an image come one after the other
+                chances = run(shown)["output"].softmax(1)
+            return chances.gather(1, said.repeat_interleave(len(shown) // len(said))[:, None])[:, 0]
+
+        by_chance = faithful.chance(told, part)
+        for method in methods:
+            values = METHODS[method](run, score, part).values
+            curve = faithful.curves(told, part, values, by_chance)
+            gains[method] = np.append(gains.get(method, ()), curve.deletion)
+            gains[f"{method}+"] = np.append(gains.get(f"{method}+", ()), curve.insertion)
+            if evidence is not None:
+                inside[method] = np.append(inside.get(method, ()), share_inside(values, evidence[start : start + 8]))
+    for method in methods:
+        target = method == "relevance"
+        mean, low, high = interval(gains[method], groups)
+        more, least, _ = interval(gains[method] - gains["gradient-input"], groups)
+        yield {
+            "name": f"faithful:{name}" if target else f"{name}:{method}", "source": "potency", "method": method,
+            "role": "target" if target else "other", "images": len(images), "groups": len(np.unique(groups)),
+            "gain_over_random": mean, "low": low, "high": high,
+            **({} if method == "gradient-input" else {"gain_over_gxi": more, "gain_over_gxi_low": least}),
+            "insertion_gain": float(gains[f"{method}+"].mean()),
+        }  # fmt: skip
+    if evidence is not None:
+        seen = np.array([mask.any() for mask in evidence])
+        area = float(np.mean([mask.mean() for mask in evidence[seen]]))
+        for method in methods:
+            mean, low, high = interval(inside[method][seen], groups[seen])
+            yield {"name": f"evidence:{method}", "source": "potency", "method": method, "role": "other",
+                   "images": int(seen.sum()), "inside": mean, "low": low, "high": high, "area": area}  # fmt: skip
+
+
+def known(test: Manifest, images: Tensor) -> NDArray[np.bool_] | None:
+    """Where the fate of each cell can be seen, in the frame of the crops."""
+    if "evidence" not in test.table:
+        return None
+    from PIL import Image as Picture
+
+    from potency.data.tiles import fit
+
+    masks = [np.asarray(Picture.open(test.folder / path)) for path in test.table["evidence"]]
+    return np.stack([fit(mask[None], tuple(images.shape[2:]))[0] > 0 for mask in masks])  # type: ignore[arg-type]
+
+
+def share_inside(values: Tensor, masks: NDArray[np.bool_]) -> NDArray[Any]:
+    """The part of a map's positive relevance that lies inside a mask."""
+    size = values.sum(1).clamp_min(0).numpy()
+    return np.asarray((size * masks).sum((1, 2)) / np.maximum(size.sum((1, 2)), 1e-30))
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--into", type=Path, default=Path("out/relevance"))
+    asked.add_argument("--parts", default="accounts,faithful")
+    asked.add_argument("--json", action="store_true")
+    asked.add_argument("--quick", action="store_true")
+    given = asked.parse_args()
+    rows: list[dict[str, Any]] = []
+    if "accounts" in given.parts:
+        images, labels = batches(rows_of("jurkat", given.into, given.quick))
+        names = ["tiny", "mobilenetv3"] if given.quick else list(BACKBONES)
+        for name in names:
+            for steps in (0, 2 if given.quick else STEPS):
+                rows += list(account(name, images, labels, steps))
+    if "faithful" in given.parts:
+        methods = ["relevance", "gradient-input"] if given.quick else [m for m in METHODS if m != "smoothgrad"]
+        for name in ("simulator",) if given.quick else (*SETS, "simulator"):
+            rows += list(faith(name, given.into, given.quick, methods))
+    if given.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        told = (f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+        print(", ".join(told))
+
+
+if __name__ == "__main__":
+    main()
