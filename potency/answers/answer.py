@@ -100,8 +100,11 @@ class Answer(ABC):
         )
 
     @classmethod
-    def calibration(cls, evidence: Evidence) -> dict[str, float]:
-        """Small numbers that make answers like these mean what they say, fitted on rows nothing was learned from."""
+    def calibration(cls, evidence: Evidence, groups: NDArray[Any] | None = None) -> dict[str, float]:
+        """Small numbers that make answers like these mean what they say, fitted on rows nothing was learned from.
+
+        `groups` (samples,) are the units that were sampled; None: each sample is its own.
+        """
         return {}
 
     def calibrated(self, trust: Mapping[str, float]) -> Self:

@@ -13,6 +13,7 @@ from pandas import DataFrame, Index, Series, isna
 from pandas.api.types import is_float_dtype
 
 from potency.answers.answer import Answer, Evidence, group_sums
+from potency.answers.conformal import JOIN, fit_sets, held, plausible, set_figures
 from potency.answers.confusion import Figures, confusion_figures, ordinal_figures
 from potency.answers.drawing import COLOURS, as_rgb, captioned
 from potency.answers.probability import PROBABILITY, probabilities, probability_figures
@@ -44,6 +45,9 @@ def as_labels(column: Series) -> NDArray[np.object_]:
 class Category(Answer):
     """A class `label` out of `classes`, with their `probability` (K,) or None where there is none.
 
+    `plausible` is the set of classes that holds the truth as often as was promised (see `fit_sets`), () where none was
+    fitted; an answer whose set names more than one class abstains.
+
     >>> answer = Category.of_cells({"": "stem", "probability.stem": 0.75, "probability.neuron": 0.25}, Path())
     >>> answer.cells(Path(), "prediction")
     {'prediction': 'stem', 'prediction.probability.stem': 0.75, 'prediction.probability.neuron': 0.25}
@@ -52,12 +56,13 @@ class Category(Answer):
     label: str
     classes: tuple[str, ...] = ()
     probability: NDArray[np.float64] | None = None
+    plausible: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "category"
     title: ClassVar[str] = "one class out of several, with a probability for each"
     headline: ClassVar[str] = "balanced_accuracy"
     growing: ClassVar[frozenset[str]] = frozenset({"ece"})
-    parts: ClassVar[tuple[str, ...]] = ("probability",)
+    parts: ClassVar[tuple[str, ...]] = ("probability", "set")
     labelled: ClassVar[bool] = True
 
     @classmethod
@@ -77,19 +82,26 @@ class Category(Answer):
         known = bool(names) and not np.isnan(values).any()
         if isna(cells.get("")):
             raise AnswerError("the cell of the class is empty", "part ''", "leave the row out, or fill it")
-        return cls(as_label(cells[""]), names, values if known else None)
+        told = cells.get("set")
+        sure = () if told is None or isna(told) else tuple(str(told).split(JOIN))
+        return cls(as_label(cells[""]), names, values if known else None, sure)
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {name: self.label}
         if self.probability is not None:
             pairs = zip(self.classes, self.probability, strict=True)
             found |= {f"{name}.{PROBABILITY}{label}": float(value) for label, value in pairs}
+        if self.plausible:
+            found |= {f"{name}.set": JOIN.join(self.plausible), f"{name}.abstain": len(self.plausible) > 1}
         return found
 
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
-        """The class of a sample seen in tiles: the mean of the tiles' probabilities."""
-        return cls.average([answer for _, answer in parts])
+        """The class of a sample seen in tiles: the mean of the tiles' probabilities, and every class of their sets."""
+        answers = [answer for _, answer in parts]
+        whole, named = cls.average(answers), {label for answer in answers for label in answer.plausible}
+        kept = [label for label in whole.classes if named and label in named | {whole.label}]
+        return replace(whole, plausible=tuple(kept))
 
     @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:
@@ -110,15 +122,22 @@ class Category(Answer):
         return cls.of_probability(classes, np.mean(np.asarray(rows, np.float64), axis=0))
 
     @classmethod
-    def calibration(cls, evidence: Evidence) -> dict[str, float]:
-        """{"temperature": ...}, see `fit_temperature`; nothing without probabilities."""
+    def calibration(cls, evidence: Evidence, groups: NDArray[Any] | None = None) -> dict[str, float]:
+        """{"temperature": ..., "set": ...}, see `fit_temperature`, `fit_sets`; nothing without probabilities."""
         known = evidence.arrays.get("probability")
-        return {} if known is None else {"temperature": fit_temperature(evidence.arrays["truth"], known)}
+        if known is None:
+            return {}
+        truth, temperature = evidence.arrays["truth"], fit_temperature(evidence.arrays["truth"], known)
+        return {"temperature": temperature, "set": fit_sets(truth, apply_temperature(known, temperature), groups)}
 
     def calibrated(self, trust: Mapping[str, float]) -> Self:
         if "temperature" not in trust or self.probability is None:
             return self
-        return replace(self, probability=apply_temperature(self.probability, trust["temperature"]))
+        made = replace(self, probability=apply_temperature(self.probability, trust["temperature"]))
+        if "set" not in trust or made.probability is None:
+            return made
+        inside = plausible(made.probability, trust["set"])
+        return replace(made, plausible=tuple(label for label, kept in zip(self.classes, inside, strict=True) if kept))
 
     def compare(self, truth: Self) -> Evidence:
         labels = self.classes or truth.classes or tuple(sorted({self.label, truth.label}))
@@ -132,6 +151,8 @@ class Category(Answer):
         }  # fmt: skip
         if self.probability is not None:
             arrays["probability"] = np.asarray(self.probability, np.float64)[None]
+        if self.plausible:
+            arrays |= held([JOIN.join(self.plausible)], arrays["truth"], labels)
         return Evidence(1, arrays, labels)
 
     @classmethod
@@ -151,15 +172,19 @@ class Category(Answer):
         given = [label for label in names if PROBABILITY + label in predicted.columns]
         if given:
             arrays["probability"] = probabilities(predicted, names, given)
+        if "set" in predicted.columns:
+            arrays |= held(list(predicted["set"]), arrays["truth"], names)
         return Evidence(len(truth), arrays, names)
 
     @classmethod
     def summarise(cls, evidence: Evidence, weights: NDArray[Any]) -> Figures:
-        """Accuracy, precision, recall, F1, kappa, MCC; with probabilities areas, log loss, Brier and ECE too."""
+        """Accuracy, precision, recall, F1, kappa, MCC; of probabilities areas, log loss, Brier, ECE; those of sets."""
         columns = np.ascontiguousarray(weights.T)
         figures = confusion_figures(cls.tables(evidence, columns), evidence.labels)
         if "probability" in evidence.arrays:
             figures |= probability_figures(evidence, columns)
+        if "covered" in evidence.arrays:
+            figures |= set_figures(evidence, columns)
         return figures
 
     @staticmethod

@@ -148,6 +148,8 @@ def _told(row: Any, name: str) -> dict[str, str]:
     probabilities = [row[c] for c in row.index if str(c).startswith(f"{name}.probability.")]
     if probabilities:
         told["probability"] = _short(max(probabilities))
+    if row.get(f"{name}.abstain") is True or row.get(f"{name}.abstain") == 1:
+        told["undecided between"] = str(row[f"{name}.set"])
     error = row.get(f"{name}.error")
     return told | ({"error": error.splitlines()[0]} if isinstance(error, str) else {})
 

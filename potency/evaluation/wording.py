@@ -33,6 +33,11 @@ METRICS: dict[str, tuple[str, str, str]] = {
                  "down"),
     "brier": ("Brier score", "mean squared distance between the stated probabilities and the truth", "down"),
     "ece": ("Calibration error (ECE)", "how far, on average, '80 % sure' is from being right 80 % of the time", "down"),
+    "coverage": ("Coverage of sets", "the share of images whose set of plausible classes holds the truth; sets are "
+                 "made to reach 90 % for images of new groups", "up"),
+    "set_size": ("Classes in a set", "how many classes a set of plausible classes names; 1 is one answer", "down"),
+    "abstained": ("Abstained", "the share of images whose set names more than one class: no single answer", "down"),
+    "accuracy_kept": ("Accuracy of single answers", "the share found right of images whose set names one class", "up"),
     "precision": ("Precision", "of the images called this class, the share that truly is", "up"),
     "recall": ("Recall", "of the images truly of this class, the share found", "up"),
     "f1": ("F1", "the balance (harmonic mean) of precision and recall", "up"),
@@ -48,7 +53,7 @@ METRICS: dict[str, tuple[str, str, str]] = {
     "limits_high": ("Upper limit of agreement", "95 % of the single differences lie below this (Bland-Altman)", "zero"),
 }
 # Bounded by one, so they are written without the leading zero (".78").
-UNIT = frozenset(METRICS) - {"log_loss", "mae", "rmse", "mape", "bias", "limits_low", "limits_high"}
+UNIT = frozenset(METRICS) - {"log_loss", "mae", "rmse", "mape", "bias", "set_size", "limits_low", "limits_high"}
 
 
 def known(metric: str) -> tuple[str, str, str]:

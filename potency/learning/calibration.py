@@ -15,7 +15,8 @@ def calibration(told: Manifest, task: Task, classes: Sequence[str], name: str = 
         return {}
     prefix = f"{name}."
     predicted = table[[c for c in table if c == name or str(c).startswith(prefix)]]
-    predicted = predicted.drop(columns=[f"{name}.error"], errors="ignore")
+    predicted = predicted.drop(columns=[f"{name}.error", f"{name}.set", f"{name}.abstain"], errors="ignore")
     predicted = predicted.rename(columns=lambda c: str(c).removeprefix(prefix) if c != name else "")
     truth = table[["truth"]].rename(columns={"truth": ""})
-    return task.answer.calibration(task.answer.compare_columns(truth, predicted, classes, told.folder))
+    evidence = task.answer.compare_columns(truth, predicted, classes, told.folder)
+    return task.answer.calibration(evidence, table["group"].to_numpy() if told.groups_known else None)
