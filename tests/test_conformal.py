@@ -43,7 +43,7 @@ def test_sets_hold_the_truth_of_new_groups_as_often_as_promised(groups: int) -> 
 
 
 def test_a_group_counts_once_however_many_images_it_has() -> None:
-    """One hard group among twenty easy ones: as half of all images it decides, as one group of twenty-one it does not."""
+    """One hard group among twenty easy ones: as half of all images it decides, as one group of many it does not."""
     easy, hard = np.tile([[0.95, 0.05]], (20, 1)), np.tile([[0.2, 0.8]], (20, 1))
     probability, truth = np.vstack([easy, hard]), np.zeros(40, int)
     groups = np.r_[np.arange(20), np.full(20, 99)]
