@@ -72,6 +72,18 @@ def test_every_rule_accounts_for_every_unit(name: str, rule: str) -> None:
     assert float(found.share("bias").abs().max()) < 1e-3 or name.startswith("vit")  # positions are constants, too
 
 
+@pytest.mark.parametrize("name", ["vit-tiny", "hybrid-vit", "hybrid-mobilevit"])
+def test_attention_that_shares_accounts_for_every_unit(name: str) -> None:
+    torch.manual_seed(0)
+    epsilon = Rule("epsilon")
+    shared = Composite(epsilon, epsilon, epsilon, epsilon, attention="shared")
+    run, images = network(name, torch.float64), torch.rand(2, CHANNELS, *TILE, dtype=torch.float64)
+    found, given = propagate(run, second, images, shared), propagate(run, second, images)
+    told = found.share("input").abs() + found.share("bias").abs() + found.share("absorbed").abs()
+    assert found.layer_error <= 1e-6 and float((found.sum_error / told).max()) <= 1e-6
+    assert any("softmax" in step for step, _ in found.steps) and not any("softmax" in step for step, _ in given.steps)
+
+
 def test_what_a_rule_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The account is no remainder: a rule that gives away one part in a hundred too few is found out."""
     right = SHARES["gamma"]
@@ -177,5 +189,7 @@ def test_what_is_not_linear_in_the_outputs_is_explained_by_its_slope() -> None:
 def test_a_rule_that_is_none_is_refused_with_the_nearest() -> None:
     with pytest.raises(PlanError, match="zplus"):
         Rule("zplu")
+    with pytest.raises(PlanError, match="given or shared"):
+        Composite(attention="half")
     with pytest.raises(PlanError, match="alpha of 1"):
         Rule("alphabeta", alpha=0.5)

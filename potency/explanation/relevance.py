@@ -11,8 +11,8 @@ from torch import Tensor
 
 from potency.explanation.linear import LINEAR, Averaging, Convolution, Directed, Linear, batch_norm, norm_of
 from potency.explanation.rules import LAYERS, Composite, Rule, Shared
-from potency.explanation.tape import Slot, Step, Tape
-from potency.explanation.wiring import MOVING, PASSING, Wiring
+from potency.explanation.tape import Slot, Step, Tape, numbers_of
+from potency.explanation.wiring import MOVING, PASSING, SOFTMAX, Wiring
 
 Run = Callable[[Tensor], Mapping[str, Tensor]]
 Score = Callable[[Mapping[str, Tensor]], Tensor]
@@ -93,7 +93,8 @@ class _Walk:
     """One way back along a tape."""
 
     def __init__(self, tape: Tape, composite: Composite, images: Tensor) -> None:
-        self.tape, self.composite, self.images, self.wiring = tape, composite, images, Wiring(tape)
+        self.tape, self.composite, self.images = tape, composite, images
+        self.wiring = Wiring(tape, composite.attention == "given")
         self.found: dict[int, Tensor] = {}  # number of a value -> its relevance
         self.bias, self.absorbed = (images.new_zeros(len(images)) for _ in range(2))
         self.steps: list[tuple[str, float]] = []
@@ -135,6 +136,8 @@ class _Walk:
             self.add(step, relevance)
         elif step.name in ("mul", "div"):
             self.multiply(step, relevance)
+        elif step.name in SOFTMAX:
+            self.softmax(step, relevance)
         elif step.name in LINEAR:
             self.linear(step, relevance)
         else:
@@ -150,10 +153,28 @@ class _Walk:
             sums, number = layer.folded(*norm_of(step, args)), inner.args[0].number
         else:
             places = self.wiring.carrying(step)
+            if step.name == "bmm" and len(places) == 2:  # a product of two that both depend on the image: half each
+                self.product(step, args, total, relevance / 2)
+                return
             sums, number = made(step, args, places), step.args[places[0]].number
         if sums is None:
             raise NotImplementedError(f"no rule says how relevance passes {step.op} of two values that are no gates")
         self.give(number, self.through(step.name, sums, total, relevance, self.wiring.ranks[number]))
+
+    def product(self, step: Step, args: tuple[Any, ...], total: Tensor, half: Tensor) -> None:
+        for place in (0, 1):
+            sums, number = LINEAR[step.name](step, args, [place]), step.args[place].number
+            assert sums is not None
+            self.give(number, self.through(step.name, sums, total, half, self.wiring.ranks[number]))
+
+    def softmax(self, step: Step, relevance: Tensor) -> None:
+        """Its first-order terms; the constant of the expansion is a bias (Achtibat 2024, proposition 3.1)."""
+        x, s, axis = self.tape.values[step.ins()[0]], self.tape.values[step.outs[0] or 0], step.args[1]
+        found = x * (relevance - s * relevance.sum(axis, keepdim=True))
+        constant = relevance * (1 - x + (s * x).sum(axis, keepdim=True))
+        self.bias += self.per_sample(constant)
+        self.check(step.name, relevance, found, self.per_sample(constant), 0)
+        self.give(step.ins()[0], found)
 
     def through(self, name: str, sums: Linear, total: Tensor, relevance: Tensor, rank: int) -> Tensor:
         """Relevance of what a linear operation read, which lay behind `rank` layers."""
@@ -237,7 +258,7 @@ class _Walk:
             made = made if isinstance(made, tuple | list) else (made,)
             told = [(value, out) for value, out in zip(made, outs, strict=True) if out is not None]
             parts = torch.autograd.grad([v for v, _ in told], leaves, [out for _, out in told], allow_unused=True)
-        for number, part in zip(_numbers(step.args), parts, strict=True):
+        for number, part in zip(numbers_of(step.args), parts, strict=True):
             if part is not None and number is not None:
                 self.give(number, part)
             elif part is not None:
@@ -267,16 +288,3 @@ class _Walk:
 def _spread(sums: Linear, relevance: Tensor) -> Tensor:
     """By weights that are all positive, whatever the values."""
     return sums.back(relevance / sums.onward(torch.ones_like(sums.x), size=True), size=True)
-
-
-def _numbers(args: Any) -> list[int | None]:
-    """Of each value of floating point among arguments its number; None for a constant."""
-    found: list[int | None] = []
-    for arg in args:
-        if isinstance(arg, Slot):
-            found.append(arg.number)
-        elif isinstance(arg, Tensor) and arg.is_floating_point():
-            found.append(None)
-        elif isinstance(arg, list | tuple):
-            found += _numbers(arg)
-    return found

@@ -9,6 +9,7 @@ words, and what a rule leaves to nobody is known as it is left, and never found 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -129,6 +130,8 @@ class Composite:
         early, late: convolutions, dense layers and products in the first and the second half of the network.
         score: the last layer, seen along what is explained.
         others: sums of two values, pools, and norms that follow no convolution.
+        attention: "given" (weights are gates, relevance goes to what they look at) or "shared" (half goes through the
+            softmax to what chose the weights; AttnLRP, Achtibat 2024).
     """
 
     first: Rule = Rule("gamma", gamma=1.0)
@@ -136,6 +139,11 @@ class Composite:
     late: Rule = Rule("gamma", gamma=1.0)
     score: Rule = Rule("epsilon")
     others: Rule = Rule("signed")
+    attention: str = "given"
+
+    def __post_init__(self) -> None:
+        if self.attention not in ("given", "shared"):
+            raise PlanError(f"attention cannot be {self.attention!r}", "attention", "given or shared")
 
     def rule(self, kind: str, depth: float) -> Rule:
         """The rule for an operation of this kind; `depth` is 0 where the image is read and 1 before the score."""
@@ -147,4 +155,5 @@ class Composite:
 
     def without_bias(self) -> Composite:
         """The same with no share for any bias: contributions get all."""
-        return Composite(**{part.name: replace(getattr(self, part.name), bias=False) for part in fields(self)})
+        changed: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
+        return Composite(**{n: replace(r, bias=False) if isinstance(r, Rule) else r for n, r in changed.items()})

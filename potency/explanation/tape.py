@@ -165,3 +165,16 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _is_slot(leaf: Any) -> bool:
     return isinstance(leaf, Slot)
+
+
+def numbers_of(args: Any) -> list[int | None]:
+    """Of each value of floating point among arguments its number; None for a constant."""
+    found: list[int | None] = []
+    for arg in args:
+        if isinstance(arg, Slot):
+            found.append(arg.number)
+        elif isinstance(arg, Tensor) and arg.is_floating_point():
+            found.append(None)
+        elif isinstance(arg, list | tuple):
+            found += numbers_of(arg)
+    return found

@@ -16,7 +16,8 @@ MOVING = {
     "constant_pad_nd", "roll", "flip", "index", "narrow", "repeat", "pixel_shuffle", "native_channel_shuffle",
     "max_pool2d_with_indices",
 }  # fmt: skip
-GATES = {"sigmoid", "hardsigmoid", "_softmax", "_safe_softmax"}
+GATES = {"sigmoid", "hardsigmoid"}
+SOFTMAX = {"_softmax", "_safe_softmax"}
 LAYERS = ("convolution", "addmm", "mm", "bmm")
 
 
@@ -26,11 +27,13 @@ class Wiring:
     Attributes:
         maker: number of a value -> the step that made it.
         readers: number of a value -> how many steps read it.
-        gates: values that weigh others: what a sigmoid or a softmax gave, also moved or scaled.
+        gates: values that weigh others: what a sigmoid or a softmax gave, also moved or scaled; of a softmax only where
+            attention is taken as given.
         ranks: how many layers lie between the image and each value, along the longest way.
     """
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, attention_given: bool = True) -> None:
+        weighing = GATES | SOFTMAX if attention_given else GATES
         self.maker: dict[int, Step] = {}
         self.readers: dict[int, int] = {}
         self.gates: set[int] = set()
@@ -41,7 +44,7 @@ class Wiring:
             for number in ins:
                 self.readers[number] = self.readers.get(number, 0) + 1
             follows = step.name in MOVING or step.name in ("mul", "div", "clamp")
-            if step.name in GATES or (follows and self.gates.issuperset(ins)):
+            if step.name in weighing or (follows and self.gates.issuperset(ins)):
                 self.gates.update(made)
             rank = max((self.ranks[number] for number in ins), default=0) + (step.name in LAYERS)
             for number in made:
