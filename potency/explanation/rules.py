@@ -156,4 +156,5 @@ class Composite:
     def without_bias(self) -> Composite:
         """The same with no share for any bias: contributions get all."""
         changed: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
-        return Composite(**{n: replace(r, bias=False) if isinstance(r, Rule) else r for n, r in changed.items()})
+        changed |= {name: replace(rule, bias=False) for name, rule in changed.items() if isinstance(rule, Rule)}
+        return Composite(**changed)
