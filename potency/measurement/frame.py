@@ -1,0 +1,71 @@
+"""The frame family: what lies at a fixed place near the border of a picture, and so belongs to the microscope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 64  # pixels that every plane is brought to, so that a stripe is as wide in all of them
+BLOCKS = 8  # along a side; quadrants are mirrored onto each other block by block
+DEEP = 2  # blocks from the border inwards that count as outside the cell
+FLOOR = 1e-6  # of the relative roughness: a flat block has no logarithm
+
+
+def frame(planes: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Differences of mirrored places near the border of (N, H, W) planes, each (N,): of brightness and of roughness.
+
+    A cell lies in any direction: over many cells nothing that mirrors a picture left to right or top to bottom changes
+    what is seen, whatever the class. A shadow in a corner, a scratch, a reflection or a dirty camera stays where it
+    is. So each block of an 8 x 8 grid is compared with its three mirror images: `across` (left minus right), `down`
+    (top minus bottom) and `cross` (one diagonal minus the other). What remains is zero on average for cells and differs
+    from zero for what is fixed in the frame. Only the two outer rings of blocks are kept. `light` is the mean
+    brightness relative to the border's, `grain` the logarithm of the fine contrast.
+
+    >>> shadow = np.ones((1, 64, 64)); shadow[0, :8, :8] = 0.5
+    >>> found = frame(shadow)
+    >>> float(found["light_across_0_0"][0]) < 0, float(found["light_across_3_0"][0])
+    (True, 0.0)
+    """
+    import cv2
+
+    light = np.zeros((len(planes), BLOCKS, BLOCKS))
+    grain = np.zeros_like(light)
+    for number, plane in enumerate(planes):
+        small = cv2.resize(_level(plane), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        fine = np.abs(small - cv2.GaussianBlur(small, (0, 0), 1.5, borderType=cv2.BORDER_REFLECT_101))
+        light[number] = _blocks(small)
+        grain[number] = np.log(np.maximum(_blocks(fine), FLOOR))
+    return {name: values for kind, grid in (("light", light), ("grain", grain)) for name, values in _odd(kind, grid)}
+
+
+def _level(plane: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The plane about its border's median, in units of that median, or of the border's spread where that is larger."""
+    edge = max(1, min(plane.shape) // BLOCKS)
+    border = np.concatenate([plane[:edge].ravel(), plane[-edge:].ravel(), plane[:, :edge].ravel(),
+                             plane[:, -edge:].ravel()])  # fmt: skip
+    middle = float(np.median(border))
+    scale = max(abs(middle), float(border.std()))
+    return ((plane - middle) / (scale if scale > 0 else 1.0)).astype(np.float32)
+
+
+def _blocks(plane: NDArray[Any]) -> NDArray[np.float64]:
+    step = SIDE // BLOCKS
+    return np.asarray(plane.reshape(BLOCKS, step, BLOCKS, step).mean((1, 3)), np.float64)
+
+
+def _odd(kind: str, grid: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
+    half, found = BLOCKS // 2, []
+    for i in range(half):
+        for j in range(half):
+            if min(i, j) >= DEEP:
+                continue
+            here, right = grid[:, i, j], grid[:, i, -1 - j]
+            below, across = grid[:, -1 - i, j], grid[:, -1 - i, -1 - j]
+            found += [
+                (f"{kind}_across_{i}_{j}", (here + below - right - across) / 2),
+                (f"{kind}_down_{i}_{j}", (here + right - below - across) / 2),
+                (f"{kind}_cross_{i}_{j}", (here + across - right - below) / 2),
+            ]
+    return found
