@@ -1,4 +1,4 @@
-"""The test behind the audit: does one thing go with another over groups, where whole groups are exchanged and no image."""
+"""The test behind the audit: does one thing go with another, where whole groups are exchanged and never an image."""
 
 from __future__ import annotations
 
@@ -175,8 +175,8 @@ def _inside(x: Values, y: Values, parts: Values, groups: Codes) -> Interval:
         if len(rows) > 300:
             rows = np.random.default_rng([group, 5]).choice(rows, 300, replace=False)
         said = x[rows] @ (total - parts[group])
-        for column in range(y.shape[1]):
-            right[group], pairs[group] = np.add((right[group], pairs[group]), agreeing(said[:, column], y[rows, column]))
+        found = [agreeing(said[:, column], y[rows, column]) for column in range(y.shape[1])]
+        right[group], pairs[group] = np.sum(found, axis=0)
     value = float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
     weights = group_weights(count, 0, range(BOOTSTRAP))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -204,7 +204,8 @@ def _beside(x: Values, y: Values, groups: Codes) -> Interval:
     random = np.random.default_rng(5)
     chosen = np.sort(random.choice(len(y), MOST_GROUPS, replace=False)) if len(y) > MOST_GROUPS else np.arange(len(y))
     inside = [np.flatnonzero(groups == group) for group in chosen]
-    images = [x[random.choice(rows, MOST_IMAGES, replace=False) if len(rows) > MOST_IMAGES else rows] for rows in inside]
+    some = [random.choice(rows, MOST_IMAGES, replace=False) if len(rows) > MOST_IMAGES else rows for rows in inside]
+    images = [x[rows] for rows in some]
     middle, y = np.stack([x[rows].mean(0) for rows in inside]), y[chosen]
     total, count = middle.T @ y, len(chosen)
     right, pairs = np.zeros((count, count)), np.zeros((count, count))

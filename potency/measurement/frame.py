@@ -1,4 +1,4 @@
-"""The frame family: what lies at a fixed place near the border of a picture, and so belongs to the microscope."""
+"""The frame family: what lies at a fixed place near the border of a picture, its background level and its focus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLOOR = 1e-6  # of the relative roughness: a flat block has no logarithm
 
 
 def frame(planes: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-    """Differences of mirrored places near the border of (N, H, W) planes, each (N,): of brightness and of roughness.
+    """Differences of mirrored places near the border of (N, H, W) planes, the border's level, and focus, each (N,).
 
     A cell lies in any direction: over many cells nothing that mirrors a picture left to right or top to bottom changes
     what is seen, whatever the class. A shadow in a corner, a scratch, a reflection or a dirty camera stays where it
@@ -22,6 +22,9 @@ def frame(planes: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     (top minus bottom) and `cross` (one diagonal minus the other). What remains is zero on average for cells and differs
     from zero for what is fixed in the frame. Only the two outer rings of blocks are kept. `light` is the mean
     brightness relative to the border's, `grain` the logarithm of the fine contrast.
+
+    `level` is the median of the border, `focus` the logarithm of the variance of the Laplacian relative to that of the
+    plane (LAPV of Pertuz et al. 2013, doi 10.1016/j.patcog.2012.11.011). Both see the cell too.
 
     >>> shadow = np.ones((1, 64, 64)); shadow[0, :8, :8] = 0.5
     >>> found = frame(shadow)
@@ -37,14 +40,29 @@ def frame(planes: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         fine = np.abs(small - cv2.GaussianBlur(small, (0, 0), 1.5, borderType=cv2.BORDER_REFLECT_101))
         light[number] = _blocks(small)
         grain[number] = np.log(np.maximum(_blocks(fine), FLOOR))
-    return {name: values for kind, grid in (("light", light), ("grain", grain)) for name, values in _odd(kind, grid)}
+    found = {name: values for kind, grid in (("light", light), ("grain", grain)) for name, values in _odd(kind, grid)}
+    found["level"] = np.array([np.median(_border(plane)) for plane in planes])
+    return found | {"focus": np.array([_sharpness(plane) for plane in planes])}
+
+
+def _border(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    edge = max(1, min(plane.shape) // BLOCKS)
+    sides = (plane[:edge], plane[-edge:], plane[:, :edge], plane[:, -edge:])
+    return np.concatenate([side.ravel() for side in sides])
+
+
+def _sharpness(plane: NDArray[np.float64]) -> float:
+    import cv2
+
+    spread = float(plane.var())
+    if spread <= 0:
+        return 0.0
+    return float(np.log(max(float(cv2.Laplacian(plane, cv2.CV_64F).var()) / spread, FLOOR)))
 
 
 def _level(plane: NDArray[np.float64]) -> NDArray[np.float32]:
     """The plane about its border's median, in units of that median, or of the border's spread where that is larger."""
-    edge = max(1, min(plane.shape) // BLOCKS)
-    border = np.concatenate([plane[:edge].ravel(), plane[-edge:].ravel(), plane[:, :edge].ravel(),
-                             plane[:, -edge:].ravel()])  # fmt: skip
+    border = _border(plane)
     middle = float(np.median(border))
     scale = max(abs(middle), float(border.std()))
     return ((plane - middle) / (scale if scale > 0 else 1.0)).astype(np.float32)
