@@ -123,7 +123,7 @@ def _date_like(cells: pd.Series) -> bool:
 
 def seconds(times: pd.Series) -> pd.Series:
     """Seconds since the first of the times."""
-    return (times - times.min()).dt.total_seconds()
+    return pd.Series((times - times.min()).dt.total_seconds())
 
 
 def of_numbers(cells: Values) -> Values:

@@ -1,4 +1,4 @@
-"""Subgroups of a prediction column: its headline figure by line, donor, sex or batch, and the largest gap between two."""
+"""Subgroups of a prediction column: its headline figure by line, donor, sex or batch, and the largest gap."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from potency.answers.answer import Answer, Evidence
 from potency.errors import AnswerError
@@ -62,9 +62,9 @@ def subgroups(
     """The headline figure of a prediction column in every value of each of the `columns`, and the largest gap.
 
     Intervals draw whole groups again (column `group`, else rows), the same draws for all values, so that the gap's
-    interval is paired. The permutation deals the values anew to whole groups; its statistic is the largest gap, so that
-    picking the extremes is paid for. Values with fewer than 10 rows are left out, and so are columns with fewer than two
-    values left or more than 30.
+    interval is paired. The permutation deals the values anew to whole groups; its statistic is the largest gap, so
+    that picking the extremes is paid for. Values with fewer than 10 rows are left out, and so are columns with fewer
+    than two values left or more than 30.
 
     Raises:
         AnswerError: no such column, or no row with both a truth and an answer.
@@ -87,22 +87,24 @@ def subgroups(
     evidence = answer.compare_columns(parts_of(rows, truth, answer), parts_of(rows, prediction, answer), labels)
     names = rows["group"].astype(str) if "group" in rows.columns else rows.index.astype(str)
     groups = np.asarray(np.unique(np.asarray(names), return_inverse=True)[1], np.intp)
-    every = (_of(column_of(rows, name, "subgroup"), name, (answer, evidence), groups, (draws, seed)) for name in columns)
-    return tuple(found for found in every if found is not None)
+    found = (
+        _of(column_of(rows, name, "subgroup"), name, (answer, evidence), groups, (draws, seed)) for name in columns
+    )
+    return tuple(one for one in found if one is not None)
 
 
 def _of(
-    cells: object,
+    cells: Series,
     column: str,
     seen: tuple[type[Answer], Evidence],
     groups: NDArray[np.intp],
     chance: tuple[int, int],
 ) -> Subgroups | None:
-    empty = gaps(cells)  # type: ignore[arg-type]
-    text = np.array(["" if gone else str(cell) for cell, gone in zip(cells, empty, strict=True)])  # type: ignore[call-overload]
+    empty = gaps(cells)
+    text = np.array(["" if gone else str(cell) for cell, gone in zip(cells, empty, strict=True)])
     names, counts = np.unique(text[~empty], return_counts=True)
     kept = names[counts >= FEWEST_ROWS]
-    if not 2 <= len(kept) or len(names) > MOST_VALUES:
+    if len(kept) < 2 or len(names) > MOST_VALUES:
         return None
     answer, evidence = seen
     draws, seed = chance
@@ -115,8 +117,9 @@ def _of(
         for k, name in enumerate(kept)
     )
     best, worst = (int(np.nanargmax(answer.better * sign * figures)) for sign in (1, -1))
-    both = None if drawn[best] is None or drawn[worst] is None else drawn[best] - drawn[worst]
-    gap = interval(float(figures[best] - figures[worst]), both, min(behind[best], behind[worst]))
+    high, low = drawn[best], drawn[worst]
+    both = None if high is None or low is None else answer.better * (high - low)
+    gap = interval(float(answer.better * (figures[best] - figures[worst])), both, min(behind[best], behind[worst]))
     p, why = _permuted(answer, evidence, codes, groups, (len(kept), draws, seed))
     return Subgroups(column, answer.headline, parts, str(kept[best]), str(kept[worst]), gap, p, why)
 
