@@ -74,8 +74,10 @@ def audit(
     table, category = rows.table, rows.kinds.get("truth", "category") != "number"
     found, left = suspects(table)
     unread: dict[int, str] = {}
+    numbers = pd.DataFrame()
+    if {"pictures", "forest"} & set(parts):
+        numbers, unread = pictures.measured(rows, FAMILIES if "forest" in parts else (), step("looking at pictures"))
     if "pictures" in parts:
-        numbers, unread = pictures.measured(rows, step("looking at pictures"))
         found += pictures.suspects_of(numbers)
     truth, classes = truth_of(table["truth"], category)
     groups = codes_of(table["group"])
@@ -84,7 +86,7 @@ def audit(
     if vectors is not None:
         asked += ask_embedding(vectors, found, truth, groups, asked, faults, (draws, seed))
     judged = _judged(rows, tuple(predictions), found, (draws, seed)) if "subgroups" in parts else ()
-    gap, curve = _forest(rows, category, (draws, seed), step) if "forest" in parts else (None, None)
+    gap, curve = _forest(rows, numbers, (draws, seed), step) if "forest" in parts else (None, None)
     facts = {
         "rows": len(table), "rows_in_all": len(manifest.table), "groups": int(groups.max()) + 1, "classes": classes,
         "draws": draws, "seed": seed, "simulated": simulated(table), "unread": len(unread),
@@ -194,31 +196,24 @@ def _subgroup(name: str, found: Sequence[Suspect]) -> bool:
 
 
 def _forest(
-    rows: Manifest, category: bool, chance: tuple[int, int], step: Callable[[str], Callable[[int, int], object] | None]
-) -> tuple[forest.Gap | None, forest.Curve | None]:
-    from potency.measurement import measure
-
-    told, counted = rows, step("measuring")
-    if not any(str(name).startswith("measure.") for name in rows.table):
-        told = measure(rows, families=FAMILIES, progress=None if counted is None else lambda a, b: _tell(counted, a, b))
-    names = [name for name in told.table if str(name).startswith("measure.") and name != "measure.error"]
+    rows: Manifest, numbers: pd.DataFrame, chance: tuple[int, int],
+    step: Callable[[str], Callable[[int, int], object] | None],
+) -> tuple[forest.Gap | None, forest.Curve | None]:  # fmt: skip
+    """The gap and the curve, on the rows whose pictures could be measured."""
+    names = [name for name in numbers if str(name).startswith(tuple(f"{family}." for family in FAMILIES))]
     if not names:
         return None, None
-    values = told.table[names].to_numpy(np.float64, na_value=np.nan)
+    values = numbers[names].to_numpy(np.float64)
     seen = np.flatnonzero(np.isfinite(values).all(axis=1))
     kept = rows.where(np.isfinite(values).all(axis=1).tolist())
     table = kept.table
     if len(seen) < FEWEST_ROWS or table["truth"].nunique() < 2:
         return None, None
-    ground = forest.Ground(table, values[seen], category, chance[1])
+    ground = forest.Ground(table, values[seen], rows.kinds.get("truth", "category") != "number", chance[1])
     plate = next((str(name) for name in table if plain(str(name)) in (*PLATE, "date", "day", "batch")), "")
     gap = forest.gap_of(ground, kept, plate, chance[0], step("forest: leaving plates out")) if plate else None
     well = next((str(name) for name in table if plain(str(name)) in ("well", "wellid")), "")
     return gap, forest.curve_of(ground, kept, well, chance[0], step("forest: learning curves"))
-
-
-def _tell(counted: Callable[[int, int], object], done: int, total: int) -> None:
-    counted(done, total)
 
 
 def _step(progress: Progress | None) -> Callable[[str], Callable[[int, int], object] | None]:

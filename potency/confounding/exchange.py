@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ FEWEST = 6  # groups: of fewer, no arrangement of them is rare enough to speak o
 LEAST_WITHIN = 0.2  # share of the truth's variation inside groups from which the question is asked inside groups
 MOST_GROUPS, MOST_IMAGES = 60, 30  # a group, in pairs of which it is counted how often they are told apart
 BOOTSTRAP = 1000
+BLOCK = 250  # dealings at once
 
 
 @dataclass(frozen=True)
@@ -88,19 +91,71 @@ def association(suspect: Values, truth: Values, groups: Codes, level: str, draws
     every = suspect - means(suspect, groups).mean(0)
     x, y = means(every, groups), balanced(means(truth, groups), truth)
     x = x @ whitening(x)
-    orders = np.concatenate([np.arange(count)[None], dealt(count, draws, seed)])
-    lengths = np.array([float(((x.T @ y[order]) ** 2).sum()) for order in orders])
+    orders = np.concatenate([np.arange(count)[None], dealt(means(truth, groups), draws, seed)])
+    blocks = [orders[start : start + BLOCK] for start in range(0, len(orders), BLOCK)]
+    lengths = np.concatenate([_lengths(x, y[block]) for block in blocks])
     return Tested(level, float(lengths[0]), lengths[1:], _beside(every @ whitening(every), y, groups))
 
 
+def _lengths(x: Values, y: Values) -> Values:
+    """The squared length of the covariance of x (G, R) with each y (D, G, Q): (D,)."""
+    draws, groups, width = y.shape
+    flat = x.T @ np.moveaxis(y, 1, 0).reshape(groups, draws * width)
+    return np.asarray((flat**2).sum(0).reshape(draws, width).sum(1))
+
+
 def turned(groups: int, draws: int, seed: int) -> Values:
-    """Which groups are turned round in each draw: (draws, groups) of 1 and -1."""
+    """Which groups are turned round in each draw: (draws, groups) of 1 and -1; every way once where there are no more.
+
+    To turn all groups is to turn none, so the first never is, and what is seen is left out.
+
+    >>> turned(2, 99, 0)
+    array([[ 1., -1.]])
+    """
+    if 2.0 ** (groups - 1) <= draws + 1:
+        return np.array([(1.0, *signs) for signs in product((1.0, -1.0), repeat=groups - 1)][1:]).reshape(-1, groups)
     return np.random.default_rng([seed, 11]).choice(np.array([-1.0, 1.0]), (draws, groups))
 
 
-def dealt(groups: int, draws: int, seed: int) -> Codes:
-    """Orders of the groups, (draws, groups)."""
-    return np.random.default_rng([seed, 12]).permuted(np.tile(np.arange(groups), (draws, 1)), axis=1)
+def dealt(rows: Values, draws: int, seed: int) -> Codes:
+    """Orders of the groups with the truths `rows` (groups, Q): (draws, groups); each dealing once if there are few.
+
+    What is seen itself is left out.
+
+    >>> dealt(np.array([[0.0], [0.0], [1.0]]), 99, 0).tolist()
+    [[0, 2, 1], [2, 0, 1]]
+    """
+    kinds = np.unique(np.round(rows, 9), axis=0, return_inverse=True)[1].ravel()
+    return _dealt(tuple(kinds.tolist()), arrangements(rows) <= draws + 1, draws, seed)
+
+
+@lru_cache(maxsize=4)
+def _dealt(of: tuple[int, ...], few: bool, draws: int, seed: int) -> Codes:
+    """The orders for groups of these kinds; kept, as every suspect asks for the same."""
+    count, kinds = len(of), np.array(of)
+    if not few:
+        return np.random.default_rng([seed, 12]).permuted(np.tile(np.arange(count), (draws, 1)), axis=1)
+    homes = [np.flatnonzero(kinds == kind) for kind in range(int(kinds.max()) + 1)]
+    found = []
+    for way in _ways(tuple(map(len, homes)), count):
+        places = np.array(way)
+        if not np.array_equal(places, kinds):
+            order = np.empty(count, np.intp)
+            for kind, home in enumerate(homes):
+                order[places == kind] = home
+            found.append(order)
+    return np.array(found, np.intp).reshape(-1, count)
+
+
+def _ways(left: tuple[int, ...], count: int) -> Iterator[tuple[int, ...]]:
+    """All different rows of kinds that use up what is left of each."""
+    if not count:
+        yield ()
+        return
+    for kind, times in enumerate(left):
+        if times:
+            rest = (*left[:kind], times - 1, *left[kind + 1 :])
+            yield from ((kind, *way) for way in _ways(rest, count - 1))
 
 
 def family_wise(tests: Sequence[Tested]) -> tuple[list[float], list[float]]:
@@ -111,7 +166,8 @@ def family_wise(tests: Sequence[Tested]) -> tuple[list[float], list[float]]:
     """
     if not tests:
         return [], []
-    table = np.array([[test.observed, *test.null] for test in tests])  # (tests, 1 + draws)
+    most = max(len(test.null) for test in tests)  # where some tests know every exchange, theirs come again
+    table = np.array([[test.observed, *np.resize(test.null, most)] for test in tests])  # (tests, 1 + draws)
     slack = 1e-9 * np.maximum(1e-300, np.abs(table).max(1, keepdims=True))  # equal sums may differ in the last digits
     ranked = np.sort(table, axis=1)
     above = np.stack([table.shape[1] - np.searchsorted(row, values - s, side="left")
@@ -178,10 +234,16 @@ def _inside(x: Values, y: Values, parts: Values, groups: Codes) -> Interval:
         found = [agreeing(said[:, column], y[rows, column]) for column in range(y.shape[1])]
         right[group], pairs[group] = np.sum(found, axis=0)
     value = float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
-    weights = group_weights(count, 0, range(BOOTSTRAP))
+    weights = _times(count)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = (weights @ right) / (weights @ pairs)
     return interval(value, draws, int((pairs > 0).sum()))
+
+
+@lru_cache(maxsize=4)
+def _times(groups: int) -> NDArray[np.float32]:
+    """How often each group is drawn, the same draws for every suspect; kept, as every suspect asks for them."""
+    return group_weights(groups, 0, range(BOOTSTRAP))
 
 
 def agreeing(said: Values, truth: Values) -> tuple[float, float]:
@@ -219,7 +281,7 @@ def _beside(x: Values, y: Values, groups: Codes) -> Interval:
             share = 0.5 + 0.5 * order.mean((0, 1)) * np.sign(apart)
             right[one, two], pairs[one, two] = float(np.abs(apart) @ share), float(np.abs(apart).sum())
     value = float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
-    times = group_weights(count, 0, range(BOOTSTRAP))
+    times = _times(count)
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = ((times @ right) * times).sum(1) / ((times @ pairs) * times).sum(1)
     return interval(value, draws, count)

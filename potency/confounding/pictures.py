@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from potency.confounding.suspects import BACKGROUND, MEASURED, Suspect, of_numbers
 from potency.errors import PotencyError
 from potency.measurement.frame import frame
-from potency.measurement.measure import Family
+from potency.measurement.measure import Family, features
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -25,11 +25,12 @@ PLACE, LEVEL, FOCUS, FILE = "fixed places near the border", "level of the backgr
 
 
 def measured(
-    manifest: Manifest, progress: Callable[[int, int], object] | None = None
+    manifest: Manifest, families: Sequence[str] = (), progress: Callable[[int, int], object] | None = None
 ) -> tuple[pd.DataFrame, dict[int, str]]:
     """Numbers of the pictures of all rows, and by row why some could not be read (their numbers are missing).
 
-    Columns: `frame.<channel>.<feature>` (see `measurement.frame`), and `file`, the size in bytes.
+    Columns: `frame.<channel>.<feature>` (see `measurement.frame`), those of other `families`, and `file`, the size in
+    bytes.
     """
     pieces: list[pd.DataFrame] = []
     wrong: dict[int, str] = {}
@@ -42,7 +43,7 @@ def measured(
         except PotencyError as error:
             wrong[number] = error.what
         if len(crops) >= BATCH or number + 1 == len(manifest):
-            pieces += [numbers.set_axis(pd.Index(rows[a:b])) for a, b, numbers in _alike(crops)]
+            pieces += [numbers_of(crops[a:b], families).set_axis(pd.Index(rows[a:b])) for a, b in _alike(crops)]
             crops, rows = [], []
         if progress is not None:
             progress(number + 1, len(manifest))
@@ -61,23 +62,24 @@ def _pixels(manifest: Manifest, row: Mapping[str, Any]) -> NDArray[Any]:
     return image.crop(window)
 
 
-def _alike(crops: Sequence[NDArray[Any]]) -> Iterator[tuple[int, int, pd.DataFrame]]:
-    """Runs of pictures with as many channels, measured together."""
+def _alike(crops: Sequence[NDArray[Any]]) -> Iterator[tuple[int, int]]:
+    """Where runs of pictures with as many channels start and stop."""
     start = 0
     for stop in range(1, len(crops) + 1):
         if stop == len(crops) or len(crops[stop]) != len(crops[start]):
-            yield start, stop, numbers_of(crops[start:stop])
+            yield start, stop
             start = stop
 
 
-def numbers_of(crops: Sequence[NDArray[Any]]) -> pd.DataFrame:
+def numbers_of(crops: Sequence[NDArray[Any]], families: Sequence[str] = ()) -> pd.DataFrame:
     """What is measured of pictures (C, H, W) with the same channels: one row a picture.
 
     >>> list(numbers_of([np.ones((1, 16, 16))]))[-2:]
     ['frame.c0.level', 'frame.c0.focus']
     """
     names, values = FRAME(crops)
-    return pd.DataFrame(values, columns=list(names))
+    own = pd.DataFrame(values, columns=list(names))
+    return pd.concat([own, features(crops, families)], axis=1) if families else own
 
 
 def _bytes(paths: Mapping[str, Path]) -> float:

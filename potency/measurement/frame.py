@@ -35,37 +35,33 @@ def frame(planes: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
 
     light = np.zeros((len(planes), BLOCKS, BLOCKS))
     grain = np.zeros_like(light)
-    for number, plane in enumerate(planes):
-        small = cv2.resize(_level(plane), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    border = _border(planes)
+    level, spread = np.median(border, axis=1), border.std(1)
+    scale = np.maximum(np.abs(level), spread)  # of the border's level, or its spread where that is larger
+    even = (planes - level[:, None, None]) / np.where(scale > 0, scale, 1.0)[:, None, None]
+    for number, plane in enumerate(even.astype(np.float32)):
+        small = cv2.resize(plane, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         fine = np.abs(small - cv2.GaussianBlur(small, (0, 0), 1.5, borderType=cv2.BORDER_REFLECT_101))
         light[number] = _blocks(small)
         grain[number] = np.log(np.maximum(_blocks(fine), FLOOR))
     found = {name: values for kind, grid in (("light", light), ("grain", grain)) for name, values in _odd(kind, grid)}
-    found["level"] = np.array([np.median(_border(plane)) for plane in planes])
-    return found | {"focus": np.array([_sharpness(plane) for plane in planes])}
+    return found | {"level": level, "focus": _sharpness(planes)}
 
 
-def _border(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    edge = max(1, min(plane.shape) // BLOCKS)
-    sides = (plane[:edge], plane[-edge:], plane[:, :edge], plane[:, -edge:])
-    return np.concatenate([side.ravel() for side in sides])
+def _border(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The pixels along the sides of (N, H, W) planes, (N, pixels); those of a corner count once."""
+    inside = np.ones(planes.shape[1:], bool)
+    edge = max(1, min(planes.shape[1:]) // BLOCKS)
+    inside[edge:-edge, edge:-edge] = False
+    return planes[:, inside]
 
 
-def _sharpness(plane: NDArray[np.float64]) -> float:
+def _sharpness(planes: NDArray[np.float64]) -> NDArray[np.float64]:
     import cv2
 
-    spread = float(plane.var())
-    if spread <= 0:
-        return 0.0
-    return float(np.log(max(float(cv2.Laplacian(plane, cv2.CV_64F).var()) / spread, FLOOR)))
-
-
-def _level(plane: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The plane about its border's median, in units of that median, or of the border's spread where that is larger."""
-    border = _border(plane)
-    middle = float(np.median(border))
-    scale = max(abs(middle), float(border.std()))
-    return ((plane - middle) / (scale if scale > 0 else 1.0)).astype(np.float32)
+    spread = planes.var((1, 2))
+    fine = np.array([cv2.Laplacian(plane, cv2.CV_64F).var() for plane in planes])
+    return np.where(spread > 0, np.log(np.maximum(fine / np.where(spread > 0, spread, 1.0), FLOOR)), 0.0)
 
 
 def _blocks(plane: NDArray[Any]) -> NDArray[np.float64]:
