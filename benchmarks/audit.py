@@ -40,7 +40,7 @@ DESIGNS = ("classes mixed in groups", "one class a group")
 
 
 def drawn(seed: int, shortcut: float) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """What is measured of all crops of one experiment, the size of their compressed pixels included, and their class."""
+    """What is measured of all crops of one experiment, with the size of their compressed pixels, and their class."""
     import imagecodecs
 
     world = World(classes=2, cells=CELLS, groups=GROUPS, seed=seed, shortcut=shortcut)

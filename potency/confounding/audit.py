@@ -77,8 +77,7 @@ def audit(
     numbers = pd.DataFrame()
     if {"pictures", "forest"} & set(parts):
         numbers, unread = pictures.measured(rows, FAMILIES if "forest" in parts else (), step("looking at pictures"))
-    if "pictures" in parts:
-        found += pictures.suspects_of(numbers)
+        found += pictures.suspects_of(numbers) if "pictures" in parts else []
     truth, classes = truth_of(table["truth"], category)
     groups = codes_of(table["group"])
     vectors = embedded.embedding_of(table, embedding)

@@ -124,11 +124,14 @@ def worst(marks: Sequence[str]) -> str:
 def verdict(rows: Sequence[Row], faults: Sequence[Fault]) -> str:
     """The whole audit in one or two plain sentences, by the rules alone."""
     said = [fault.what[:1].upper() + fault.what[1:] + "." for fault in faults if fault.mark == "bad"]
-    shortcuts = [row.suspect for row in rows if row.rule == "shortcut"]
-    if shortcuts:
-        does = "tells" if len(shortcuts) == 1 else "tell"
-        said.append(f"A shortcut is there: {joined(shortcuts)} alone {does} the label, so a model need not have "
-                    "looked at the cells.")  # fmt: skip
+    if any(row.rule == "shortcut" and row.kind == BACKGROUND for row in rows):
+        said.append("A shortcut is in the pictures: what lies at fixed places outside the cells tells the label, so a "
+                    "model need not have looked at the cells.")  # fmt: skip
+    written = [row.suspect for row in rows if row.rule == "shortcut" and row.kind != BACKGROUND]
+    if written:
+        does, names = "tells" if len(written) == 1 else "tell", joined(written)
+        said.append(f"{names[:1].upper()}{names[1:]} alone {does} the label: whatever shows it in a picture may have "
+                    "been learned instead of the cells.")  # fmt: skip
     carried = [row.suspect for row in rows if row.rule == "carried"]
     if carried:
         said.append(f"The network has learned it: {joined(carried)} can be read from its embedding.")
