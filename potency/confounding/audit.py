@@ -12,7 +12,7 @@ import pandas as pd
 from potency.confounding import embedding as embedded
 from potency.confounding import forest, pictures
 from potency.confounding.design import design_faults, is_groups
-from potency.confounding.exchange import Codes, Tested, Values, association, codes_of, family_wise, level_of
+from potency.confounding.exchange import Codes, Outcome, Values, association, codes_of, family_wise, level_of
 from potency.confounding.result import Audit
 from potency.confounding.rules import EMBEDDING, LABEL, Fault, Row, rule_of, told
 from potency.confounding.suspects import BIOLOGICAL, TECHNICAL, Suspect, kind_of, suspects, truth_of
@@ -129,10 +129,10 @@ def _asked(
     grave: set[str] | frozenset[str] = frozenset(),
 ) -> list[Row]:  # fmt: skip
     """A row a suspect, corrected for all of them together."""
-    tests: dict[int, Tested] = {}
+    tests: dict[int, Outcome] = {}
     why: dict[int, str] = {}
     for number, suspect in enumerate(found):
-        x, y = (suspect.values, other) if asked == LABEL else (other, suspect.values)
+        x, y = (suspect.values, other) if asked == LABEL else (other, embedded.wanted(suspect))
         level = level_of(x, y, groups)
         if is_groups(suspect, groups):
             why[number] = "it is the groups in other words: the split by group keeps it apart, and no test can"

@@ -51,6 +51,11 @@ def given_class(embedding: Values, truth: Values) -> Values:
     return np.asarray(turn[:, :keep] * width[:keep])
 
 
+def wanted(suspect: Suspect) -> Values:
+    """What is to be read from the embedding: the kinds (N, K) of a suspect, or the rank (N, 1) of a quantity."""
+    return suspect.values if suspect.names is not None else suspect.values[:, :1]
+
+
 def readable(found: Sequence[Suspect]) -> list[Suspect]:
     """The suspects that are asked of an embedding: all with values of their own."""
     return [suspect for suspect in found if suspect.kind != BACKGROUND]

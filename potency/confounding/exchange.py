@@ -25,7 +25,7 @@ BLOCK = 250  # dealings at once
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """What one test found: the statistic, its draws under the null (draws,), and how well pairs are told apart."""
 
     level: str
@@ -67,7 +67,7 @@ def arrangements(rows: Values) -> float:
     return float(np.round(np.exp(min(700.0, gammaln(len(rows) + 1) - gammaln(times + 1).sum()))))
 
 
-def association(suspect: Values, truth: Values, groups: Codes, level: str, draws: int, seed: int) -> Tested:
+def association(suspect: Values, truth: Values, groups: Codes, level: str, draws: int, seed: int) -> Outcome:
     """Whether `suspect` (N, P) goes with `truth` (N, Q) in the groups (N,) more than chance would have it.
 
     Within groups: each group gives one matrix, the covariance of suspect and truth inside it, and the statistic is the
@@ -87,14 +87,14 @@ def association(suspect: Values, truth: Values, groups: Codes, level: str, draws
         gram = parts.reshape(count, -1) @ parts.reshape(count, -1).T
         signs = np.concatenate([np.ones((1, count)), turned(count, draws, seed)])
         lengths = np.einsum("dg,dg->d", signs @ gram, signs)
-        return Tested(level, float(lengths[0]), lengths[1:], _inside(x, y, parts, groups))
+        return Outcome(level, float(lengths[0]), lengths[1:], _inside(x, y, parts, groups))
     every = suspect - means(suspect, groups).mean(0)
     x, y = means(every, groups), balanced(means(truth, groups), truth)
     x = x @ whitening(x)
     orders = np.concatenate([np.arange(count)[None], dealt(means(truth, groups), draws, seed)])
     blocks = [orders[start : start + BLOCK] for start in range(0, len(orders), BLOCK)]
     lengths = np.concatenate([_lengths(x, y[block]) for block in blocks])
-    return Tested(level, float(lengths[0]), lengths[1:], _beside(every @ whitening(every), y, groups))
+    return Outcome(level, float(lengths[0]), lengths[1:], _beside(every @ whitening(every), y, groups))
 
 
 def _lengths(x: Values, y: Values) -> Values:
@@ -158,7 +158,7 @@ def _ways(left: tuple[int, ...], count: int) -> Iterator[tuple[int, ...]]:
             yield from ((kind, *way) for way in _ways(rest, count - 1))
 
 
-def family_wise(tests: Sequence[Tested]) -> tuple[list[float], list[float]]:
+def family_wise(tests: Sequence[Outcome]) -> tuple[list[float], list[float]]:
     """The p of each test by itself, and corrected for having looked at all of them.
 
     Step-down minP of Westfall and Young (1993): in each draw the smallest p of all tests that are not yet rejected is

@@ -52,7 +52,7 @@ class Audit:
                 for fault in self.faults]  # fmt: skip
         told += [f"{row.suspect}: {row.told}." for row in self.rows if row.rule not in ("nothing", "untested")]
         told += [part.told for part in (self.gap, self.curve) if part is not None]
-        told += [_gap_told(found) for found in self.subgroups]
+        told += [_gap_told(found) for found in sorted(self.subgroups, key=lambda found: -found.gap.value)]
         if self.facts.get("unread"):
             told.append(f"{self.facts['unread']} pictures could not be read and are left out of what was measured.")
         return tuple(told)

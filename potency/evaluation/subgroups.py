@@ -162,6 +162,8 @@ def _permuted(
         return None, "the values change inside groups"
     if number < FEWEST_GROUPS + 1 or not draws:
         return None, "too few groups"
+    if np.unique(of_group[of_group >= 0], return_counts=True)[1].max(initial=0) < 2:
+        return None, "the values are the groups in other words"
     random = np.random.default_rng([seed, 21])
 
     def gap_of(some: NDArray[np.intp]) -> NDArray[np.float64]:
