@@ -207,6 +207,7 @@ def test_every_outcome_has_its_rule_and_the_verdict_follows_from_them() -> None:
     assert "day and plate alone tell" in verdict([row("day", "technical", "shortcut"),
                                                   row("plate", "technical", "shortcut")], ()).lower()  # fmt: skip
     assert "Look at donor" in verdict([row("donor", "biological", "origin")], ())
+    assert "too few groups to tell: light" in verdict([row("light", "background", "undecided")], ())
     assert verdict([row("plate", "technical", "nothing")], ()) == (
         "No shortcut was found: of 1 suspect none that belongs to the microscope or the plate tells the label."
     )

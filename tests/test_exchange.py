@@ -58,6 +58,16 @@ def test_a_planted_column_is_found_and_an_idle_one_is_not(pure: bool, classes: i
     assert told["day"].pairs is not None and told["day"].pairs.value > 0.75
 
 
+def test_what_so_few_groups_cannot_show_is_called_undecided_and_not_absent() -> None:
+    code, truth, group = rows(2, groups=6)
+    random = np.random.default_rng(0)
+    found = [numbers("light", code + 0.1 * random.random(len(code)))]
+    found += [numbers(f"n{k}", random.random(len(code))) for k in range(8)]
+    told = told_of(found, truth, group)
+    assert told["light"].p == pytest.approx(1 / 32) and told["light"].rule == "undecided"
+    assert told["light"].mark == "caution" and told_of(found[:1], truth, group)["light"].rule == "shortcut"
+
+
 def test_a_class_that_only_varies_more_raises_no_alarm() -> None:
     alarms = 0
     for seed in range(60):

@@ -14,7 +14,7 @@ from potency.confounding import forest, pictures
 from potency.confounding.design import design_faults, is_groups
 from potency.confounding.exchange import Codes, Outcome, Values, association, codes_of, family_wise, level_of
 from potency.confounding.result import Audit
-from potency.confounding.rules import EMBEDDING, LABEL, Fault, Row, rule_of, told
+from potency.confounding.rules import EMBEDDING, LABEL, LEVEL, Fault, Row, rule_of, told
 from potency.confounding.suspects import BIOLOGICAL, TECHNICAL, Suspect, kind_of, suspects, truth_of
 from potency.data.columns import plain, simulated
 from potency.data.wells import PLATE
@@ -148,7 +148,8 @@ def _asked(
             rows.append(Row(suspect.name, suspect.kind, asked, "", "untested", why[number]))
             continue
         test, (p, corrected) = tests[number], both[number]
-        rule = rule_of(suspect.kind, asked, corrected, test.concordance, suspect.name in grave)
+        few = len(test.null) + 1 < len(tests) / LEVEL
+        rule = rule_of(suspect.kind, asked, (p, corrected), test.concordance, shortcut=suspect.name in grave, few=few)
         words = told(rule, suspect.name, test.level, test.concordance, corrected)
         rows.append(Row(suspect.name, suspect.kind, asked, test.level, rule, words, test.concordance, p, corrected))
     return rows

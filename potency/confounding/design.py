@@ -40,12 +40,14 @@ def _of(suspect: Suspect, labels: Labels, groups: Codes) -> Iterator[Fault]:
     classes = {value: set(labels[values == value]) for value in dict.fromkeys(values)}
     homes = {label: [value for value, inside in classes.items() if label in inside] for label in dict.fromkeys(labels)}
     alone = [label for label, where in homes.items() if len(where) == 1 and len(classes[where[0]]) == 1]
-    # Two classes that each have one value: the column is the label in other words.
-    if alone and suspect.kind == OTHER and len(alone) == len(homes):
-        yield Fault("unnamed", f"column '{suspect.name}' is the label in other words",
-                    "nothing, if it was written down with the label", suspect.name)  # fmt: skip
+    where = some([f"{label} on {homes[label][0]}" for label in alone], 3)
+    if alone and suspect.kind == OTHER:
+        whole = len(alone) == len(homes)
+        what = "is the label in other words" if whole else f"stands for a class by itself ({where})"
+        yield Fault("unnamed", f"column '{suspect.name}' {what}",
+                    "if it was written down with the label, it is none; if before, the two cannot be told apart",
+                    suspect.name)  # fmt: skip
     elif alone:
-        where = some([f"{label} on {homes[label][0]}" for label in alone], 3)
         yield Fault("inseparable", f"{suspect.name} and label cannot be told apart ({where} alone): no analysis can "
                     "separate them", SHUFFLE, suspect.name)  # fmt: skip
     elif all(len(inside) == 1 for inside in classes.values()) and _shared(values, groups, classes):

@@ -46,6 +46,8 @@ RULES = (
          "harmless here, not where the column goes with the label", "caution"),
     Rule("weak", f"beyond chance (family-wise p <= {LEVEL}), but fewer than {TELLING:.0%} of pairs",
          "it is there, and too weak to explain a model", "caution"),
+    Rule("undecided", f"at least {TELLING:.0%} of pairs and p <= {LEVEL} by itself, but with so few groups hardly any "
+         "p could stand among so many suspects", "neither shown nor excluded: more groups are needed", "caution"),
     Rule("groups-unknown", "every image counts as its own group", "related images make every p too small", "caution"),
     Rule("one-class-a-group", "each group holds one class", "whatever groups differ in may be what is learned: only "
          "groups that were never seen can tell", "caution"),
@@ -96,10 +98,16 @@ class Fault:
         return RULE[self.rule].mark
 
 
-def rule_of(kind: str, asked: str, family: float, pairs: Interval, shortcut: bool = False) -> str:
-    """The code of the rule that holds for the outcome of a test; `shortcut`: the suspect tells the label."""
+def rule_of(
+    kind: str, asked: str, chances: tuple[float, float], pairs: Interval, *, shortcut: bool = False, few: bool = False
+) -> str:
+    """The code of the rule that holds for the outcome of a test; `chances` are its p by itself and of all together.
+
+    `shortcut`: the suspect tells the label; `few`: so few exchanges that hardly any p could stand the correction.
+    """
+    alone, family = chances
     if family > LEVEL:
-        return "nothing"
+        return "undecided" if few and alone <= LEVEL and pairs.value >= TELLING else "nothing"
     if pairs.value < TELLING:
         return "weak"
     if asked == EMBEDDING:
@@ -138,6 +146,10 @@ def verdict(rows: Sequence[Row], faults: Sequence[Fault]) -> str:
     asked = [row for row in rows if row.asked == LABEL and row.family is not None]
     if not said and not asked:
         return "Nothing could be tested: there are too few groups, or no suspects beside them."
+    undecided = [row.suspect for row in asked if row.rule == "undecided"]
+    if undecided:
+        said.append(f"There are too few groups to tell: {joined(undecided)} may tell the label, and no p could be "
+                    "small enough to show it.")  # fmt: skip
     if not said:
         said.append(f"No shortcut was found: of {len(asked)} suspect{'s' * (len(asked) > 1)} none that belongs to the "
                     "microscope or the plate tells the label.")  # fmt: skip
