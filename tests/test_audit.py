@@ -250,3 +250,9 @@ def test_the_report_of_a_training_says_it_on_top(tmp_path: Path, capsys: pytest.
     assert said["audit"]["mark"] == "bad" and said["audit"]["verdict"] in said["banner"]
     page = (tmp_path / "out/report/report.html").read_text("utf-8")
     assert "Could it have learned the plate, the day or the light instead?" in page
+
+
+def test_the_page_on_it_holds_the_rules_word_by_word() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "audit.md").read_text("utf-8")
+    for rule in RULES:
+        assert f"| {rule.mark} | `{rule.code}` | {rule.when} | {rule.said} |\n" in page
