@@ -89,13 +89,13 @@ def measure(seeds: int, first: int = 0) -> list[dict[str, Any]]:
             caught.setdefault((design, agreement), []).append((grave, weak))
     spent = time.process_time() - started
     made = []
-    for (design, agreement), found in sorted(caught.items()):
+    for (design, agreement), found in sorted(caught.items(), key=lambda item: (item[0][1] == NONE, item[0])):
         hits = sum(grave for grave, _ in found)
         low, high = binomtest(hits, len(found)).proportion_ci(method="exact")
+        planted = {} if agreement == NONE else {"agreement": agreement}
         made.append({
-            "name": f"shortcut, {design}", "source": "potency", "role": "target",
-            "size": f"{CELLS} crops of 64 x 64, {GROUPS} groups, simulated",
-            "agreement": "no artefact" if agreement == NONE else agreement,
+            "name": f"{'shortcut' if planted else 'no artefact'}, {design}", "source": "potency", "role": "target",
+            "size": f"{CELLS} crops of 64 x 64, {GROUPS} groups, simulated", **planted,
             "detection_rate": round(hits / len(found), 4), "low": round(float(low), 4), "high": round(float(high), 4),
             "beyond_chance": round(sum(weak for _, weak in found) / len(found), 4),
             "seeds": len(found), "cpu_seconds": round(spent, 1),
@@ -107,16 +107,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200, help="experiments; 200 leave about 3 points at .95")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--quick", action="store_true", help="4 experiments: does it run, not how well")
+    parser.add_argument("--quick", action="store_true", help="2 experiments: does it run, not how well")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     asked = parser.parse_args()
-    rows = measure(4 if asked.quick else asked.seeds, asked.first)
+    rows = measure(2 if asked.quick else asked.seeds, asked.first)
     if asked.json:
         print(json.dumps(rows))
     else:
         print("SIMULATED crops; a detection is a grave finding of the audit\n")
         for row in rows:
-            print(f"{row['name']:<36}agreement {row['agreement']!s:<12}{row['detection_rate']:>6.3f} "
+            print(f"{row['name']:<38}agreement {row.get('agreement', '-')!s:<5}{row['detection_rate']:>6.3f} "
                   f"[{row['low']:.3f}, {row['high']:.3f}]   {row['seeds']} seeds")  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SHORT = ("loader", "simulator")  # those that take seconds; the rest train for minutes
+SHORT = ("audit", "loader", "simulator")  # those that take seconds; the rest train for minutes
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -21,6 +21,10 @@ def test_a_benchmark_ends_with_its_rows_as_one_line(name: str) -> None:
     assert rows and all(row["name"] and row["source"] and row["role"] in ("target", "other") for row in rows)
     if name == "loader":
         assert {"training-cache", "png-decode"} <= {row["name"] for row in rows if row["ratio"] > 0}
+    elif name == "audit":
+        rates = {(row["name"], row.get("agreement")): row["detection_rate"] for row in rows}
+        assert len(rates) == len(rows) == 14 and {row["seeds"] for row in rows} == {2}
+        assert rates["shortcut, classes mixed in groups", 1.0] == 1 and rates["shortcut, one class a group", 1.0] == 1
     else:
         assert all(row["mpx_per_s"] > 0 for row in rows)
 
