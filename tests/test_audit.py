@@ -156,6 +156,9 @@ def test_rows_that_cannot_be_audited_are_refused_in_words() -> None:
         audit(table(truth=["a"] * 9, plate=list("xyz") * 3), parts=())
     with pytest.raises(ManifestError, match="no truth"):
         audit(table(plate=list("xyz") * 3), parts=())
+    lists = Manifest(pd.DataFrame({"truth": [[1.0, 2.0]] * 8, "group": list("abcdefgh")}), {"truth": "vector"})
+    with pytest.raises(ManifestError, match="the truth is a vector"):
+        audit(lists, parts=())
     good = table(truth=list("ab") * 20, plate=list("xy") * 20, group=[f"g{k // 5}" for k in range(40)])
     with pytest.raises(PlanError, match="no part 'picture'.*"):
         audit(good, parts=("picture",))

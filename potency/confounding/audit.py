@@ -165,6 +165,10 @@ def _usable(manifest: Manifest, most: int, seed: int) -> Manifest:
     where = str(manifest.folder)
     if "truth" not in manifest.table:
         raise ManifestError("the table has no truth to be told", where, "name its column with --truth")
+    kind = manifest.kinds.get("truth", "category")
+    if kind not in ("category", "ordinal", "number"):
+        raise ManifestError(f"the truth is a {kind}: only classes and numbers can be audited", where,
+                            "name another column with --truth")  # fmt: skip
     rows = manifest.where(manifest.table["truth"].notna())
     if rows.table["truth"].nunique() < 2:
         raise ManifestError("the truths are all alike: nothing can be confounded with them", where,

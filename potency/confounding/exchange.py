@@ -117,7 +117,7 @@ def turned(groups: int, draws: int, seed: int) -> Values:
     return np.random.default_rng([seed, 11]).choice(np.array([-1.0, 1.0]), (draws, groups))
 
 
-def dealt(rows: Values, draws: int, seed: int) -> Codes:
+def dealt(rows: Values, draws: int, seed: int) -> NDArray[np.integer[Any]]:
     """Orders of the groups with the truths `rows` (groups, Q): (draws, groups); each dealing once if there are few.
 
     What is seen itself is left out.
@@ -129,12 +129,13 @@ def dealt(rows: Values, draws: int, seed: int) -> Codes:
     return _dealt(tuple(kinds.tolist()), arrangements(rows) <= draws + 1, draws, seed)
 
 
-@lru_cache(maxsize=4)
-def _dealt(of: tuple[int, ...], few: bool, draws: int, seed: int) -> Codes:
+@lru_cache(maxsize=1)
+def _dealt(of: tuple[int, ...], few: bool, draws: int, seed: int) -> NDArray[np.integer[Any]]:
     """The orders for groups of these kinds; kept, as every suspect asks for the same."""
     count, kinds = len(of), np.array(of)
     if not few:
-        return np.random.default_rng([seed, 12]).permuted(np.tile(np.arange(count), (draws, 1)), axis=1)
+        every = np.tile(np.arange(count, dtype=np.int32), (draws, 1))
+        return np.random.default_rng([seed, 12]).permuted(every, axis=1)
     homes = [np.flatnonzero(kinds == kind) for kind in range(int(kinds.max()) + 1)]
     found = []
     for way in _ways(tuple(map(len, homes)), count):
