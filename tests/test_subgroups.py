@@ -62,4 +62,7 @@ def test_leaving_plates_out_shows_what_the_split_by_group_hides(monkeypatch: pyt
     grown = [point for point in curve.points if point.arm == "groups"]
     assert len({point.images for point in grown}) == 1 and grown[0].groups < grown[-1].groups
     thinned = [point for point in curve.points if point.arm == "images"]
+    one_well = ground.table.assign(well=ground.table["group"])
+    again = curve_of(Ground(one_well, light[:, None], True), made, "well", 99)
+    assert again is not None and [point.images for point in again.points] == [point.images for point in curve.points]
     assert len({point.groups for point in thinned}) == 1 and thinned[0].images < thinned[-1].images

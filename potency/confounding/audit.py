@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from potency.confounding import embedding as embedded
 from potency.confounding import forest, pictures
@@ -28,6 +29,7 @@ PARTS = ("pictures", "forest", "subgroups")
 DRAWS = 1999
 MOST_ROWS = 6000  # of more, as many of every group are looked at
 FEWEST_ROWS = 20  # that a forest is grown on
+FOREST_ROWS = 1500  # the most: some fifty forests are grown
 FAMILIES = ("intensity", "texture", "shape")
 Progress = Callable[[float, float, str], object]
 
@@ -173,12 +175,15 @@ def _usable(manifest: Manifest, most: int, seed: int) -> Manifest:
     if rows.table["truth"].nunique() < 2:
         raise ManifestError("the truths are all alike: nothing can be confounded with them", where,
                             "give rows of at least two classes")  # fmt: skip
-    if len(rows) > most:
-        random = pd.Series(np.random.default_rng(seed).random(len(rows)), index=rows.table.index)
-        turn = random.groupby(rows.table["group"].astype(str)).rank(method="first")
-        kept = pd.Series(turn.to_numpy() + random.to_numpy(), index=rows.table.index).rank(method="first") <= most
-        rows = rows.where(kept)
+    rows = rows.where(_thinned(rows.table["group"], most, seed).tolist())
     return replace(rows, table=rows.table.reset_index(drop=True))
+
+
+def _thinned(groups: pd.Series, most: int, seed: int) -> NDArray[np.bool_]:
+    """At most so many rows, as many of every group."""
+    random = np.random.default_rng(seed).random(len(groups))
+    turn = pd.Series(random).groupby(groups.astype(str).to_numpy()).rank(method="first").to_numpy()
+    return np.asarray(pd.Series(turn + random).rank(method="first").to_numpy() <= most)
 
 
 def _judged(
@@ -208,8 +213,9 @@ def _forest(
     if not names:
         return None, None
     values = numbers[names].to_numpy(np.float64)
-    seen = np.flatnonzero(np.isfinite(values).all(axis=1))
-    kept = rows.where(np.isfinite(values).all(axis=1).tolist())
+    whole = np.isfinite(values).all(axis=1) & _thinned(rows.table["group"], FOREST_ROWS, chance[1])
+    seen = np.flatnonzero(whole)
+    kept = rows.where(whole.tolist())
     table = kept.table
     if len(seen) < FEWEST_ROWS or table["truth"].nunique() < 2:
         return None, None

@@ -174,7 +174,7 @@ def curve_of(
 
     In every fold the test groups stay the same; learning rows are thinned to some of the other groups (all of their
     images thinned to one number), or to some images of each. Images are taken in whole values of `unit` ("well") where
-    that is a column, else one by one. None where there are fewer than 8 groups or the split cannot be made.
+    every group has four of them, else one by one. None where there are fewer than 8 groups or the split cannot be made.
     """
     table = ground.table
     plain = replace(manifest, table=table.drop(columns=[c for c in ("split", "fold") if c in table]))
@@ -185,7 +185,9 @@ def curve_of(
     except PotencyError:
         return None
     groups = table["group"].astype(str).to_numpy()
-    single = table[unit] if unit in table else pd.Series(range(len(table)), index=table.index)
+    single = pd.Series(range(len(table)), index=table.index)
+    if unit in table and table.groupby("group")[unit].nunique().min() >= len(SHARES):  # else nothing could be thinned
+        single = table[unit]
     units = (table["group"].astype(str) + "\x1f" + single.astype(str)).to_numpy()
     tested = [np.flatnonzero(fold == k) for k in np.unique(fold[fold >= 0])]
     rest = [np.flatnonzero((fold != k) & (fold >= 0)) for k in np.unique(fold[fold >= 0])]
