@@ -236,6 +236,8 @@ def _curve_told(points: Sequence[Point], groups: Interval, images: Interval) -> 
     full = next(point for point in points if point.arm == "groups" and point.groups == max(p.groups for p in points))
     start = (f"Twice as many groups, of as many images in all, gained {groups}; twice as many images of the same "
              f"{full.groups} groups gained {images}: ")  # fmt: skip
+    if sure(groups) and sure(images):
+        return start + "both help, and the data do not decide which helps more."
     if sure(groups) and groups.value > images.value:
         return start + "more groups (clones, donors, plates) help more than more images or wells of these."
     if sure(images) and images.value > groups.value:
