@@ -25,6 +25,7 @@ _FACE = {
     "PlanError": "potency.errors",
     "Pool": "potency.inference.pool",
     "PotencyError": "potency.errors",
+    "audit": "potency.confounding.audit",
     "ensemble": "potency.learning.ensemble",
     "evaluate": "potency.evaluation.evaluate",
     "measure": "potency.measurement.measure",

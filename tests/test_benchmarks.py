@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SHORT = ("loader", "relevance", "simulator")  # those that take seconds; the rest train for minutes
+SHORT = ("audit", "loader", "relevance", "simulator")  # those that take seconds; the rest train for minutes
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -25,6 +25,10 @@ def test_a_benchmark_ends_with_its_rows_as_one_line(name: str, tmp_path: Path) -
         books = [row for row in rows if "layer_error" in row]
         assert len(books) == 4 and all(max(row["layer_error"], row["sum_error"]) <= 1e-3 for row in books)
         assert {"faithful:simulator", "evidence:relevance"} <= {row["name"] for row in rows}
+    elif name == "audit":
+        rates = {(row["name"], row.get("agreement")): row["detection_rate"] for row in rows}
+        assert len(rates) == len(rows) == 14 and {row["seeds"] for row in rows} == {2}
+        assert rates["shortcut, classes mixed in groups", 1.0] == 1 and rates["shortcut, one class a group", 1.0] == 1
     else:
         assert all(row["mpx_per_s"] > 0 for row in rows)
 

@@ -125,6 +125,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
         start=str(options.start or ""),
         resume=options.resume,
         command=options.line("train"),
+        audit=not options.dry_run,
         log=tuple(options.log or ()),
     )
     with ExitStack() as stack:

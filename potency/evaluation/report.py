@@ -51,6 +51,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for contest in report.contests
         ],
         "permutation": {column: plain(p) for column, p in report.permutation.items()},
+        "audit": plain(facts.get("audit", {})),
         "labels": list(report.labels),
         "left_out": plain(report.left_out),
         "data_fingerprint": str(facts.get("fingerprint", "")),
@@ -98,12 +99,12 @@ def write(report: Report, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         figures = json.dumps(as_json(report), ensure_ascii=False, indent=1, allow_nan=False)
-        _replace(folder / "report.json", (figures + "\n").encode())
-        _replace(folder / "numbers.csv", numbers_csv(report).encode())
+        replaced(folder / "report.json", (figures + "\n").encode())
+        replaced(folder / "numbers.csv", numbers_csv(report).encode())
         rows = io.BytesIO()
         report.rows.to_parquet(rows, index=False)
-        _replace(folder / "rows.parquet", rows.getvalue())
-        _replace(folder / "report.html", page(report).encode())
+        replaced(folder / "rows.parquet", rows.getvalue())
+        replaced(folder / "report.html", page(report).encode())
     except OSError as error:
         raise PotencyError(
             f"the report cannot be written: {error.strerror or error}",
@@ -113,7 +114,8 @@ def write(report: Report, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replaced(path: Path, content: bytes) -> None:
+    """Put content into a file so that it is there whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

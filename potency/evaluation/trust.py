@@ -61,9 +61,17 @@ def banners(report: Report) -> list[str]:
     if report.facts.get("split_kind") == "random":
         declared = [line for line in lines if "random split" in line.casefold()] or [RANDOM]
         lines = [declared[0] + leaked(report), *(line for line in lines if line not in declared)]
+    if audited(report).get("mark") == "bad":
+        lines.append(str(audited(report).get("verdict", "")))
     if report.groups < ENOUGH:
         lines.append(f"only {count(report.groups, 'group')}: fewer than 5, so no intervals are given")
     return [line[:1].upper() + line[1:] for line in dict.fromkeys(lines) if line]
+
+
+def audited(report: Report) -> Mapping[str, object]:
+    """What the audit for shortcuts said, as `facts["audit"]` holds it; empty where there was none."""
+    given = report.facts.get("audit")
+    return given if isinstance(given, Mapping) else {}
 
 
 def leaked(report: Report) -> str:
@@ -82,7 +90,7 @@ def notes(report: Report) -> list[str]:
 
 def doubts(report: Report) -> list[Doubt]:
     """The questions this report can answer, in the order a sceptic asks them."""
-    asked = (_split, _groups, _chance, _rivals, _flattery, _calibration, _weakest, _findings)
+    asked = (_split, _groups, _audit, _chance, _rivals, _flattery, _calibration, _weakest, _findings)
     return [doubt for ask in asked for doubt in ask(report)]
 
 
@@ -108,6 +116,14 @@ def _groups(report: Report) -> Iterator[Doubt]:
         yield Doubt(question, f"Only just: with {told} the intervals are likely somewhat too narrow.", "caution")
     else:
         yield Doubt(question, f"Yes, {told}: each interval draws whole groups again {report.draws:,} times.", "good")
+
+
+def _audit(report: Report) -> Iterator[Doubt]:
+    found = audited(report)
+    mark = str(found.get("mark", ""))
+    if mark in MARKS and found.get("verdict"):
+        told = clean(found["verdict"], 600)
+        yield Doubt("Could it have learned the plate, the day or the light instead?", told, mark)
 
 
 def _chance(report: Report) -> Iterator[Doubt]:

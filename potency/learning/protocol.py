@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from potency.bundle import Bundle, Card
+from potency.confounding.brief import brief
 from potency.data.folders import RUN
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
@@ -60,6 +61,7 @@ class Choices:
     title: str = ""
     command: str = ""
     search: Search | None = None  # settings are searched in each fold anew, on its own learning rows
+    audit: bool = True  # look for shortcuts among columns and pictures, in seconds
     log: tuple[str, ...] = ()  # names of `logs.LOGS`, beside JSON lines and CSV
 
 
@@ -143,7 +145,9 @@ class _Run:
         bundle = self._final([d for d in done if d.column == "prediction"], rows)
         for follower in self.followers:
             follower.look()
-        told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts=self._facts(rows))
+        asked = brief(self.inner, seed=self.plan.seed, progress=self.progress) if self.choices.audit else {}
+        facts = {**self._facts(rows), **asked}
+        told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts=facts)
         figures = told.json()
         bundle = bundle.but(validation={k: figures[k] for k in ("split", "groups", "metrics")}
                             | {"engine": rows.origin["prediction.engine"]})
@@ -165,7 +169,7 @@ class _Run:
             # What is kept is kept by id and in order, neither of which the fingerprint sees.
             "ids": hashlib.sha256("\n".join(map(str, self.manifest.table["id"])).encode()).hexdigest(),
             "plan": self.plan.json(),
-            "choices": asdict(replace(self.choices, resume=False, command="", log=())),
+            "choices": _choices(self.choices),
         }
         own = json.loads(json.dumps(own))
         if not mark.is_file():
@@ -288,3 +292,9 @@ class _Run:
         evaluate(told, draws=self.choices.draws, seed=self.plan.seed, facts=facts).write(self.into / "report-external")
         joined = pd.concat([rows.where(rows.table["split"].ne("external")).table, told.table], ignore_index=True)
         return replace(rows, table=joined)
+
+def _choices(choices: Choices) -> dict[str, Any]:
+    """The choices that make another run: whether it is resumed, logged or audited changes nothing that is kept."""
+    own = asdict(replace(choices, resume=False, command="", log=()))
+    del own["audit"]
+    return own
