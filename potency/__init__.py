@@ -28,6 +28,7 @@ _FACE = {
     "audit": "potency.confounding.audit",
     "ensemble": "potency.learning.ensemble",
     "evaluate": "potency.evaluation.evaluate",
+    "explain": "potency.explanation.explain",
     "measure": "potency.measurement.measure",
     "open_image": "potency.data.readers",
     "predict": "potency.inference.predict",
