@@ -15,14 +15,14 @@ from potency.explanation.relevance import Account, Run, Score, propagate
 from potency.explanation.rules import Composite, Rule
 
 
-def relevance(run: Run, focus: Score, images: Tensor) -> Map:
+def handed_back(run: Run, focus: Score, images: Tensor) -> Map:
     """See `propagate`."""
     found = propagate(run, focus, images)
     return Map(found.relevance, found.score, {part: found.share(part) for part in ("input", "bias", "absorbed")})
 
 
 METHODS: Mapping[str, Method] = {
-    "relevance": Method("layer-wise relevance propagation, every unit accounted for", "Bach 2015", relevance),
+    "relevance": Method("layer-wise relevance propagation, every unit accounted for", "Bach 2015", handed_back),
     "saliency": Method("size of the gradient", "Simonyan 2014", saliency),
     "smoothgrad": Method("size of the gradient, mean over noisy copies", "Smilkov 2017", smooth),
     "gradient-input": Method("gradient times the image beyond its background", "Shrikumar 2016", times_input),
