@@ -1,1 +1,1 @@
-"""Quality of images: is each sharp, evenly lit, clean and full enough to be learned from?"""
+"""Quality of images: how sharp, evenly lit, clean and full each one is, before anything is learned from it."""

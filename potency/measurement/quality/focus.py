@@ -81,7 +81,8 @@ def after_blur() -> tuple[float, float]:
     impulse[10, 10] = 1
     blurred = cv2.GaussianBlur(impulse, (0, 0), REBLUR)
     sobel = (cv2.Sobel(blurred, cv2.CV_32F, *way, ksize=3, scale=1 / 8) for way in ((1, 0), (0, 1)))
-    return float(sum(np.square(part).sum() for part in sobel)), float(np.square(cv2.filter2D(blurred, cv2.CV_32F, LAPLACE)).sum())
+    laplace = cv2.filter2D(blurred, cv2.CV_32F, LAPLACE)
+    return float(sum(np.square(part).sum() for part in sobel)), float(np.square(laplace).sum())
 
 
 def _spectrum(plane: Plane) -> dict[str, float]:
