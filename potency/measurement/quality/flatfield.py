@@ -1,4 +1,4 @@
-"""Uneven light, learned from many images: the flat field, on demand the offset of the camera, and images freed of both."""
+"""Uneven light, learned from many images: the flat field, the offset of the camera, and images freed of both."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def covered(plane: Plane, noise: float) -> Mask:
     quiet = float(np.log2(max(noise, 1e-9 * float(np.ptp(plane)))))
     threshold, crowd = parted(level[::3, ::3], quiet)
     lowest = quiet + STANDS_OUT
-    mask = (level > max(threshold + crowd * (lowest - threshold), lowest)).astype(np.uint8)
+    mask: NDArray[Any] = (level > max(threshold + crowd * (lowest - threshold), lowest)).astype(np.uint8)
     _drop(mask, 0, HOLE)
     if crowd > 0.5:  # what is quiet may be the smooth middle of a cell: its surroundings decide
         share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), AROUND)
@@ -106,7 +106,7 @@ def parted(level: Plane, quiet: float) -> tuple[float, float]:
     return cut, float(np.clip((away - QUIET[0]) / (QUIET[1] - QUIET[0]), 0, 1))
 
 
-def _drop(mask: NDArray[np.uint8], value: int, size: int) -> None:
+def _drop(mask: NDArray[Any], value: int, size: int) -> None:
     """Turn pieces of `value` that are smaller than `size` pixels, in place."""
     import cv2
 

@@ -1,4 +1,4 @@
-"""What should not be there: specks (debris, dead cells, bacteria) and bubbles, as candidates for somebody to look at."""
+"""What should not be there: specks (debris, dead cells, bacteria) and bubbles, as candidates to look at."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 Plane = NDArray[Any]
 SMALL = (0.9, 1.8)  # px, sigmas whose difference answers to specks of about three to six pixels
+SMALLEST = 128  # pixels a side: a crop of one cell has no ground to speak of
 STRONG = 6.0  # times the usual answer of the ground around
 BUBBLE = (0.08, 0.45)  # of the shorter side: radius of a bubble
+FIELD = 384  # pixels a side: a whole field of view
 GRID = 192  # pixels of the longer side in which bubbles are looked for
 RIM = 0.6  # of the circle's rim must be an edge that runs along it
 DEPTH = 3.0  # times the usual edge of the image: a bubble's rim is strong
@@ -24,7 +26,7 @@ def specks(plane: Plane, cells: NDArray[np.bool_]) -> float:
     """
     import cv2
 
-    if min(plane.shape) < 32:
+    if min(plane.shape) < SMALLEST:
         return float("nan")
     pieces = cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
     wide = cv2.dilate(pieces, np.ones((13, 13), np.uint8))
@@ -39,22 +41,23 @@ def specks(plane: Plane, cells: NDArray[np.bool_]) -> float:
     return float(np.count_nonzero(peak)) / int(ground.sum()) * 1e6
 
 
-def bubbles(plane: Plane) -> int:
+def bubbles(plane: Plane) -> float:
     """How many round rims far larger than a cell there are: candidates for bubbles and drops.
 
     On a coarse grid, circles are proposed by the Hough transform (Yuen et al. 1990) and kept where the gradient is
-    strong and points to or from the centre along nearly half of the rim.
+    strong and points to or from the centre along most of the rim. NaN for images under 384 pixels, in which the rim of
+    one cell would pass for a bubble.
     """
     import cv2
 
     scale = GRID / max(plane.shape)
-    if scale > 0.8:  # a crop of one cell: its rim would pass for a bubble
-        return 0
+    if min(plane.shape) < FIELD:
+        return float("nan")
     size = (max(8, round(plane.shape[1] * scale)), max(8, round(plane.shape[0] * scale)))
     small = cv2.GaussianBlur(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0)
     low, high = (float(value) for value in np.percentile(small, (0.5, 99.5)))
     if high <= low:
-        return 0
+        return 0.0
     grey = np.clip((small - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     down, across = (cv2.Sobel(small, cv2.CV_32F, *way, ksize=3) for way in ((0, 1), (1, 0)))
     strength = np.hypot(down, across)
@@ -64,9 +67,9 @@ def bubbles(plane: Plane) -> int:
     found = cv2.HoughCircles(grey, cv2.HOUGH_GRADIENT, 1.5, minDist=2 * least, param1=120, param2=18,
                              minRadius=least, maxRadius=most)  # fmt: skip
     if found is None:
-        return 0
+        return 0.0
     fields = (down / np.maximum(strength, 1e-12), across / np.maximum(strength, 1e-12), strength > DEPTH * usual)
-    return sum(_round(fields, x, y, radius) for x, y, radius in found.reshape(-1, 3)[:40])
+    return float(sum(_round(fields, x, y, radius) for x, y, radius in found.reshape(-1, 3)[:40]))
 
 
 def _round(fields: tuple[Plane, Plane, Plane], x: float, y: float, radius: float) -> bool:
