@@ -56,14 +56,14 @@ class Limit:
     def _unusual(self, values: NDArray[np.float64], alike: Sequence[object], sign: float) -> NDArray[np.bool_]:
         scale = np.log2(np.maximum(values, self.least)) if self.ratio else values
         step = math.log2(self.step) if self.ratio else self.step
-        middle, spread = (np.full(len(values), bound) for bound in usual(scale))
         names = np.array([str(name) for name in alike], dtype=object)
-        for name in set(names):
-            here = names == name
-            if np.isfinite(scale[here]).sum() >= FEWEST:
-                middle[here], spread[here] = usual(scale[here])
-        with np.errstate(invalid="ignore"):
-            return np.asarray(sign * (scale - middle) > np.maximum(self.spreads * spread, step))
+        beyond = np.zeros(len(values), np.bool_)
+        # Among all images too: a plate that is wrong throughout has no outliers of its own.
+        for here in (np.ones(len(values), np.bool_), *(names == name for name in set(names))):
+            middle, spread = usual(scale[here])
+            with np.errstate(invalid="ignore"):
+                beyond[here] |= sign * (scale[here] - middle) > max(self.spreads * spread, step)
+        return beyond
 
 
 def usual(values: NDArray[np.float64]) -> tuple[float, float]:

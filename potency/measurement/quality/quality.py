@@ -51,7 +51,8 @@ def quality(
     Args:
         manifest: the rows.
         by: the column of what was taken alike, within which an image is unusual or not; by default `plate` where there
-            is one, else all rows together. Fewer than eight images alike are compared with all rows.
+            is one. An image may also be
+            unusual among all rows, as a plate that is wrong throughout hides its own; under eight images nothing is.
         on: the builtin map, a `Pool` or a cluster.
         progress: called with (images judged, images in all).
 
