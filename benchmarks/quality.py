@@ -101,8 +101,8 @@ def blur(root: Path, most: int) -> Iterator[Row]:
             value = figures["combined", amount][-1]
             yield row(f"focus: AUC, blurred by {amount:g} px, {name}", value, f"{len(planes)} images", "combined")
     for (measure, amount), values in figures.items():
-        yield row(f"focus: AUC, blurred by {amount:g} px, mean of sets", np.mean(values), f"{len(values)} sets", measure,
-                  lowest=round(min(values), 4))  # fmt: skip
+        yield row(f"focus: AUC, blurred by {amount:g} px, mean of sets", np.mean(values), f"{len(values)} sets",
+                  measure, lowest=round(min(values), 4))  # fmt: skip
 
 
 def defocus(fields: int) -> Iterator[Row]:
@@ -136,7 +136,7 @@ def confluence(root: Path, most: int, fields: int) -> Iterator[Row]:
 def _covered(name: str, pairs: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]) -> Row:
     away, overlap = [], []
     for plane, mask in pairs:
-        found = ground.covered(plane.astype(np.float32), camera.noise(plane.astype(np.float32), True))
+        found = ground.covered(plane.astype(np.float32), True)
         away.append(found.mean() - mask.mean())
         overlap.append((found & mask).sum() / max(1, (found | mask).sum()))
     truth = float(np.mean([mask.mean() for _, mask in pairs]))
@@ -199,7 +199,7 @@ def speed(repeats: int) -> Iterator[Row]:
     plane = next(visits(world, wells_of(world))).field.pictures["phase"][:960]
     single = plane.astype(np.float32)
     work: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("confluence of 1208 x 960", lambda: ground.covered(single, camera.noise(single, True))),
+        ("confluence of 1208 x 960", lambda: ground.covered(single, True)),
         ("all measures of 1208 x 960", lambda: judge(plane)),
     )
     for name, call in work:

@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float32]
 HAAR = 0.6744897501960817  # the median of |x| of a standard normal
 DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras: the brightest count of any of them may be where a camera stops
+PIECE, QUIETEST = 16, 10  # details along a side, and the percentile of pieces that counts as quiet
 PILE = 10  # pixels at the brightest value that are no accident
 CONTRAST = (0.5, 99.5)  # percentiles, of the image smoothed a little
 
 
-def noise(plane: Plane, whole: bool) -> float:
+def noise(plane: Plane, whole: bool, *, quietest: bool = False) -> float:
     """Standard deviation of the noise of a (H, W) plane, in its own units; NaN under 4 x 4 pixels.
 
     The median of the diagonal Haar details (Donoho & Johnstone 1994): edges are few among them. Counts (`whole`) are
-    first spread by half a count, without which the median of a quiet image would be 0.
+    first spread by half a count, without which the median of a quiet image would be 0. Fine texture that fills the
+    image passes for noise; `quietest` takes the tenth of the image, in pieces of 32 pixels, that has the least of it.
 
     >>> grain = np.random.default_rng(0).normal(0, 5, (256, 256)).astype(np.float32)
     >>> round(noise(grain + np.linspace(0, 900, 256, dtype=np.float32), False), 1)
@@ -32,7 +34,13 @@ def noise(plane: Plane, whole: bool) -> float:
         rng = np.random.default_rng(0)
         corners = [corner + rng.random(corner.shape, np.float32) - np.float32(0.5) for corner in corners]
     detail = (corners[0] - corners[1] - corners[2] + corners[3]) / 2
-    found = float(np.median(np.abs(detail))) / HAAR
+    size = np.abs(detail)
+    rows, columns = (side // PIECE for side in size.shape)
+    if quietest and min(rows, columns) > 1:
+        pieces = size[: rows * PIECE, : columns * PIECE].reshape(rows, PIECE, columns, PIECE).swapaxes(1, 2)
+        found = float(np.percentile(np.median(pieces.reshape(rows * columns, -1), axis=1), QUIETEST)) / HAAR
+    else:
+        found = float(np.median(size)) / HAAR
     return float(np.sqrt(max(0.0, found**2 - (1 / 12 if whole else 0.0))))
 
 

@@ -72,7 +72,7 @@ class Light:
         try:
             with tifffile.TiffFile(Path(path)) as file:
                 flat, about = file.asarray(), json.loads(file.pages.first.description)
-        except (OSError, ValueError, tifffile.TiffFileError) as fault:
+        except (OSError, ValueError, LookupError, tifffile.TiffFileError) as fault:
             raise ImageError(f"the flat field cannot be read: {fault}", str(path), "check the path") from fault
         offset = about.get("offset") if isinstance(about, dict) else None
         sound = flat.ndim == 2 and flat.dtype.kind == "f" and np.isfinite(flat).all() and float(flat.min()) > 0

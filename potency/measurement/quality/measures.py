@@ -47,7 +47,7 @@ class Seen:
 
     @cached_property
     def cells(self) -> NDArray[np.bool_]:
-        return ground.covered(self.plane, self.noise if np.isfinite(self.noise) else 0.0)
+        return ground.covered(self.plane, self.dtype.kind in "ui")
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ def quality(
     Args:
         manifest: the rows.
         by: the column of what was taken alike, within which an image is unusual or not; by default `plate` where there
-            is one. An image may also be
-            unusual among all rows, as a plate that is wrong throughout hides its own; under eight images nothing is.
+            is one. It may also be unusual among all rows, as a plate that is wrong throughout hides its own. Among
+            fewer than eight images nothing is unusual.
         on: the builtin map, a `Pool` or a cluster.
         progress: called with (images judged, images in all).
 
