@@ -17,7 +17,7 @@ def shade(
 
     >>> light = shade((60, 80))
     >>> round(float(light.mean()), 6), round(float(light.min()), 1)
-    (1.0, 0.5)
+    (1.0, 0.4)
     """
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     light = 1 - bowl * ((y - middle[0]) ** 2 + (x - middle[1]) ** 2) + tilt * x

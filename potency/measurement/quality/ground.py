@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 WINDOW = 1.5  # px, sigma of the window in which texture is measured
 MARGIN = 3  # px taken off the rim of what is found, which the window and the halo have widened
 STANDS_OUT = 0.8  # doublings of the noise, by which texture must exceed it
-CROWD = (2.4, 3.9)  # noise of wide over that of fine pixels: 1 to 2 where ground is seen, 4 where none is
+CROWD = (2.4, 5.0)  # noise of wide over that of fine pixels: 1 to 2 where ground is seen, 4 where none is
 LEAST = 0.35  # counts; of less noise there is nothing to compare, as JPEG takes it away
 AROUND = 2.5  # px, sigma of the surroundings that decide where cells crowd
 HOLE, SPECK = 400, 40  # px2: a smaller hole belongs to the cell, a smaller piece is none
@@ -112,7 +112,7 @@ def otsu(level: Plane) -> float:
     """The threshold that parts two kinds of values best (Otsu 1979).
 
     >>> rng = np.random.default_rng(0)
-    >>> 1 < otsu(np.concatenate([rng.normal(0, 0.2, 900), rng.normal(4, 0.5, 300)])) < 3.5
+    >>> 0.5 < otsu(np.concatenate([rng.normal(0, 0.2, 900), rng.normal(4, 0.5, 300)])) < 3.5
     True
     """
     values = level.ravel().astype(np.float64)

