@@ -29,8 +29,9 @@ def covered(plane: Plane, whole: bool) -> Mask:
     The logarithm of the local standard deviation, after uneven light is taken off, has two kinds of pixels; Otsu's
     threshold (1979) parts them. It never falls under the noise of the camera, so that an empty field stays empty. Where
     even the quietest pieces hold more than noise, cells crowd, and the threshold comes down. Holes are filled, and the
-    rim that halo and window have added is taken off. `whole` says that the plane holds counts. After PHANTAST (Jaccard et al. 2014,
-    doi 10.1002/bit.25115), whose threshold is set by hand.
+    rim that halo and window have added is taken off. `whole` says that the plane holds counts.
+
+    After PHANTAST (Jaccard et al. 2014, doi 10.1002/bit.25115), whose threshold is set by hand.
 
     Cells whose inside is as smooth as the ground (very flat ones) are missed; debris counts as cells.
     """
