@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
+from potency.cli.quality import judged
 from potency.cli.rows import Rows, describe, grid
 from potency.cli.task import SET_HELP, TASK_HELP, changes, chosen_task, planned
 from potency.errors import ManifestError, PotencyError
@@ -24,6 +25,15 @@ app = typer.Typer()
 class Check(Rows):
     pixels: Annotated[bool, typer.Option(help="Read every image, not only the table.")] = True
     duplicates: Annotated[bool, typer.Option(help="Look for near-duplicates across groups.")] = True
+    images: Annotated[
+        bool, typer.Option("--images", help="Judge every image too: focus, light, noise, debris, confluence.")
+    ] = False
+    into: Annotated[
+        Path | None, typer.Option(help="With --images: folder for quality.csv, quality.parquet and quality.html.")
+    ] = None
+    by: Annotated[
+        str, typer.Option(help="With --images: column of images that were taken alike. [dim]plate, else all[/dim]")
+    ] = ""
 
 
 @command(
@@ -32,11 +42,16 @@ class Check(Rows):
     ("labels.csv --group donor --classes young,old", "of a table, by its donors"),
     ("labels.csv --no-pixels", "the table alone, in a moment"),
     ("labels.csv --json | jq .faults", "for a script"),
+    ("cells/ --images --into out/quality", "and every image judged: a table with flags, and a page of the worst"),
 )
 def check(options: Check, say: Console) -> dict[str, Any]:
     """Find everything that is wrong with the rows, at once: faults are refused later, warnings are shown."""
+    if options.into is not None and not options.images:
+        raise PotencyError("--into has nothing to write", "--into", "add --images, which judges every image")
     manifest = options.read()
     facts = describe(manifest, say)
+    if options.images:
+        facts["quality"] = judged(manifest, options.into, options.by, say)
     with Progress() as progress:
         reading = progress.of("reading images") if options.pixels else None
         findings = manifest.check(pixels=options.pixels, duplicates=options.duplicates, progress=reading)
