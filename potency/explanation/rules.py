@@ -123,7 +123,7 @@ def _where_none(relevance: Tensor, size: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Composite:
-    """Which rule is used where; the default is what was most faithful on real cells (docs/explain.md).
+    """Which rule is used where; what the default is worth on cells stands in docs/explain.md.
 
     Attributes:
         first: the layers that read the image.
