@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from potency.data.plan import Plan
 from potency.errors import PlanError
+from potency.explanation.method import background
 from potency.explanation.relevance import propagate
-from potency.explanation.rules import SHARES, Composite, Rule
+from potency.explanation.rules import SHARES, Composite, Rule, alike
 from potency.explanation.tape import Tape
 from potency.networks import BACKBONES
 from potency.tasks import TASKS
@@ -47,16 +48,30 @@ def second(output: Mapping[str, Tensor]) -> Tensor:
     return output["output"][:, 1]
 
 
+@pytest.mark.parametrize("beyond", [True, False], ids=["beyond a reference", "with biases"])
 @pytest.mark.parametrize("name", BACKBONES)
-def test_every_backbone_accounts_for_every_unit(name: str) -> None:
+def test_every_backbone_accounts_for_every_unit(name: str, beyond: bool) -> None:
     torch.manual_seed(0)
     run, images = network(name), torch.rand(2, CHANNELS, *TILE)
-    found = propagate(run, second, images)
+    reference = torch.zeros_like(images) if beyond else None
+    found = propagate(run, second, images, reference=reference)
     assert found.relevance.shape == images.shape and torch.isfinite(found.relevance).all()
     torch.testing.assert_close(found.score, second(run(images)).detach(), rtol=1e-4, atol=1e-5)
     assert len(found.steps) >= 5 and found.layer_error <= 1e-3 and float(found.sum_error.max()) <= 1e-3
     assert float(found.share("absorbed").abs().max()) <= 0.05
     torch.testing.assert_close(found.input, found.relevance.sum((1, 2, 3)))
+
+
+def test_beyond_a_reference_biases_keep_what_the_reference_scores() -> None:
+    """Of a network of sums and rectifiers, exactly: the image is credited with what it adds to an empty one."""
+    torch.manual_seed(0)
+    net, images = vgg(), torch.rand(3, 2, 16, 16).double()
+    empty = background(images).expand_as(images)
+    found = propagate(of(net), second, images, reference=empty)
+    torch.testing.assert_close(found.bias, second(of(net)(empty)).detach())
+    torch.testing.assert_close(found.input, (second(of(net)(images)) - found.bias).detach())
+    alone = propagate(of(net), second, empty.contiguous(), reference=empty)
+    assert float(alone.relevance.abs().max()) == 0
 
 
 @pytest.mark.parametrize("rule", SHARES)
@@ -65,7 +80,7 @@ def test_every_rule_accounts_for_every_unit(name: str, rule: str) -> None:
     torch.manual_seed(1)
     chosen = Rule(rule)
     run, images = network(name, torch.float64), torch.rand(2, CHANNELS, *TILE, dtype=torch.float64)
-    for composite in (Composite(chosen, chosen, chosen, chosen), Composite(chosen, chosen, chosen).without_bias()):
+    for composite in (alike(chosen), alike(chosen).without_bias()):
         found = propagate(run, second, images, composite)  # some of these rules lose single precision on deep networks
         told = found.share("input").abs() + found.share("bias").abs() + found.share("absorbed").abs()
         assert found.layer_error <= 1e-6 and float((found.sum_error / told).max()) <= 1e-6
@@ -76,7 +91,7 @@ def test_every_rule_accounts_for_every_unit(name: str, rule: str) -> None:
 def test_attention_that_shares_accounts_for_every_unit(name: str) -> None:
     torch.manual_seed(0)
     epsilon = Rule("epsilon")
-    shared = Composite(epsilon, epsilon, epsilon, epsilon, attention="shared")
+    shared = alike(epsilon, "shared")
     run, images = network(name, torch.float64), torch.rand(2, CHANNELS, *TILE, dtype=torch.float64)
     found, given = propagate(run, second, images, shared), propagate(run, second, images)
     told = found.share("input").abs() + found.share("bias").abs() + found.share("absorbed").abs()
@@ -120,7 +135,7 @@ def test_maps_are_those_of_a_reference_library(name: str) -> None:
     with Gradient(net, chosen) as attributor:
         _, expected = attributor(images, torch.eye(3).double()[[1, 1, 1]] * net(images).detach())
     inner = Rule(name if name in SHARES else "zplus", epsilon=0)
-    composite = Composite(Rule(name, epsilon=0), inner, inner, Rule("epsilon", epsilon=0))
+    composite = Composite(Rule(name, epsilon=0), inner, inner, Rule("epsilon", epsilon=0), Rule("signed"))
     found = propagate(of(net), second, images, composite)
     torch.testing.assert_close(found.relevance, expected, rtol=1e-3, atol=2e-4 * float(expected.abs().max()))
 
@@ -143,7 +158,7 @@ class Gated(nn.Module):
 
 def test_a_gate_gets_nothing_and_takes_nothing() -> None:
     torch.manual_seed(0)
-    found = propagate(of(Gated().eval()), second, torch.rand(2, 2, 8, 8), Composite(*(Rule("signed"),) * 3))
+    found = propagate(of(Gated().eval()), second, torch.rand(2, 2, 8, 8), alike(Rule("signed")))
     assert found.layer_error <= 1e-5 and float(found.sum_error.max()) <= 1e-5
     assert float(found.share("absorbed").abs().max()) <= 1e-4
     assert not any(name == "mul" for name, _ in found.steps)

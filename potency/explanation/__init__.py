@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from potency.errors import PlanError, nearest
+from potency.explanation.account import Account
 from potency.explanation.activation import cam, cam_plus
 from potency.explanation.gradient import integrated, saliency, smooth, times_input
 from potency.explanation.masking import masks, occlusion
 from potency.explanation.method import Map, Method, background
-from potency.explanation.relevance import Account, Run, Score, propagate
+from potency.explanation.relevance import Run, Score, propagate
 from potency.explanation.rules import Composite, Rule
 
 

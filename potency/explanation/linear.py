@@ -22,9 +22,11 @@ class Linear(ABC):
         kind: what a composite calls it: "convolution", "dense", "pool", "norm", "product".
         x: what it reads.
         bias: what it adds, in a shape that goes with its output; None: nothing.
+        fixed: W is the same for every image.
     """
 
     kind: ClassVar[str]
+    fixed: ClassVar[bool] = True
     x: Tensor
     bias: Tensor | None
 
@@ -81,6 +83,7 @@ class Weighing(Linear):
     """weight @ x: attention, where what it looks at is given and what it sees is explained."""
 
     kind: ClassVar[str] = "product"
+    fixed: ClassVar[bool] = False
     weight: Tensor
     x: Tensor
     bias: Tensor | None = None
@@ -132,6 +135,7 @@ class Centring(Linear):
     """
 
     kind: ClassVar[str] = "norm"
+    fixed: ClassVar[bool] = False
     x: Tensor
     weight: Tensor
     bias: Tensor | None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from potency.explanation.account import Account
 from potency.explanation.linear import LINEAR, Averaging, Convolution, Directed, Linear, batch_norm, norm_of
 from potency.explanation.rules import LAYERS, Composite, Rule, Shared
 from potency.explanation.tape import Slot, Step, Tape, numbers_of
@@ -18,42 +19,9 @@ Run = Callable[[Tensor], Mapping[str, Tensor]]
 Score = Callable[[Mapping[str, Tensor]], Tensor]
 
 
-@dataclass
-class Account:
-    """Where the explained score went; every figure is one a sample (N,).
-
-    Attributes:
-        relevance: of the image, in its shape (N, C, H, W).
-        score: what was explained.
-        input, bias, absorbed: what reached the image, biases and constants, and nobody, each summed from the rules.
-        steps: each step that shares, the last first, with the part of what entered it that is on no account, in the
-            worst sample.
-    """
-
-    relevance: Tensor
-    score: Tensor
-    input: Tensor
-    bias: Tensor
-    absorbed: Tensor
-    steps: list[tuple[str, float]] = field(default_factory=list)
-
-    @property
-    def layer_error(self) -> float:
-        """The worst step's."""
-        return max((error for _, error in self.steps), default=0.0)
-
-    @property
-    def sum_error(self) -> Tensor:
-        """How far input, bias and absorbed together are from the score, as a share of it."""
-        left = self.score - self.input - self.bias - self.absorbed
-        return left.abs() / self.score.abs().clamp_min(1e-12)
-
-    def share(self, part: str) -> Tensor:
-        """A part as a share of the score: "input", "bias" or "absorbed"."""
-        return torch.as_tensor(getattr(self, part) / self.score)
-
-
-def propagate(run: Run, focus: Score, images: Tensor, composite: Composite | None = None) -> Account:
+def propagate(
+    run: Run, focus: Score, images: Tensor, composite: Composite | None = None, reference: Tensor | None = None
+) -> Account:
     """Explain `focus` of what a network gives for each image (Bach 2015; Montavon 2019).
 
     Batch norms are folded into the convolution before them, sums are shared by what each side brings, gates are taken
@@ -65,6 +33,9 @@ def propagate(run: Run, focus: Score, images: Tensor, composite: Composite | Non
             what the slope leaves is a constant, which goes to the account of the biases.
         images: the batch.
         composite: which rule where; by default that of `Composite()`.
+        reference: images (N, C, H, W) that show nothing. What is handed back is then what the images have beyond them,
+            in every layer, so that biases cancel: they keep what the score of the reference is (the differences of
+            Shrikumar 2017, under the rules of the composite).
 
     Raises:
         NotImplementedError: relevance reaches an operation that has no rule.
@@ -74,14 +45,16 @@ def propagate(run: Run, focus: Score, images: Tensor, composite: Composite | Non
     >>> float(found.score), float(found.input), float(found.bias), float(found.absorbed)
     (4.0, 4.0, 0.0, 0.0)
     """
-    tape = Tape()
+    tape, beside = Tape(), None if reference is None else Tape()
     outputs = tape.record(run, images)
+    if beside is not None and reference is not None:
+        beside.record(run, reference)
     with torch.enable_grad():
         leaves = {name: value.detach().requires_grad_() for name, value in outputs.items()}
         score = focus(leaves)
         slopes = torch.autograd.grad(score.sum(), list(leaves.values()), allow_unused=True)
     with torch.no_grad():
-        walk = _Walk(tape, composite or Composite(), images)
+        walk = _Walk(tape, beside, composite or Composite(), images)
         walk.bias += score.detach()
         for value, slope in zip(outputs.values(), slopes, strict=True):
             if slope is not None:
@@ -92,26 +65,35 @@ def propagate(run: Run, focus: Score, images: Tensor, composite: Composite | Non
 class _Walk:
     """One way back along a tape."""
 
-    def __init__(self, tape: Tape, composite: Composite, images: Tensor) -> None:
-        self.tape, self.composite, self.images = tape, composite, images
+    def __init__(self, tape: Tape, beside: Tape | None, composite: Composite, images: Tensor) -> None:
+        self.tape, self.beside, self.composite, self.images = tape, beside, composite, images
         self.wiring = Wiring(tape, composite.attention == "given")
         self.found: dict[int, Tensor] = {}  # number of a value -> its relevance
         self.bias, self.absorbed = (images.new_zeros(len(images)) for _ in range(2))
         self.steps: list[tuple[str, float]] = []
         self.deepest = max(1, max(self.wiring.ranks) - 1)
 
+    def told(self, number: int) -> Tensor:
+        """A value, or how far it is from that of the reference: what is shared in sums."""
+        value = self.tape.values[number]
+        return value if self.beside is None else value - self.beside.values[number]
+
     def start(self, value: Tensor, slope: Tensor) -> None:
         """Relevance of an output of the network; a dense layer that gives it is seen along the slope, as one sum."""
-        number, told = self.tape.number(value), value * slope
+        number = self.tape.number(value)
         if number is None:  # it depends on no image: its part of the score stays with the constants
             return
-        self.bias -= self.per_sample(told)
         step = self.wiring.maker.get(number)
         if step is None or step.name != "addmm" or self.wiring.carrying(step) != [1] or number in self.wiring.readers:
+            told = self.told(number) * slope
+            self.bias -= self.per_sample(told)
             self.give(number, told)
             return
-        bias, x, weight = self.tape.read(step)[0]
-        sums, total = Directed(x, slope @ weight.T, (slope * bias).sum(1, keepdim=True)), told.sum(1, keepdim=True)
+        bias, _, weight = self.tape.read(step)[0]
+        bias = (slope * bias).sum(1, keepdim=True) if self.beside is None else None
+        sums = Directed(self.told(step.args[1].number), slope @ weight.T, bias)
+        total = sums.onward(sums.x, size=False) + (0 if bias is None else bias)
+        self.bias -= total[:, 0]
         self.give(step.args[1].number, self.shared("score", sums, total, total, self.composite.score))
 
     def give(self, number: int, relevance: Tensor) -> None:
@@ -144,7 +126,7 @@ class _Walk:
             raise NotImplementedError(f"no rule says how relevance passes {step.op}")
 
     def linear(self, step: Step, relevance: Tensor) -> None:
-        made, total = LINEAR[step.name], self.tape.values[step.outs[0] or 0]
+        made, total = LINEAR[step.name], self.told(step.outs[0] or 0)
         args = self.tape.read(step)[0]
         sums: Linear | None
         if made is batch_norm and (inner := self.wiring.before_norm(step)) is not None:
@@ -159,13 +141,13 @@ class _Walk:
             sums, number = made(step, args, places), step.args[places[0]].number
         if sums is None:
             raise NotImplementedError(f"no rule says how relevance passes {step.op} of two values that are no gates")
-        self.give(number, self.through(step.name, sums, total, relevance, self.wiring.ranks[number]))
+        self.give(number, self.through(step.name, sums, total, relevance, number))
 
     def product(self, step: Step, args: tuple[Any, ...], total: Tensor, half: Tensor) -> None:
         for place in (0, 1):
             sums, number = LINEAR[step.name](step, args, [place]), step.args[place].number
             assert sums is not None
-            self.give(number, self.through(step.name, sums, total, half, self.wiring.ranks[number]))
+            self.give(number, self.through(step.name, sums, total, half, number))
 
     def softmax(self, step: Step, relevance: Tensor) -> None:
         """Its first-order terms; the constant of the expansion is a bias (Achtibat 2024, proposition 3.1)."""
@@ -176,8 +158,16 @@ class _Walk:
         self.check(step.name, relevance, found, self.per_sample(constant), 0)
         self.give(step.ins()[0], found)
 
-    def through(self, name: str, sums: Linear, total: Tensor, relevance: Tensor, rank: int) -> Tensor:
-        """Relevance of what a linear operation read, which lay behind `rank` layers."""
+    def through(self, name: str, sums: Linear, total: Tensor, relevance: Tensor, number: int) -> Tensor:
+        """Relevance of what a linear operation read: the value of this number."""
+        rank = self.wiring.ranks[number]
+        if self.beside is not None:
+            sums = replace(sums, x=self.told(number), bias=None)  # type: ignore[type-var]
+            added = sums.onward(sums.x, size=False)
+            # What comes of weights that are others for the reference is a constant; where they are the same, the
+            # difference of two large outputs would only be rounding.
+            sums = sums if sums.fixed else replace(sums, bias=total - added)  # type: ignore[type-var]
+            total = added if sums.fixed else total
         if rank == 0 and sums.kind not in LAYERS:  # how the image is scaled or enlarged before it is looked at
             return _spread(sums, relevance) if isinstance(sums, Averaging) else relevance
         rule = self.composite.rule(sums.kind, rank / self.deepest)
@@ -193,10 +183,10 @@ class _Walk:
 
     def shared(self, name: str, sums: Linear, total: Tensor, relevance: Tensor, rule: Rule) -> Tensor:
         """The share of each value read; what the bias got, and nobody, goes to their accounts."""
-        bias, size = sums.bias, sums.onward(sums.x.abs(), size=True)
+        bias, size = sums.bias, sums.onward(sums.x.abs(), size=True) if rule.sized else total
         if bias is not None and not rule.bias:
             bias, total = None, sums.onward(sums.x, size=False)
-        made = rule.share(relevance, total, size if bias is None else size + bias.abs())
+        made = rule.share(relevance, total, size if bias is None or not rule.sized else size + bias.abs())
         found = sums.x * sums.back(made.s, size=False)
         if made.t is not None:
             found = found + sums.x.abs() * sums.back(made.t, size=True)
@@ -216,12 +206,15 @@ class _Walk:
         """A sum of two: by what each brings; a constant among them is a bias."""
         args, kwargs = self.tape.read(step)
         slots = [arg.number if isinstance(arg, Slot) else None for arg in step.args[:2]]
-        total, one = self.tape.values[step.outs[0] or 0], next(number for number in slots if number is not None)
-        if None in slots and self.wiring.ranks[one] == 0:  # the image gets another zero, and is not looked at yet
+        one = next(number for number in slots if number is not None)
+        if None in slots and (self.beside is not None or self.wiring.ranks[one] == 0):
+            # A constant is no difference; and before the image is looked at it only gets another zero.
             self.give(one, relevance.sum_to_size(self.tape.values[one].shape))
             return
         factor = kwargs.get("alpha", 1) * (-1 if step.name == "sub" else 1)
-        sides = [torch.as_tensor(side, dtype=total.dtype).expand(total.shape) for side in (args[0], args[1] * factor)]
+        told = [arg if number is None else self.told(number) for arg, number in zip(args, slots, strict=False)]
+        total = told[0] + told[1] * factor
+        sides = [torch.as_tensor(side, dtype=total.dtype).expand(total.shape) for side in (told[0], told[1] * factor)]
         made = self.composite.others.share(relevance, total, sides[0].abs() + sides[1].abs())
         parts = [made.of(side) for side in sides]
         for number, part in zip(slots, parts, strict=True):

@@ -43,7 +43,7 @@ class Rule:
             of them, with a stabiliser), "zplus" (positive ones only), "alphabeta" (alpha to positive ones, alpha - 1
             taken from negative ones; Bach 2015), "flat" (every input alike, whatever its weight), "box" (z-box: inputs
             known to lie between `low` and `high`; Montavon 2017).
-        gamma, epsilon, alpha: their constants; epsilon is a share of the sum of sizes.
+        gamma, epsilon, alpha: their constants; epsilon is a share of the mean size of the sums of a layer.
         bias: whether the bias takes its share, or leaves it to the contributions.
         low, high: range of the input for "box".
     """
@@ -63,8 +63,13 @@ class Rule:
             raise PlanError("a rule needs epsilon and gamma of 0 or more and alpha of 1 or more", "rule", "change them")
 
     def share(self, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
-        """Messages for sums `total` of sizes `size`, both with the bias where it takes its share."""
+        """Messages for sums `total` of sizes `size` (as `total` where the rule asks for none), both with the bias."""
         return SHARES[self.name](self, relevance, total, size)
+
+    @property
+    def sized(self) -> bool:
+        """Does it ask for the sum of sizes?"""
+        return self.name != "epsilon"
 
 
 def _signed(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
@@ -80,9 +85,10 @@ def _gamma(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared
 
 
 def _epsilon(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
-    added = _sign(total) * rule.epsilon * size
+    mean = total.abs().mean(tuple(range(1, total.ndim)), keepdim=True)
+    added = _sign(total) * rule.epsilon * mean
     s = _divided(relevance, total + added)
-    return Shared(s, None, s * added + _where_none(relevance, size))
+    return Shared(s, None, s * added + _where_none(relevance, (total + added).abs()))
 
 
 def _zplus(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
@@ -158,3 +164,9 @@ class Composite:
         changed: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
         changed |= {name: replace(rule, bias=False) for name, rule in changed.items() if isinstance(rule, Rule)}
         return Composite(**changed)
+
+
+def alike(rule: Rule, attention: str = "given") -> Composite:
+    """One rule everywhere but at the score, and sums of two by the sign of what they give: steady on any network."""
+    return Composite(rule, rule, rule, Rule("epsilon"), Rule("signed"), attention)
+
