@@ -34,6 +34,7 @@ from potency.bundle import NetworkMember
 from potency.data.facts import Facts
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
+from potency.data.tiles import fit, stretch
 from potency.explanation import METHODS, faithful, propagate
 from potency.inference.view import View, windows
 from potency.learning.train import train
@@ -80,13 +81,10 @@ def batches(rows: Manifest | None) -> tuple[Tensor, Tensor]:
         images[labels == 1, :, 20:44, 20:44] += 0.4
         return images, labels
     few = rows.where(rows.table.index.isin(rows.table.sample(min(256, len(rows)), random_state=0).index))
-    plan = Plan(channels=few.channels, classes=few.classes, tile=TILE)
-    pixels = np.stack([few.open(row).crop()[:1, :TILE, :TILE].astype(np.float32) for row in few.records()
-                       if min(few.open(row).shape[-2:]) >= 40])  # fmt: skip
-    low, high = np.percentile(pixels, (1, 99))
-    labels = torch.tensor([plan.classes.index(str(label)) for label in few.table["truth"]])[: len(pixels)]
-    scaled = torch.from_numpy((pixels - low) / (high - low)).clamp(-0.5, 1.5)
-    return nn.functional.interpolate(scaled, (TILE, TILE), mode="bilinear"), labels
+    cells = [stretch(few.open(row).crop()[:1], TILE).astype(np.float32) for row in few.records()]
+    low, high = np.percentile(np.stack(cells), (1, 99))
+    images = torch.from_numpy((np.stack(cells) - low) / (high - low)).float().clamp(-0.5, 1.5)
+    return images, torch.tensor([few.classes.index(str(label)) for label in few.table["truth"]])
 
 
 def lived(name: str, images: Tensor, labels: Tensor, steps: int) -> nn.ModuleDict:
@@ -257,8 +255,6 @@ def known(test: Manifest, images: Tensor) -> NDArray[np.bool_] | None:
     if "evidence" not in test.table:
         return None
     from PIL import Image as Picture
-
-    from potency.data.tiles import fit
 
     masks = [np.asarray(Picture.open(test.folder / path)) for path in test.table["evidence"]]
     return np.stack([fit(mask[None], tuple(images.shape[2:]))[0] > 0 for mask in masks])  # type: ignore[arg-type]
