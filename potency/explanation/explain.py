@@ -96,8 +96,10 @@ def explain(
             try:
                 found = explainer(View.of(manifest, row, explainer.members[0].plan.pixel_size))
                 path = write_map(folder, str(row["id"]), key, method, found)
-            except (PlanError, NotImplementedError):  # not this row's fault: every other would fail in the same way
+            except PlanError:  # not this row's fault: every other would fail in the same way
                 raise
+            except NotImplementedError as fault:
+                raise PlanError(str(fault), "method", "choose integrated or occlusion, which need no rules") from fault
             except Exception as fault:  # readers and decoders raise whatever they like
                 errors[key] = describe(fault)
                 continue
