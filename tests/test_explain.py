@@ -16,11 +16,12 @@ from zoo import cells
 
 from potency.bundle import Bundle
 from potency.cli import run as command
+from potency.cli.reason import METHOD_HELP
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
 from potency.explanation import METHODS, background, faithful
-from potency.explanation.explain import explain, verdict
+from potency.explanation.explain import _exact, explain, verdict
 from potency.explanation.page import write_page
 from potency.explanation.picture import coloured, face, read_map
 from potency.learning.train import train
@@ -204,6 +205,18 @@ def test_a_class_a_score_and_a_method_that_are_none_are_refused(
     ):
         with pytest.raises(PlanError, match=said):
             explain(few(rows), bundle, into=tmp_path, **how)  # type: ignore[arg-type]
+
+
+def test_another_image_to_resemble_is_another_question() -> None:
+    """Two long embeddings that differ in their middle only, which torch does not print."""
+    one, other = torch.ones(5000), torch.ones(5000)
+    other[2500] = 0.5
+    assert str(Focus("similarity", like=one)) == str(Focus("similarity", like=other))
+    assert _exact(Focus("similarity", like=one)) != _exact(Focus("similarity", like=other))
+
+
+def test_help_names_every_method() -> None:
+    assert sorted(METHOD_HELP.rstrip(".").split(", ")) == sorted(METHODS)
 
 
 def test_a_forest_has_no_map(learned: tuple[Manifest, Bundle], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from potency.data.plan import Plan
 from potency.errors import PlanError
 from potency.explanation.method import background
 from potency.explanation.relevance import propagate
-from potency.explanation.rules import SHARES, Composite, Rule, alike
+from potency.explanation.rules import SHARES, Composite, Rule
 from potency.explanation.tape import Tape
 from potency.networks import BACKBONES
 from potency.tasks import TASKS
@@ -38,6 +38,11 @@ def network(name: str, dtype: torch.dtype = torch.float32) -> Run:
     plan = Plan(channels=("a", "b"), classes=("x", "y", "z"), network=name, tile=TILE)
     nets = lived(TASKS["classify"].build(plan)).to(dtype)
     return lambda images: TASKS["classify"].forward(nets, {"image": images})  # type: ignore[arg-type]
+
+
+def alike(rule: Rule, attention: str = "given") -> Composite:
+    """One rule everywhere but at the score and in sums of two."""
+    return Composite(rule, rule, rule, Rule("epsilon"), Rule("signed"), attention)
 
 
 def of(net: nn.Module) -> Run:

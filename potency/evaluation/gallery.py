@@ -144,9 +144,9 @@ def _uri(pixels: NDArray[Any]) -> str:
     from PIL import Image
 
     colour = pixels.shape[0] == 3 and pixels.dtype == np.uint8
-    planes = [_stretched(plane) for plane in pixels[:4]] if not colour else []
+    planes = [stretched(plane) for plane in pixels[:4]] if not colour else []
     if colour:
-        picture = Image.fromarray(np.ascontiguousarray(np.moveaxis(_stretched(pixels), 0, -1)))
+        picture = Image.fromarray(np.ascontiguousarray(np.moveaxis(stretched(pixels), 0, -1)))
     else:
         picture = Image.fromarray(np.hstack(planes))
     scale = EDGE / max(pixels.shape[1:])
@@ -158,7 +158,8 @@ def _uri(pixels: NDArray[Any]) -> str:
     return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode("ascii")
 
 
-def _stretched(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def stretched(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values as 0..255, the darkest and brightest half per cent cut off; what is no number is 0."""
     values = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = np.percentile(values, PALE)
     return np.asarray(np.clip((values - low) / max(float(high - low), 1e-9), 0, 1) * 255, dtype=np.uint8)

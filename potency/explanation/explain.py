@@ -84,7 +84,7 @@ def explain(
     explainer, folder = Explainer(bundle, find_method(method), focus or Focus(), checks), Path(into)
     with claimed(folder):
         store = Store(folder / "parts")
-        identity = f"{bundle.fingerprint} {method} {explainer.focus} {checks} {name}"
+        identity = f"{bundle.fingerprint} {method} {_exact(explainer.focus)} {checks} {name}"
         rows = manifest.records()
         keys = [fingerprint(identity, manifest.paths(row), [row["id"]]) for row in rows]
         errors: dict[str, str] = {}
@@ -108,6 +108,12 @@ def explain(
         if progress is not None:
             progress(len(rows), len(rows))
         return _finished(manifest, store, keys, errors, folder, name)
+
+
+def _exact(focus: Focus) -> str:
+    """A focus in words of which nothing is left out, as torch leaves out the middle of a long embedding."""
+    like = None if focus.like is None else focus.like.tolist()
+    return repr((focus.score, focus.label, focus.against, like))
 
 
 def _finished(

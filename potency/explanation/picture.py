@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency import __version__
+from potency.evaluation.gallery import stretched
 
 if TYPE_CHECKING:
     from potency.explanation.explain import Explained
@@ -68,7 +69,7 @@ def drawn(found: Explained) -> Any:
     """The image, and the map over it (red speaks for the answer, blue against), as one PIL image."""
     from PIL import Image, ImageDraw, ImageFont
 
-    grey = _grey(found.pixels)
+    grey = stretched(np.nan_to_num(found.pixels.astype(np.float32)).mean(0))
     values = found.values.sum(0)
     zoom = max(1, round(SIDE / max(grey.shape)))
     size = (grey.shape[1] * zoom, grey.shape[0] * zoom)
@@ -90,9 +91,3 @@ def coloured(grey: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np
     strength = np.clip(np.abs(values) / top, 0, 1)[..., None] ** 0.7
     colour = np.where(values[..., None] >= 0, np.array([214, 39, 40]), np.array([31, 80, 200]))
     return np.asarray((1 - 0.75 * strength) * grey[..., None] + 0.75 * strength * colour, np.uint8)
-
-
-def _grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    values = np.nan_to_num(pixels.astype(np.float32)).mean(0)
-    low, high = np.percentile(values, (0.5, 99.5))
-    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-9), 0, 1) * 255, np.uint8)

@@ -164,9 +164,3 @@ class Composite:
         changed: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
         changed |= {name: replace(rule, bias=False) for name, rule in changed.items() if isinstance(rule, Rule)}
         return Composite(**changed)
-
-
-def alike(rule: Rule, attention: str = "given") -> Composite:
-    """One rule everywhere but at the score, and sums of two by the sign of what they give: steady on any network."""
-    return Composite(rule, rule, rule, Rule("epsilon"), Rule("signed"), attention)
-
