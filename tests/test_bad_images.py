@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image as Pillow
 from refused_images import refuse, write
 
-from potency.data.readers import open_image
+from potency.data.readers import npy, open_image
 from potency.errors import ImageError
 
 RNG = np.random.default_rng(0)
@@ -194,3 +194,25 @@ def test_parts_of_one_image_may_lie_in_the_same_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image[{"X": slice(5, 9)}], stack[:, :, 5:9])
     (tmp_path / "z1.ome.tif").unlink()
     refuse(tmp_path / "z0.ome.tif", "1 of 2 pages are there", mend="other files that are missing")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", ["u1", "<u2", ">u2", "<i4", "<f4", ">f8", "?"])
+def test_headers_of_arrays_are_read_as_numpy_reads_them(tmp_path: Path, kind: str, order: str) -> None:
+    for shape in ((7, 5), (3, 8, 9), (2, 3, 12, 11)):
+        array = np.asarray(np.random.default_rng(0).integers(0, 2, shape), kind, order=order)
+        np.save(tmp_path / "a.npy", array)
+        with (tmp_path / "a.npy").open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            start = file.tell()
+            ours, end = npy.described(file, version), file.tell()
+            file.seek(start)
+            assert ours == np.lib.format.read_array_header_1_0(file)
+            assert end == file.tell()
+
+
+def test_a_header_written_by_another_program_is_read(tmp_path: Path) -> None:
+    text = b"{'shape':(4,5),'fortran_order':False,'descr':'<u2'}\n"
+    head = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    (tmp_path / "a.npy").write_bytes(head + np.arange(20, dtype="<u2").tobytes())
+    assert open_image(tmp_path / "a.npy").read().sum() == 190

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any, Literal
+import re
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.lib import format as npformat
@@ -15,6 +16,11 @@ from potency.data.readers.layout import Layout, unnamed
 from potency.errors import ImageError
 
 suffixes = (".npy",)
+LONGEST = 10_000  # bytes of a header; NumPy's own bound
+WRITTEN = re.compile(  # plain numbers only: what else a header may describe is left to NumPy
+    rb"\{'descr': '([<>|=][biufc]\d{1,2})', 'fortran_order': (True|False), "
+    rb"'shape': \((\d+,|(?:\d+, )+\d+|)\), \}\s*"
+)
 
 
 def recognises(path: str, head: bytes) -> bool:
@@ -28,8 +34,7 @@ def open(path: str, head: bytes, size: int, pages: str | None = None, series: in
         version = npformat.read_magic(file)
         if version not in ((1, 0), (2, 0), (3, 0)):
             raise ImageError(f"NumPy format {version} is not known", path, "save it again with np.save")
-        read = npformat.read_array_header_1_0 if version == (1, 0) else npformat.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = described(file, version)
         offset = file.tell()
     if dtype.hasobject:
         raise ImageError(
@@ -45,6 +50,23 @@ def open(path: str, head: bytes, size: int, pages: str | None = None, series: in
             "copy it again from where it was made",
         )
     return Npy(path, dtype, Layout.of(unnamed(shape, path), shape, pages, path), offset, fortran)
+
+
+def described(file: BinaryIO, version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the shape, order and type that the header gives, as `np.save` writes it.
+
+    NumPy reads it by Python's own parser, which in some versions (3.11) is not safe in threads: of thousands of
+    arrays read at once, one was refused for a "recursion depth mismatch". What is written otherwise goes that way.
+    """
+    start = file.tell()
+    length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    found = WRITTEN.fullmatch(file.read(length)) if length < LONGEST else None
+    if found:
+        shape = tuple(int(size) for size in found[3].replace(b",", b" ").split())
+        return shape, found[2] == b"True", np.dtype(found[1].decode("ascii"))
+    file.seek(start)
+    read = npformat.read_array_header_1_0 if version == (1, 0) else npformat.read_array_header_2_0
+    return read(file)
 
 
 class Npy:
