@@ -169,7 +169,6 @@ RECIPE = Recipe(
     title="iPSC-derived endothelial cells (Kusumoto 2018; Iqbal 2025)",
     area="A",
     published=PUBLISHED,
-    missing=("a run to its end at the default budget, which nobody has watched yet",),
     method="(a) phase-contrast blocks, truth from CD31 stain, depths and block sizes; (b) small CNNs, module study",
     run=run,
     budgets=(QUICK, DEFAULT, FULL),
