@@ -6,7 +6,8 @@ accounts: every backbone with fresh weights and after STEPS steps on real (else 
 the sum's error, the three shares (medians over images), and what it costs beside a forward and a backward pass to the
 image. Beside them zennit (EpsilonPlusFlat, as it comes) on the same trained networks: the share of the score that its
 map sums to.
-faithful: on test rows of fold 0, deletion by relevance beside chance and beside gradient times input, as paired
+faithful: on test rows of fold 0, with the way of relevance chosen on 64 rows of fold 1, for the log-odds of the answer,
+deletion by relevance beside chance and beside gradient times input, as paired
 differences with intervals by bootstrap over groups; a row for every other method, too.
 evidence: on simulated cells of known evidence, the share of each map inside it beside the share of the area.
 Real sets need POTENCY_DATA; without it those rows are absent.
@@ -19,15 +20,14 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from side_by_side import interleaved, tell
 from torch import Tensor, nn
 
 from potency.bundle import NetworkMember
@@ -35,14 +35,15 @@ from potency.data.facts import Facts
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import fit, stretch
-from potency.explanation import METHODS, faithful, propagate
+from potency.explanation import METHODS, Method, background, faithful, propagate
+from potency.explanation.choice import Case, fitted
 from potency.inference.view import View, windows
 from potency.learning.train import train
 from potency.networks import BACKBONES
 from potency.simulate import simulate
 from potency.tasks import TASKS
 
-STEPS, TILE, SHOWN, DRAWS = 20, 64, 256, 2000
+STEPS, TILE, SHOWN, CHOOSING, DRAWS = 20, 64, 256, 64, 2000
 PHASES = ("G1", "S_phase", "G2", "Prophase")
 SETS = {"jurkat": ("jurkat_ifc_cellcycle", PHASES), "mitocheck": ("mitocheck_nuclei16", ())}
 BESIDE = ("vgg19-bn", "resnet18", "resnet50", "densenet121", "mobilenetv3", "efficientnet-b0", "efficientnetv2-s")
@@ -114,8 +115,8 @@ def account(name: str, images: Tensor, labels: Tensor, steps: int) -> Iterator[d
     def score(output: Mapping[str, Tensor]) -> Tensor:
         return output["output"].max(1).values
 
-    shown = images[:8]
-    found = propagate(run, score, shown)
+    shown = images[:8]  # what is handed back is what lies beyond their background
+    found = propagate(run, score, shown, reference=background(shown).expand_as(shown))
     row = {
         "name": name, "weights": weights, "source": "potency", "role": "target",
         "layer_error": found.layer_error, "sum_error": float(found.sum_error.max()),
@@ -127,14 +128,8 @@ def account(name: str, images: Tensor, labels: Tensor, steps: int) -> Iterator[d
         leaf = shown.clone().requires_grad_()
         torch.autograd.grad(score(run(leaf)).sum(), leaf)
 
-    costs: dict[Callable[[], Any], list[float]] = {both: [], (lambda: propagate(run, score, shown)): []}
-    for _ in range(3):
-        for call, seconds in costs.items():
-            started = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - started)
-    plain, ours = (min(seconds) for seconds in costs.values())
-    yield row | {"cost_ratio": ours / plain}
+    costs = interleaved({"both": both, "relevance": lambda: METHODS["relevance"](run, score, shown)}, 3)
+    yield row | {"cost_ratio": costs["relevance"] / costs["both"]}
     if name in BESIDE and steps and (share := beside(nets, shown)) is not None:
         yield {"name": name, "weights": weights, "source": "zennit", "role": "other", "input_share": share}
 
@@ -146,12 +141,11 @@ def beside(nets: nn.ModuleDict, images: Tensor) -> float | None:
         from zennit.composites import EpsilonPlusFlat
     except ImportError:
         return None
-    network = nets["net"]
 
     class Output(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = network
+            self.network = nets["net"]
 
         def forward(self, image: Tensor) -> Tensor:
             return torch.as_tensor(self.network(image)["output"])
@@ -171,8 +165,7 @@ def learned(name: str, rows: Manifest, into: Path, quick: bool) -> NetworkMember
     inner = rows.fold(0)
     plan = Plan.of(Facts.of(inner.of("train")), task="classify")
     plan = plan.but(steps=20) if quick else plan
-    bundle = train(inner, TASK, into=into / f"{name}{'-quick' * quick}-run", plan=plan)
-    member = bundle.members[0]
+    member = train(inner, TASK, into=into / f"{name}{'-quick' * quick}-run", plan=plan).members[0]
     assert isinstance(member, NetworkMember)
     return member
 
@@ -194,42 +187,57 @@ def faith(name: str, into: Path, quick: bool, methods: list[str]) -> Iterator[di
     test = rows.where(rows.table["fold"].eq(0))
     test = test.where(test.table.index.isin(test.table.sample(min(SHOWN, len(test)), random_state=0).index))
     images = cut(member, test)
+    apart = rows.where(rows.table["fold"].eq(1))
+    apart = apart.where(apart.table.index.isin(apart.table.sample(CHOOSING, random_state=0).index))
 
     def run(images: Tensor) -> Mapping[str, Tensor]:
         return TASK.forward(member.nets, {"image": images})
 
-    with torch.no_grad():
-        answer = run(images)["output"].argmax(1)
+    ways = {method: fitted(METHODS[method], run, cases(run, cut(member, apart))) for method in methods}
+    yield from measured(name, test, images, run, ways)
 
-    yield from measured(name, test, images, answer, run, methods)
+
+def cases(run: Any, images: Tensor) -> list[Case]:
+    """Eight images at a time: the log-odds of each one's answer, and its probability, whatever they are turned into."""
+    with torch.no_grad():
+        answers = run(images)["output"].argmax(1)
+
+    def case(part: Tensor, said: Tensor) -> Case:
+        def chosen(logits: Tensor) -> Tensor:  # the steps of an image come one after the other
+            return nn.functional.one_hot(said.repeat_interleave(len(logits) // len(said)), logits.shape[1]).bool()
+
+        def score(output: Mapping[str, Tensor]) -> Tensor:
+            logits = output["output"]
+            others = logits.detach().masked_fill(chosen(logits), -torch.inf).softmax(1)
+            return logits[chosen(logits)] - (others * logits).sum(1)
+
+        def told(shown: Tensor) -> Tensor:
+            with torch.no_grad():
+                logits = run(shown)["output"]
+            return logits.softmax(1)[chosen(logits)]
+
+        return Case(part, score, told)
+
+    return [case(images[at : at + 8], answers[at : at + 8]) for at in range(0, len(images), 8)]
 
 
 def measured(
-    name: str, test: Manifest, images: Tensor, answer: Tensor, run: Any, methods: list[str]
+    name: str, test: Manifest, images: Tensor, run: Any, methods: Mapping[str, Method]
 ) -> Iterator[dict[str, Any]]:
     groups = test.table["group"].to_numpy()
     evidence = known(test, images)
     gains: dict[str, NDArray[Any]] = {}
     inside: dict[str, NDArray[Any]] = {}
-    for start in range(0, len(images), 8):
-        part, said = images[start : start + 8], answer[start : start + 8]
-
-        def score(output: Mapping[str, Tensor], said: Tensor = said) -> Tensor:
-            return output["output"].gather(1, said[:, None])[:, 0]
-
-        def told(shown: Tensor, said: Tensor = said) -> Tensor:
-            with torch.no_grad():  # the steps of an image come one after the other
-                chances = run(shown)["output"].softmax(1)
-            return chances.gather(1, said.repeat_interleave(len(shown) // len(said))[:, None])[:, 0]
-
-        by_chance = faithful.chance(told, part)
-        for method in methods:
-            values = METHODS[method](run, score, part).values
-            curve = faithful.curves(told, part, values, by_chance)
+    for at, case in enumerate(cases(run, images)):
+        by_chance = faithful.chance(case.told, case.images)
+        for method, way in methods.items():
+            values = way(run, case.focus, case.images).values
+            curve = faithful.curves(case.told, case.images, values, by_chance)
             gains[method] = np.append(gains.get(method, ()), curve.deletion)
             gains[f"{method}+"] = np.append(gains.get(f"{method}+", ()), curve.insertion)
             if evidence is not None:
-                inside[method] = np.append(inside.get(method, ()), share_inside(values, evidence[start : start + 8]))
+                part = evidence[at * 8 : at * 8 + 8]
+                inside[method] = np.append(inside.get(method, ()), share_inside(values, part))
     for method in methods:
         target = method == "relevance"
         mean, low, high = interval(gains[method], groups)
@@ -240,6 +248,7 @@ def measured(
             "gain_over_random": mean, "low": low, "high": high,
             **({} if method == "gradient-input" else {"gain_over_gxi": more, "gain_over_gxi_low": least}),
             "insertion_gain": float(gains[f"{method}+"].mean()),
+            **({"way": methods[method].way} if methods[method].way else {}),
         }  # fmt: skip
     if evidence is not None:
         seen = np.array([mask.any() for mask in evidence])
@@ -284,12 +293,7 @@ def main() -> None:
         methods = ["relevance", "gradient-input"] if given.quick else [m for m in METHODS if m != "smoothgrad"]
         for name in ("simulator",) if given.quick else (*SETS, "simulator"):
             rows += list(faith(name, given.into, given.quick, methods))
-    if given.json:
-        print(json.dumps(rows))
-        return
-    for row in rows:
-        told = (f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
-        print(", ".join(told))
+    tell(rows, given.json)
 
 
 if __name__ == "__main__":

@@ -106,14 +106,29 @@ def test_attention_that_shares_accounts_for_every_unit(name: str) -> None:
 
 def test_what_a_rule_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The account is no remainder: a rule that gives away one part in a hundred too few is found out."""
-    right = SHARES["gamma"]
+    right = SHARES["bounded"]
 
     def leaking(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Any:
         return right(rule, relevance * 0.99, total, size)
 
-    monkeypatch.setitem(SHARES, "gamma", leaking)
+    monkeypatch.setitem(SHARES, "bounded", leaking)
     found = propagate(network("tiny"), second, torch.rand(2, CHANNELS, *TILE))
     assert 0.009 < found.layer_error < 0.011 and float(found.sum_error.min()) > 0.01
+
+
+@pytest.mark.parametrize("growth", [1.2, 3.0, 30.0])
+def test_a_bounded_rule_lets_relevance_grow_so_far_and_no_further(growth: float) -> None:
+    chance = torch.Generator().manual_seed(0)
+    contributions = torch.randn(5000, 12, generator=chance).double()
+    contributions[:100, 1:] = 0  # nothing cancels
+    total, size = contributions.sum(1), contributions.abs().sum(1)
+    made = Rule("bounded", growth=growth).share(torch.ones_like(total), total, size)
+    parts = contributions * made.s[:, None] + contributions.abs() * made.t[:, None]
+    torch.testing.assert_close(parts.sum(1), torch.ones_like(total))
+    grown, freely = parts.abs().sum(1), size / total.abs()
+    assert float(grown.max()) <= growth * (1 + 1e-9)
+    # Where epsilon grows no more than that, it is epsilon; where it would, growth is at its bound.
+    torch.testing.assert_close(grown, freely.clamp_max(growth))
 
 
 def vgg() -> nn.Module:
@@ -211,5 +226,5 @@ def test_a_rule_that_is_none_is_refused_with_the_nearest() -> None:
         Rule("zplu")
     with pytest.raises(PlanError, match="given or shared"):
         Composite(attention="half")
-    with pytest.raises(PlanError, match="alpha of 1"):
+    with pytest.raises(PlanError, match="alpha 1 or more"):
         Rule("alphabeta", alpha=0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor
 
@@ -13,17 +14,20 @@ from potency.explanation.gradient import integrated, saliency, smooth, times_inp
 from potency.explanation.masking import masks, occlusion
 from potency.explanation.method import Map, Method, background
 from potency.explanation.relevance import Run, Score, propagate
-from potency.explanation.rules import Composite, Rule
+from potency.explanation.rules import LADDER, Composite, Rule
 
 
-def handed_back(run: Run, focus: Score, images: Tensor) -> Map:
-    """See `propagate`."""
-    found = propagate(run, focus, images)
+def handed_back(run: Run, focus: Score, images: Tensor, composite: Composite | None = None) -> Map:
+    """See `propagate`; what is handed back is what the image has beyond its background."""
+    found = propagate(run, focus, images, composite, background(images).expand_as(images))
     return Map(found.relevance, found.score, {part: found.share(part) for part in ("input", "bias", "absorbed")})
 
 
 METHODS: Mapping[str, Method] = {
-    "relevance": Method("layer-wise relevance propagation, every unit accounted for", "Bach 2015", handed_back),
+    "relevance": Method(
+        "layer-wise relevance propagation, every unit accounted for", "Bach 2015", handed_back,
+        {way: partial(handed_back, composite=composite) for way, composite in LADDER.items()}, "guarded",
+    ),
     "saliency": Method("size of the gradient", "Simonyan 2014", saliency),
     "smoothgrad": Method("size of the gradient, mean over noisy copies", "Smilkov 2017", smooth),
     "gradient-input": Method("gradient times the image beyond its background", "Shrikumar 2016", times_input),
@@ -32,8 +36,7 @@ METHODS: Mapping[str, Method] = {
     "grad-cam++": Method("the same, weighed place by place", "Chattopadhay 2018", cam_plus),
     "occlusion": Method("what is lost when a block is hidden", "Zeiler 2014", occlusion),
     "masks": Method("mean score over random masks (RISE)", "Petsiuk 2018", masks),
-}
-
+}  # fmt: skip
 
 
 def find_method(name: str) -> Method:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
 from potency.errors import PlanError
 from potency.explanation import faithful, find_method
-from potency.explanation.method import Map, Method
+from potency.explanation.choice import ENOUGH, Case, fitted
+from potency.explanation.method import Method, Told
 from potency.explanation.picture import write_map
 from potency.explanation.relevance import Run, Score
 from potency.inference.claim import claimed
@@ -30,6 +31,7 @@ from potency.tasks import Focus
 if TYPE_CHECKING:
     from potency.bundle import Bundle
 
+WORDS = ("label", "way")  # cells that have no mean
 Progress = Callable[[int, int], object]
 
 
@@ -73,7 +75,8 @@ def explain(
         progress: called with (rows done, rows in all).
 
     Returns:
-        The manifest with the column `name` (path of the map) and its parts: `.label`, `.score`, the shares `.input`,
+        The manifest with the column `name` (path of the map) and its parts: `.label`, `.way` (of the method's ladder,
+        the one that suits the network: chosen on at most 16 of the rows), `.score`, the shares `.input`,
         `.bias`, `.absorbed`, and of the tests `.deletion`, `.insertion` (area beyond chance; above 0 is better),
         `.stability`, `.likeness` (correlations).
 
@@ -83,9 +86,12 @@ def explain(
     """
     explainer, folder = Explainer(bundle, find_method(method), focus or Focus(), checks), Path(into)
     with claimed(folder):
-        store = Store(folder / "parts")
-        identity = f"{bundle.fingerprint} {method} {_exact(explainer.focus)} {checks} {name}"
         rows = manifest.records()
+        if explainer.method.ladder:
+            explainer.fit(_some(manifest, rows, explainer))
+        store = Store(folder / "parts")
+        ways = " ".join(own.way for own in explainer.methods)
+        identity = f"{bundle.fingerprint} {method} {ways} {_exact(explainer.focus)} {checks} {name}"
         keys = [fingerprint(identity, manifest.paths(row), [row["id"]]) for row in rows]
         errors: dict[str, str] = {}
         for done, (key, row) in enumerate(zip(keys, rows, strict=True)):
@@ -108,6 +114,18 @@ def explain(
         if progress is not None:
             progress(len(rows), len(rows))
         return _finished(manifest, store, keys, errors, folder, name)
+
+
+def _some(manifest: Manifest, rows: list[dict[str, Any]], explainer: Explainer) -> list[NDArray[Any]]:
+    """A window of each of some rows spread over all; those that cannot be read are left to say so in their turn."""
+    found = []
+    for at in np.unique(np.linspace(0, len(rows) - 1, min(ENOUGH, len(rows))).astype(int)):
+        try:
+            view = View.of(manifest, rows[at], explainer.members[0].plan.pixel_size)
+            found.append(np.asarray(view.crop(windows(view.shape, explainer.members[0].plan)[0])))
+        except Exception:
+            continue
+    return found
 
 
 def _exact(focus: Focus) -> str:
@@ -147,7 +165,20 @@ class Explainer:
                 "the bundle holds no network, and a map of pixels needs one", str(bundle.folder or "bundle"),
                 "explain a bundle that was trained with --network",
             )  # fmt: skip
+        self.methods = [method] * len(self.members)
         self.forgetful = [faithful.forgetful(member.nets).eval() for member in self.members] if checks else []
+
+    def fit(self, windows: Sequence[NDArray[Any]]) -> None:
+        """Choose, for each network, the way of the method that suits it on these (C, H, W)."""
+        whats = [replace(self.focus, label=self._label(window)) for window in windows]
+        for place, member in enumerate(self.members):
+            run, plan = self._run(member.nets), member.plan
+            cases = [
+                Case(torch.from_numpy(member.crops([{"image": window}])), self._score(plan, what),
+                     _silent(run, self._drawn(plan, what)))
+                for window, what in zip(windows, whats, strict=True)
+            ]  # fmt: skip
+            self.methods[place] = fitted(self.method, run, cases)
 
     def __call__(self, view: View) -> Explained:
         tiles = windows(view.shape, self.members[0].plan)
@@ -163,7 +194,7 @@ class Explainer:
             seen[inner] += 1
             pixels[(slice(None), *inner)] = found.pixels
         told = [found.cells for _, found in parts]
-        cells = {part: told[0][part] if part == "label" else float(np.mean([cells[part] for cells in told]))
+        cells = {part: told[0][part] if part in WORDS else float(np.mean([cells[part] for cells in told]))
                  for part in told[0]}  # fmt: skip
         return Explained(np.asarray(values / np.maximum(seen, 1), np.float32), pixels, cells)
 
@@ -173,7 +204,8 @@ class Explainer:
         told = [self._member(member, i, pixels, label) for i, member in enumerate(self.members)]
         values = np.asarray(np.mean([found for found, _ in told], axis=0), np.float32)
         cells = {part: float(np.mean([cells[part] for _, cells in told])) for part in told[0][1]}
-        return Explained(values, pixels, {"label": label, **cells})
+        ways = {"way": ", ".join(own.way for own in self.methods)} if self.method.ladder else {}
+        return Explained(values, pixels, {"label": label, **ways, **cells})
 
     def _label(self, pixels: NDArray[Any]) -> str:
         """The class that is explained: the one asked for, or that which all members together take the image for."""
@@ -186,28 +218,21 @@ class Explainer:
     ) -> tuple[NDArray[np.float32], dict[str, float]]:
         images = torch.from_numpy(member.crops([{"image": pixels}]))
         run, score = self._run(member.nets), self._score(member.plan, replace(self.focus, label=label))
-        found = self.method(run, score, images)
+        method = self.methods[place]
+        found = method(run, score, images)
         cells = {"score": float(found.score[0])} | {part: float(share[0]) for part, share in found.shares.items()}
         if self.checks:
-            last = self.focus.score if self.focus.score == "similarity" else self.bundle.task.scores[-1]
-            drawn = self._score(member.plan, replace(self.focus, label=label, score=last))
-            cells |= self._tested(run, score, drawn, images, found)
-            without = self.method(self._run(self.forgetful[place]), score, images).values
-            cells["likeness"] = float(faithful.alike(found.values, without)[0])
+            curves = faithful.curves(_silent(run, self._drawn(member.plan, replace(self.focus, label=label))), images,
+                                     found.values)  # fmt: skip
+            without = method(self._run(self.forgetful[place]), score, images).values
+            cells |= {
+                "deletion": float(curves.deletion[0]),
+                "insertion": float(curves.insertion[0]),
+                "stability": float(faithful.stability(method, run, score, images, found.values)[0]),
+                "likeness": float(faithful.alike(found.values, without)[0]),
+            }
         values = found.values[0].detach().numpy()
         return FITTINGS[member.plan.fitting].undo(values, pixels.shape[1:]), cells
-
-    def _tested(self, run: Run, score: Score, drawn: Score, images: Tensor, found: Map) -> dict[str, float]:
-        def told(images: Tensor) -> Tensor:
-            with torch.no_grad():
-                return drawn(run(images))
-
-        curves = faithful.curves(told, images, found.values)
-        return {
-            "deletion": float(curves.deletion[0]),
-            "insertion": float(curves.insertion[0]),
-            "stability": float(faithful.stability(self.method, run, score, images, found.values)[0]),
-        }
 
     def _run(self, nets: nn.Module) -> Run:
         assert isinstance(nets, nn.ModuleDict)
@@ -215,6 +240,19 @@ class Explainer:
 
     def _score(self, plan: Plan, what: Focus) -> Score:
         return lambda output: self.bundle.task.focus(output, plan, what)
+
+    def _drawn(self, plan: Plan, what: Focus) -> Score:
+        """The number that curves are drawn of: a probability where there is one."""
+        last = what.score if what.score == "similarity" else self.bundle.task.scores[-1]
+        return self._score(plan, replace(what, score=last))
+
+
+def _silent(run: Run, drawn: Score) -> Told:
+    def told(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return drawn(run(images))
+
+    return told
 
 
 def verdict(table: Any, name: str = "explanation") -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from potency.explanation.method import Method, background
+from potency.explanation.method import Method, Told, background
 from potency.explanation.relevance import Run, Score
 
 BLOCKS = 16  # a side of an image: pixels are hidden in blocks, or one would test noise
@@ -26,7 +25,6 @@ STEADY = 0.5  # correlation with the map of the image moved a little
 TESTS = ("deletion", "insertion", "stability", "likeness")  # what each map is told, in the order `failing` reads
 
 Values = NDArray[np.float32]
-Told = Callable[[Tensor], Tensor]  # images to one number each, for curves: a probability where there is one
 
 
 @dataclass(frozen=True)

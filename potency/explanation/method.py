@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -28,16 +28,33 @@ class Map:
     shares: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+Explain = Callable[[Run, Score, Tensor], Map]
+Told = Callable[[Tensor], Tensor]  # images to one number each, that curves are drawn of
+
+
 @dataclass(frozen=True)
 class Method:
-    """One line of `METHODS`: a sentence for people, its source, and the function."""
+    """One line of `METHODS`.
+
+    Attributes:
+        title, source: a sentence for people, and the paper.
+        explain: the function.
+        ladder: ways of the function by name, of which `choice.fitted` takes the one that suits a network.
+        way: the name of the one it is.
+    """
 
     title: str
     source: str
-    explain: Callable[[Run, Score, Tensor], Map]
+    explain: Explain
+    ladder: Mapping[str, Explain] = field(default_factory=dict)
+    way: str = ""
 
     def __call__(self, run: Run, focus: Score, images: Tensor) -> Map:
         return self.explain(run, focus, images)
+
+    def taking(self, way: str) -> Method:
+        """The same, done this way."""
+        return replace(self, explain=self.ladder[way], way=way)
 
 
 def background(images: Tensor) -> Tensor:

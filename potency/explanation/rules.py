@@ -39,11 +39,13 @@ class Rule:
 
     Attributes:
         name: "signed" (contributions of the sum's own sign share alike; where sums are positive, the z-plus rule),
-            "gamma" (those are favoured by a factor 1 + gamma; Montavon 2019, for sums of either sign), "epsilon" (all
-            of them, with a stabiliser), "zplus" (positive ones only), "alphabeta" (alpha to positive ones, alpha - 1
-            taken from negative ones; Bach 2015), "flat" (every input alike, whatever its weight), "box" (z-box: inputs
-            known to lie between `low` and `high`; Montavon 2017).
-        gamma, epsilon, alpha: their constants; epsilon is a share of the mean size of the sums of a layer.
+            "gamma" (those are favoured by a factor 1 + gamma; Montavon 2019, for sums of either sign), "bounded" (the
+            least gamma, of each sum its own, by which relevance grows there no more than `growth` times: epsilon where
+            little cancels, signed where all does), "epsilon" (all of them, with a stabiliser), "zplus" (positive ones
+            only), "alphabeta" (alpha to positive ones, alpha - 1 taken from negative ones; Bach 2015), "flat" (every
+            input alike, whatever its weight), "box" (z-box: inputs known to lie between `low` and `high`; Montavon
+            2017).
+        gamma, epsilon, alpha, growth: their constants; epsilon is a share of the mean size of the sums of a layer.
         bias: whether the bias takes its share, or leaves it to the contributions.
         low, high: range of the input for "box".
     """
@@ -52,6 +54,7 @@ class Rule:
     gamma: float = 0.25
     epsilon: float = 1e-6
     alpha: float = 2.0
+    growth: float = 10.0
     bias: bool = True
     low: float = -1.0
     high: float = 1.0
@@ -59,8 +62,8 @@ class Rule:
     def __post_init__(self) -> None:
         if self.name not in (*SHARES, "flat", "box"):
             raise PlanError(f"there is no rule {self.name!r}", "rule", nearest(self.name, (*SHARES, "flat", "box")))
-        if self.epsilon < 0 or self.gamma < 0 or self.alpha < 1:
-            raise PlanError("a rule needs epsilon and gamma of 0 or more and alpha of 1 or more", "rule", "change them")
+        if self.epsilon < 0 or self.gamma < 0 or self.alpha < 1 or self.growth <= 1:
+            raise PlanError("epsilon and gamma are 0 or more, alpha 1 or more, growth over 1", "rule", "change them")
 
     def share(self, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
         """Messages for sums `total` of sizes `size` (as `total` where the rule asks for none), both with the bias."""
@@ -80,6 +83,16 @@ def _signed(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Share
 
 def _gamma(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
     sign, more = _sign(total), rule.gamma / 2
+    s = _divided(relevance, total * (1 + more) + sign * more * size)
+    return Shared(s * (1 + more), s * sign * more, _where_none(relevance, size))
+
+
+def _bounded(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Shared:
+    """With P and N the sums of contributions of the sum's own sign and of the other, in size: gamma lets relevance grow
+    by (P (1 + gamma) + N) / (P (1 + gamma) - N), so this gamma by `growth` at most."""
+    sign, with_it, against = _sign(total), size + total.abs(), size - total.abs()
+    needed = (rule.growth + 1) / (rule.growth - 1)
+    more = (_divided(against, with_it) * needed - 1).clamp_min(0) / 2
     s = _divided(relevance, total * (1 + more) + sign * more * size)
     return Shared(s * (1 + more), s * sign * more, _where_none(relevance, size))
 
@@ -106,7 +119,8 @@ def _alphabeta(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Sh
     return Shared(p - m, p + m, left - taken)
 
 
-SHARES = {"signed": _signed, "gamma": _gamma, "epsilon": _epsilon, "zplus": _zplus, "alphabeta": _alphabeta}
+SHARES = {"signed": _signed, "gamma": _gamma, "bounded": _bounded, "epsilon": _epsilon, "zplus": _zplus,
+          "alphabeta": _alphabeta}  # fmt: skip
 
 
 def _sign(total: Tensor) -> Tensor:
@@ -129,7 +143,7 @@ def _where_none(relevance: Tensor, size: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Composite:
-    """Which rule is used where; what the default is worth on cells stands in docs/explain.md.
+    """Which rule is used where; what the ones of `LADDER` are worth on cells stands in docs/explain.md.
 
     Attributes:
         first: the layers that read the image.
@@ -140,11 +154,11 @@ class Composite:
             softmax to what chose the weights; AttnLRP, Achtibat 2024).
     """
 
-    first: Rule = Rule("gamma", gamma=1.0)
-    early: Rule = Rule("gamma", gamma=1.0)
-    late: Rule = Rule("gamma", gamma=1.0)
+    first: Rule = Rule("bounded", growth=1.5)
+    early: Rule = Rule("bounded", growth=1.5)
+    late: Rule = Rule("bounded")
     score: Rule = Rule("epsilon")
-    others: Rule = Rule("signed")
+    others: Rule = Rule("bounded")
     attention: str = "given"
 
     def __post_init__(self) -> None:
@@ -164,3 +178,18 @@ class Composite:
         changed: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
         changed |= {name: replace(rule, bias=False) for name, rule in changed.items() if isinstance(rule, Rule)}
         return Composite(**changed)
+
+    @classmethod
+    def bounded(cls, early: float, late: float) -> Composite:
+        """The rule "bounded" throughout, with these growths in the first half of the network and elsewhere."""
+        low, high = Rule("bounded", growth=early), Rule("bounded", growth=late)
+        return cls(low, low, high, Rule("epsilon"), high)
+
+
+# What suits one network is noise or a blur of another: `choice.fitted` tries these on images (Pahde 2022).
+LADDER = {
+    "even": Composite.bounded(100, 100),
+    "rising": Composite.bounded(5, 30),
+    "guarded": Composite(),
+    "calm": Composite.bounded(1.5, 1.5),
+}

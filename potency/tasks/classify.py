@@ -25,7 +25,7 @@ class Classify(Task):
     answer = Category
     estimates: ClassVar[str] = "label"
     mixable: ClassVar[tuple[str, ...]] = ("target",)
-    scores: ClassVar[tuple[str, ...]] = ("logit", "odds", "probability")
+    scores: ClassVar[tuple[str, ...]] = ("odds", "logit", "probability")
 
     def outputs(self, plan: Plan) -> int:
         return len(plan.classes)
