@@ -110,6 +110,9 @@ def _numbers(found: Controls) -> list[str]:
     if found.report is None or best.difference is None or best.difference.low is None or best.difference.high is None:
         return [f"{start}."]
     ahead = better(found) * best.difference.value
+    if found.untouched is not None and found.chance is not None and clear(found):
+        share = 100 * max(0.0, kept(best, found.untouched.value, found.chance))
+        start += f", {share:.0f} % of what the network gains over guessing"
     if best.difference.low <= 0 <= best.difference.high:
         return [f"{start}. The network is NOT shown to be better than this one number ({best.difference})."]
     return [f"{start}; the network is {'better' if ahead < 0 else 'WORSE'} ({best.difference} for the number)."]
