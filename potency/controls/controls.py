@@ -87,19 +87,26 @@ def controls(
     folds = _folds(rows, found, places, seed)
     report = _altered(rows, seen, places, asking, (draws, seed)) if found is not None else None
     plain, columns = _numbers(rows, seen, places, folds, (draws, seed))
-    category = _category(rows)
-    facts: dict[str, Any] = {
-        "rows": len(rows), "groups": int(rows.table["group"].nunique()), "rows_in_all": len(manifest.table),
-        "unread": len(seen.unread), "left": 0 if found is None else found.left, "draws": draws, "seed": seed,
-        "how": "" if found is None else found.how, "warning": "" if found is None else found.warning,
-        "groups_known": rows.groups_known, "simulated": simulated(rows.table), "folder": str(manifest.folder),
-        "pixel_size": seen.pixel_size or plan.pixel_size, "classes": list(rows.classes) if category else [],
-        "level": plan.level, "untested": "" if folds is not None else "the groups are too few to be dealt into folds",
+    category, pixel_size = _category(rows), seen.pixel_size or plan.pixel_size
+    facts = _facts(rows, found) | {
+        "rows_in_all": len(manifest.table), "unread": len(seen.unread), "draws": draws, "seed": seed,
+        "pixel_size": pixel_size, "level": plan.level,
+        "untested": "" if folds is not None else "the groups are too few to be dealt into folds",
     }  # fmt: skip
     spectrum = spectrum_of(seen, places, asking.edges, rows.table, plan.channels, (category, draws, seed))
     told = beyond(rows.table, seen.told(places), columns, (category, draws, seed)) if found is not None else ()
     asked = tuple(asking.alterations if found is not None else ())
-    return Controls(facts, spectrum, report, plain, told, asked, _shown(asking, asked, places[0], facts["pixel_size"]))
+    return Controls(facts, spectrum, report, plain, told, asked, _shown(asking, asked, places[0], pixel_size))
+
+
+def _facts(rows: Manifest, found: Held | None) -> dict[str, Any]:
+    """What the page says of the rows, and of how they were chosen."""
+    return {
+        "rows": len(rows), "groups": int(rows.table["group"].nunique()), "left": 0 if found is None else found.left,
+        "how": "" if found is None else found.how, "warning": "" if found is None else found.warning,
+        "groups_known": rows.groups_known, "simulated": simulated(rows.table), "folder": str(rows.folder),
+        "classes": list(rows.classes) if _category(rows) else [],
+    }  # fmt: skip
 
 
 def _shown(

@@ -1,4 +1,4 @@
-"""Prediction columns compared at every level of another column (time, dose, plate): where one is better, and where not."""
+"""Prediction columns compared at each level of another column (time, dose, plate): where one is better, where not."""
 
 from __future__ import annotations
 
