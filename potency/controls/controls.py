@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,6 +209,12 @@ def _folds(rows: Manifest, found: Held | None, places: list[int], seed: int) -> 
     return None
 
 
+def _joined(rows: Manifest, told: pd.DataFrame, columns: Sequence[str]) -> Manifest:
+    """The rows with these answers beside them, at once: classes times alterations are many columns."""
+    kinds = {**rows.kinds, **dict.fromkeys(columns, rows.kinds.get("truth", "category"))}
+    return replace(rows, table=pd.concat([rows.table, told], axis=1), kinds=kinds)
+
+
 def _altered(
     rows: Manifest, seen: Seen, places: list[int], asking: Asking, chance: tuple[int, int]
 ) -> Report:
@@ -217,9 +223,8 @@ def _altered(
     truth = rows.table["truth"]
     told[CHANCE] = truth.mode().iloc[0] if _category(rows) else float(truth.astype(float).median())
     names = [f"{MAIN}@{one.name}" for one in asking.alterations if f"{MAIN}@{one.name}" in told]
-    kind = rows.kinds.get("truth", "category")
     columns = (MAIN, *names, CHANCE)
-    made = rows.add(told, dict.fromkeys(columns, kind))
+    made = _joined(rows, told, columns)
     facts = {"plan": {"classes": list(asking.plan.classes)}}
     return evaluate(made, predictions=columns, draws=chance[0], seed=chance[1], facts=facts)
 
@@ -232,7 +237,7 @@ def _numbers(
     values = values.loc[:, values.nunique() > 1]  # what is the same everywhere tells nothing
     if folds is None or not len(values.columns):
         return None, values
-    category, kind = _category(rows), rows.kinds.get("truth", "category")
+    category = _category(rows)
     truth = rows.table["truth"].to_numpy()
     made: dict[str, Any] = {}
     for name in values:
@@ -247,6 +252,5 @@ def _numbers(
     mine = [name for name in asked if name == MAIN or str(name).startswith(f"{MAIN}.")]
     told = pd.concat([asked[mine], told], axis=1)
     columns = [*([MAIN] if mine else []), *main]
-    joined = rows.add(told, dict.fromkeys(columns, kind))
-    return evaluate(joined, predictions=columns, draws=chance[0], seed=chance[1]), values
+    return evaluate(_joined(rows, told, columns), predictions=columns, draws=chance[0], seed=chance[1]), values
 
