@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +84,14 @@ def controls(
         raise ManifestError(f"none of {len(rows)} images could be read; the first: {first}", str(manifest.folder),
                             "see `potency check`")  # fmt: skip
     rows = replace(rows, table=rows.table.iloc[places].reset_index(drop=True))
-    folds = _folds(rows, found, places, seed)
+    ground = _ground(rows, found, places, asking, (most, seed), progress)
     report = _altered(rows, seen, places, asking, (draws, seed)) if found is not None else None
-    plain, columns = _numbers(rows, seen, places, folds, (draws, seed))
+    plain, columns = _numbers(rows, seen, places, ground, (draws, seed))
     category, pixel_size = _category(rows), seen.pixel_size or plan.pixel_size
     facts = _facts(rows, found) | {
         "rows_in_all": len(manifest.table), "unread": len(seen.unread), "draws": draws, "seed": seed,
         "pixel_size": pixel_size, "level": plan.level,
-        "untested": "" if folds is not None else "the groups are too few to be dealt into folds",
+        "untested": "" if ground is not None else "the groups are too few to be dealt into folds",
     }  # fmt: skip
     spectrum = spectrum_of(seen, places, asking.edges, rows.table, plan.channels, (category, draws, seed))
     told = beyond(rows.table, seen.told(places), columns, (category, draws, seed)) if found is not None else ()
@@ -162,14 +162,7 @@ def _looked(
     """Everything read, measured and asked."""
     side = _side(rows, plan)
     seen, asking = Seen(), Asking(rows, plan, alterations(side), power.edges_of(side), seed)
-    done = 0
-
-    def step(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, len(rows), "looking at images" if found is None else "asking the model")
-
+    step = _counted(len(rows), progress, "looking at images" if found is None else "asking the model")
     if found is None:
         asking.ask(None, np.arange(len(rows)), seen, step)
         return seen, asking
@@ -179,6 +172,19 @@ def _looked(
         if len(positions):
             asking.ask(accelerate(bundle), positions, seen, step)
     return seen, asking
+
+
+def _counted(total: int, progress: Progress | None, what: str) -> Callable[[int], object]:
+    """Adds up how many rows are done, and tells it."""
+    done = 0
+
+    def step(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, total, what)
+
+    return step
 
 
 def _side(rows: Manifest, plan: Plan) -> int:
@@ -196,14 +202,39 @@ def _side(rows: Manifest, plan: Plan) -> int:
     return max(power.SMALLEST, int(np.median(sides))) if sides else min(plan.tile)
 
 
-def _folds(rows: Manifest, found: Held | None, places: list[int], seed: int) -> NDArray[np.intp] | None:
-    """The folds of the plain numbers: the model's own, else dealt by group; None where they cannot be."""
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """What plain numbers are fitted to: a fold for each row, and other rows (truth, numbers) of a fold of their own."""
+
+    folds: NDArray[np.intp]
+    truth: NDArray[Any]
+    values: pd.DataFrame
+
+
+def _ground(
+    rows: Manifest, found: Held | None, places: list[int], asking: Asking, how: tuple[int, int],
+    progress: Progress | None,
+) -> _Ground | None:  # fmt: skip
+    """The rows the model learned from where the table marks them, else its folds, else folds dealt by group."""
+    most, seed = how
+    none = rows.table["truth"].to_numpy()[:0]
+    if found is not None and found.learned is not None:
+        learned = found.learned.where(evenly(found.learned.table["group"], most, seed).tolist())
+        there = Seen()
+        step = _counted(len(learned), progress, "measuring rows to learn from")
+        replace(asking, rows=learned).ask(None, np.arange(len(learned)), there, step)
+        kept = sorted(there.numbers)
+        truth = learned.table["truth"].to_numpy()[kept]
+        if len(set(truth)) > 1:
+            values = pd.DataFrame([there.numbers[place] for place in kept])
+            return _Ground(np.zeros(len(rows), np.intp), truth, values)
     if found is not None and len(found.bundles) > 1:
-        return found.asked[places]
+        return _Ground(found.asked[places], none, pd.DataFrame())
     bare = replace(rows, table=rows.table.drop(columns=["split", "fold"], errors="ignore"))
     for count in (FOLDS, 2):
         try:
-            return bare.split("group", count, seed).table["fold"].to_numpy(dtype=np.intp)
+            folds = bare.split("group", count, seed).table["fold"].to_numpy(dtype=np.intp)
+            return _Ground(folds, none, pd.DataFrame())
         except ManifestError:
             continue
     return None
@@ -230,22 +261,22 @@ def _altered(
 
 
 def _numbers(
-    rows: Manifest, seen: Seen, places: list[int], folds: NDArray[np.intp] | None, chance: tuple[int, int]
+    rows: Manifest, seen: Seen, places: list[int], ground: _Ground | None, chance: tuple[int, int]
 ) -> tuple[Report | None, pd.DataFrame]:
     """Each plain number as a classifier, the model beside them where there is one; and the numbers themselves."""
     values = pd.DataFrame([seen.numbers[place] for place in places])
     values = values.loc[:, values.nunique() > 1]  # what is the same everywhere tells nothing
-    if folds is None or not len(values.columns):
+    if ground is None or not len(values.columns):
         return None, values
-    category = _category(rows)
-    truth = rows.table["truth"].to_numpy()
+    truth = np.concatenate([rows.table["truth"].to_numpy(), ground.truth])
+    folds = np.concatenate([ground.folds, np.full(len(ground.truth), int(ground.folds.max()) + 1, np.intp)])
+    every = pd.concat([values, ground.values.reindex(columns=values.columns)]) if len(ground.truth) else values
     made: dict[str, Any] = {}
-    for name in values:
-        own = values[[name]].to_numpy(float)
-        made |= numbers.answers(truth, own, folds, f"{MAIN}@{str(name).replace('.', '-')}", category)
-    made |= numbers.answers(truth, values.to_numpy(float), folds, f"{MAIN}@{numbers.TOGETHER}", category)
+    for name in [*values, numbers.TOGETHER]:
+        own = every.to_numpy(float) if name == numbers.TOGETHER else every[[name]].to_numpy(float)
+        made |= numbers.answers(truth, own, folds, f"{MAIN}@{str(name).replace('.', '-')}", _category(rows))
     main = [name for name in made if ".probability." not in name]
-    told = pd.DataFrame(made)
+    told = pd.DataFrame({name: column[: len(rows)] for name, column in made.items()})
     if any(told[name].isna().all() for name in main):
         return None, values
     asked = seen.told(places)
@@ -253,4 +284,3 @@ def _numbers(
     told = pd.concat([asked[mine], told], axis=1)
     columns = [*([MAIN] if mine else []), *main]
     return evaluate(_joined(rows, told, columns), predictions=columns, draws=chance[0], seed=chance[1]), values
-

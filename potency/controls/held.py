@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.errors import PlanError
+from potency.errors import ImageError, PlanError
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -34,6 +34,7 @@ class Held:
         how: in words, why these rows were not learned from.
         warning: what must be said on the face where that is not sure; else "".
         left: rows with a truth that no model may be asked for.
+        learned: rows that the table marks as those the model learned from, where it does.
     """
 
     rows: Manifest
@@ -42,6 +43,7 @@ class Held:
     how: str
     warning: str = ""
     left: int = 0
+    learned: Manifest | None = None
 
     def each(self) -> Iterator[tuple[Bundle, NDArray[np.intp]]]:
         """Each bundle with the positions of its rows."""
@@ -100,10 +102,16 @@ def _single(manifest: Manifest, bundle: Bundle, where: str, even_seen: bool) -> 
     marked = table["split"].isin(NEVER).to_numpy() if "split" in table else np.zeros(len(table), bool)
     if marked.any():
         how = "Only rows that the table marks as test or external were asked for."
-        rows = manifest.where(marked.tolist())
-        return Held(rows, (bundle,), np.zeros(len(rows), np.intp), how, left=int((~marked).sum()))
+        rows, left = manifest.where(marked.tolist()), int((~marked).sum())
+        learned = manifest.where(table["split"].eq("train").tolist())
+        how += " Plain numbers learn from its train rows, as the model did." if len(learned) else ""
+        return Held(rows, (bundle,), np.zeros(len(rows), np.intp), how, "", left, learned if len(learned) else None)
     warning, how = UNTOLD, "All rows were asked for."
-    if bundle.card.data.get("fingerprint") == manifest.fingerprint():
+    try:
+        same = bundle.card.data.get("fingerprint") == manifest.fingerprint()
+    except ImageError:  # a file is missing: it is told when it is read, and these are not all rows of any training
+        same = False
+    if same:
         if not even_seen:
             raise PlanError(
                 "the model has learned from these very rows", where,

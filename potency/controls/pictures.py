@@ -123,7 +123,7 @@ def _pair(spectrum: Spectrum, channel: str, number: int) -> Plot:
         left.legend()
         look = ("Left: how much power the images of each class have at each frequency, coarse to fine. Right: the same "
                 "as a difference; where the shaded 95 % interval over groups is clear of zero, the spectrum alone "
-                "tells the classes apart. 0.3 is a factor of two.")  # fmt: skip
+                "tells the classes apart; a class of fewer than five groups has no shade. 0.3 is twice the power.")
         rest = f"The {SHOWN} classes that differ most; spectrum.csv has all {len(lines)}." if len(lines) > SHOWN else ""
         title = "Power spectrum by class" + (f": {channel}" if number or channel not in ("grey", "0") else "")
         return Plot(f"spectrum-{number}", title, look, page.svg(f"spectrum-{number}", look), rest, wide=True)
