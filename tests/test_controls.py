@@ -17,13 +17,13 @@ from zoo import ages, cells
 from potency.bundle import Bundle, Card
 from potency.bundle.member import Member, Output
 from potency.cli import run as command
-from potency.controls import controls
-from potency.controls.held import held
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import ManifestError, PlanError
 from potency.learning.protocol import Choices, run
 from potency.learning.train import train
+from potency.reliance import controls
+from potency.reliance.held import held
 from potency.tasks import TASKS, Sample
 
 SIDE, ROWS, GROUPS = 32, 96, 12

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import fft
 
-from potency.controls import numbers, power
-from potency.controls.alterations import (
+from potency.reliance import numbers, power
+from potency.reliance.alterations import (
     KEPT,
     REMOVED,
     alterations,
@@ -18,7 +18,7 @@ from potency.controls.alterations import (
     share,
     tiles_mixed,
 )
-from potency.controls.partial import partial, ranks
+from potency.reliance.partial import partial, ranks
 
 RANDOM = np.random.default_rng(0)
 

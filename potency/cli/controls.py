@@ -15,7 +15,7 @@ from potency.cli.progress import Progress
 from potency.cli.rows import Rows, describe, grid
 
 if TYPE_CHECKING:
-    from potency.controls import Controls
+    from potency.reliance import Controls
 
 app = typer.Typer()
 
@@ -52,7 +52,7 @@ class ControlsOptions(Rows):
 )
 def controls(options: ControlsOptions, say: Console) -> dict[str, Any]:
     """Take frequencies, arrangement and all but one number away from images, and see what a model's answers rest on."""
-    from potency.controls import controls as take_away
+    from potency.reliance import controls as take_away
 
     manifest = options.read()
     describe(manifest, say)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.controls import numbers, power
-from potency.controls.alterations import Alteration
 from potency.errors import PotencyError
+from potency.reliance import numbers, power
+from potency.reliance.alterations import Alteration
 
 if TYPE_CHECKING:
     from potency.answers import Answer

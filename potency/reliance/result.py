@@ -11,16 +11,16 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.controls.alterations import KEPT, MIXED, REMOVED, Alteration
-from potency.controls.asking import MAIN
-from potency.controls.beyond import Beyond, strongest
-from potency.controls.numbers import TOGETHER
-from potency.controls.spectrum import Spectrum, rows_of
 from potency.errors import PotencyError
 from potency.evaluation.page import plain
 from potency.evaluation.results import Interval, Report
 from potency.evaluation.tables import Table
 from potency.evaluation.wording import known
+from potency.reliance.alterations import KEPT, MIXED, REMOVED, Alteration
+from potency.reliance.asking import MAIN
+from potency.reliance.beyond import Beyond, strongest
+from potency.reliance.numbers import TOGETHER
+from potency.reliance.spectrum import Spectrum, rows_of
 
 CHANCE = f"{MAIN}@chance"
 SECOND = ("auc", "r2")  # shown beside the headline where there is one
@@ -116,7 +116,7 @@ class Controls:
     @property
     def verdict(self) -> list[str]:
         """What it means, in plain sentences, by the rules of `words`."""
-        from potency.controls.words import verdict
+        from potency.reliance.words import verdict
 
         return verdict(self)
 
@@ -173,8 +173,8 @@ class Controls:
 
         Raises PotencyError where the folder cannot be written.
         """
-        from potency.controls.page import page
         from potency.evaluation.report import replaced
+        from potency.reliance.page import page
 
         folder = Path(folder)
         try:

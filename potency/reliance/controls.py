@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.controls import numbers, power
-from potency.controls.alterations import Alteration, alterations
-from potency.controls.asking import MAIN, Asking, Seen
-from potency.controls.beyond import beyond
-from potency.controls.held import Held, held
-from potency.controls.result import CHANCE, Controls, octave
-from potency.controls.spectrum import spectrum_of
 from potency.data.columns import simulated
 from potency.data.groups import evenly
 from potency.errors import ManifestError
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
+from potency.reliance import numbers, power
+from potency.reliance.alterations import Alteration, alterations
+from potency.reliance.asking import MAIN, Asking, Seen
+from potency.reliance.beyond import beyond
+from potency.reliance.held import Held, held
+from potency.reliance.result import CHANCE, Controls, octave
+from potency.reliance.spectrum import spectrum_of
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1000
 FOLDS = 5
+FEW = "the groups are too few to be dealt into folds"
 LOOKED_AT = 64  # rows whose size is looked at first, for the bands
 Progress = Callable[[float, float, str], object]
 
@@ -80,9 +81,8 @@ def controls(
     seen, asking = _looked(rows, found, plan, seed, progress)
     places = sorted(seen.numbers)
     if not places:
-        first = next(iter(seen.unread.values()), "")
-        raise ManifestError(f"none of {len(rows)} images could be read; the first: {first}", str(manifest.folder),
-                            "see `potency check`")  # fmt: skip
+        what = f"none of {len(rows)} images could be read; the first: {next(iter(seen.unread.values()), '')}"
+        raise ManifestError(what, str(manifest.folder), "see `potency check`")
     rows = replace(rows, table=rows.table.iloc[places].reset_index(drop=True))
     ground = _ground(rows, found, places, asking, (most, seed), progress)
     report = _altered(rows, seen, places, asking, (draws, seed)) if found is not None else None
@@ -90,8 +90,7 @@ def controls(
     category, pixel_size = _category(rows), seen.pixel_size or plan.pixel_size
     facts = _facts(rows, found) | {
         "rows_in_all": len(manifest.table), "unread": len(seen.unread), "draws": draws, "seed": seed,
-        "pixel_size": pixel_size, "level": plan.level,
-        "untested": "" if ground is not None else "the groups are too few to be dealt into folds",
+        "pixel_size": pixel_size, "level": plan.level, "untested": "" if ground is not None else FEW,
     }  # fmt: skip
     spectrum = spectrum_of(seen, places, asking.edges, rows.table, plan.channels, (category, draws, seed))
     told = beyond(rows.table, seen.told(places), columns, (category, draws, seed)) if found is not None else ()

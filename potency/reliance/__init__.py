@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from potency.controls.controls import controls
-from potency.controls.result import Controls
+from potency.reliance.controls import controls
+from potency.reliance.result import Controls
 
 __all__ = ["Controls", "controls"]

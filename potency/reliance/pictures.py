@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from potency.controls.alterations import KEPT, MIXED, REMOVED
-from potency.controls.beyond import strongest
 from potency.evaluation.drawing import BAD, INK, MAIN, MUTED, OTHER, PAPER, Plot, ruled, sheet
 from potency.evaluation.wording import clean, known, spoken
+from potency.reliance.alterations import KEPT, MIXED, REMOVED
+from potency.reliance.beyond import strongest
 
 if TYPE_CHECKING:
-    from potency.controls.result import Controls, Row
-    from potency.controls.spectrum import Line, Spectrum
     from potency.evaluation.results import Interval
+    from potency.reliance.result import Controls, Row
+    from potency.reliance.spectrum import Line, Spectrum
 
 SHOWN = 5  # classes in one picture of spectra
 STYLES = (MAIN, OTHER, BAD, INK, MUTED)

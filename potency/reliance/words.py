@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from potency.controls.alterations import KEPT, MIXED, REMOVED
-from potency.controls.beyond import strongest
 from potency.evaluation.wording import figure, known, spoken
+from potency.reliance.alterations import KEPT, MIXED, REMOVED
+from potency.reliance.beyond import strongest
 
 if TYPE_CHECKING:
-    from potency.controls.result import Controls, Row
+    from potency.reliance.result import Controls, Row
 
 SURVIVES, FALLS = 0.75, 0.25  # of what the untouched images give beyond guessing
 STRONG = 0.2  # size of a partial correlation worth a sentence
@@ -18,7 +18,7 @@ STRONG = 0.2  # size of a partial correlation worth a sentence
 def kept(row: Row, untouched: float, chance: float) -> float:
     """The share of the gain over guessing that is left; 1 is all of it, 0 none.
 
-    >>> from potency.controls.result import Row
+    >>> from potency.reliance.result import Row
     >>> from potency.evaluation.results import Interval
     >>> kept(Row("phases", "phases mixed", "mixed", Interval(0.6), None, None, 9), 0.9, 0.5).__round__(2)
     0.25

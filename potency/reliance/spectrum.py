@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.confounding.exchange import codes_of
-from potency.controls import power
-from potency.controls.asking import Seen
 from potency.evaluation.intervals import group_weights, interval
 from potency.evaluation.results import Interval
+from potency.reliance import power
+from potency.reliance.asking import Seen
 
 Values = NDArray[np.float64]
 FEW, MANY = "low half", "high half"  # of a number as truth

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.confounding.exchange import codes_of
-from potency.controls.asking import MAIN
-from potency.controls.partial import partial, ranks
 from potency.evaluation.intervals import group_weights, interval
 from potency.evaluation.results import Interval
+from potency.reliance.asking import MAIN
+from potency.reliance.partial import partial, ranks
 
 Values = NDArray[np.float64]
 LEAST = 1e-6  # of a probability, whose logarithm is taken

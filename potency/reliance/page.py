@@ -13,7 +13,7 @@ from potency.evaluation import wording
 from potency.evaluation.gallery import stretched
 
 if TYPE_CHECKING:
-    from potency.controls.result import Controls
+    from potency.reliance.result import Controls
 
 SIDE = 128  # px of an example, at least
 NOT_THERE = "These rows have no groups of their own: intervals assume independent images."
@@ -23,7 +23,7 @@ def page(found: Controls) -> str:
     """The whole page as text: what it means first, then pictures, examples and tables."""
     from jinja2 import Environment, StrictUndefined
 
-    from potency.controls.pictures import draw_all
+    from potency.reliance.pictures import draw_all
 
     paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     facts = found.facts
@@ -32,7 +32,7 @@ def page(found: Controls) -> str:
     banners += [facts["warning"]] if facts["warning"] else []
     banners += [] if facts["groups_known"] else [NOT_THERE]
     first, *rest = found.verdict or ["Nothing could be said."]
-    return paper.from_string((resources.files("potency.controls") / "controls.html").read_text("utf-8")).render(
+    return paper.from_string((resources.files("potency.reliance") / "controls.html").read_text("utf-8")).render(
         title="Controls", subtitle=" · ".join([*size, f"{facts['draws']:,} draws of whole groups"]), banners=banners,
         verdict=first, lines=[*rest, *_asides(found)], plots=draw_all(found), tables=found.tables(),
         examples=[(title, _picture(pixels)) for title, pixels in found.examples],
