@@ -197,7 +197,11 @@ def test_rows_that_were_learned_from_are_refused_or_said_first(tmp_path: Path) -
     found = controls(rows, saved, even_seen=True, draws=100)
     assert "HAS LEARNED" in found.facts["warning"] and "HAS LEARNED" in found.write(tmp_path / "out").read_text("utf-8")
     marked = rows.add({"split": ["test" if k < 24 else "train" for k in range(len(rows))]})
-    assert len(held(marked, saved).rows) == 24 and not held(marked, saved).warning
+    part = held(marked, saved)
+    assert len(part.rows) == 24 and not part.warning and part.how.endswith("is the table's word.")
+    assert part.learned is not None and len(part.learned) == len(rows) - 24
+    exact = held(rows.add({"split": ["train"] * len(rows)}), saved, even_seen=True)
+    assert exact.warning  # nothing is marked as a test
 
 
 def test_a_number_as_truth_has_controls_too(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_a_class_that_looks_at_holes_is_told_and_one_that_does_not_is_too(tmp_pa
         found = segmented(rows, bundle_of(tile=SIDE), rows.folder, "mask", draws=200)
         assert {part.segment for part in found.parts} == {"ground", "cell", "hole"}
         assert len(found.verdict) == 2 and all(said in line for line in found.verdict), found.verdict
+        assert ("holds 4 times what one of the cells" in found.verdict[0]) == (name == "holes")
         one = next(part for part in found.parts if part.segment == "hole")
         assert one.area.value == pytest.approx(hole.mean()) and one.share.value == pytest.approx(
             values[hole].sum() / values.sum(), rel=1e-5)  # fmt: skip

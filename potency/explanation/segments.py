@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from potency.errors import ImageError, ManifestError, PlanError, PotencyError, nearest
 from potency.evaluation.intervals import group_weights, interval
 from potency.evaluation.results import Interval
-from potency.explanation.parts import AUTOMATIC, CELL, GROUND, HOLE, SEGMENTS, automatic, enclosed
+from potency.explanation.parts import AUTOMATIC, CELL, DEBRIS, GROUND, HOLE, SEGMENTS, automatic, enclosed
 from potency.explanation.picture import read_map
 from potency.inference.view import View, windows
 
@@ -61,7 +61,18 @@ class Segmented:
     @property
     def verdict(self) -> list[str]:
         """Of each class whether its maps lie in holes more than the holes' area has it, by their intervals."""
-        return [_told(part) for part in self.parts if part.segment == HOLE and part.images >= FEWEST]
+        return [_told(part, self._beside(part)) for part in self.parts
+                if part.segment == HOLE and part.images >= FEWEST]  # fmt: skip
+
+    def _beside(self, hole: Part) -> str:
+        """How much map a pixel of a hole holds beside one of the cells, over the images explained for the class."""
+        some = self.rows[self.rows["class"] == hole.label]
+        some = some[some["id"].isin(some.loc[some["segment"] == HOLE, "id"])]
+        inside, around = some[some["segment"] == HOLE], some[~some["segment"].isin((GROUND, HOLE, DEBRIS))]
+        if not around["share"].sum():
+            return ""
+        times = inside["share"].sum() / inside["area"].sum() * around["area"].sum() / around["share"].sum()
+        return f"; a pixel of them holds {times:.2g} times what one of the cells around does"
 
     def table(self) -> pd.DataFrame:
         """The parts as numbers."""
@@ -241,13 +252,13 @@ def _ends(figure: Interval) -> dict[str, float | None]:
     return {"": figure.value, "_low": figure.low, "_high": figure.high}
 
 
-def _told(part: Part) -> str:
+def _told(part: Part, beside: str) -> str:
     low, high = part.beyond.low, part.beyond.high
     start = f"{part.label or 'The value'}: holes are {part.area} of the area and hold {part.share} of the map"
     if low is None or high is None:
         return f"{start}; with so few groups that says little."
     if low > 0:
-        return f"{start}: MORE than their area has it (by {part.beyond}), so this answer looks at holes."
+        return f"{start}: MORE than their area has it (by {part.beyond}){beside}."
     if high < 0:
         return f"{start}: less than their area has it (by {part.beyond})."
     return f"{start}: no more than their area has it ({part.beyond})."

@@ -104,14 +104,13 @@ def _single(manifest: Manifest, bundle: Bundle, where: str, even_seen: bool) -> 
         how = "Only rows that the table marks as test or external were asked for."
         rows, left = manifest.where(marked.tolist()), int((~marked).sum())
         learned = manifest.where(table["split"].eq("train").tolist())
-        how += " Plain numbers learn from its train rows, as the model did." if len(learned) else ""
+        if len(learned):
+            how += " Plain numbers learn from its train rows, as the model did."
+            how += (" The model's card confirms that it learned from exactly these." if _same(bundle, learned) else
+                    " That the model learned from these alone is the table's word.")  # fmt: skip
         return Held(rows, (bundle,), np.zeros(len(rows), np.intp), how, "", left, learned if len(learned) else None)
     warning, how = UNTOLD, "All rows were asked for."
-    try:
-        same = bundle.card.data.get("fingerprint") == manifest.fingerprint()
-    except ImageError:  # a file is missing: it is told when it is read, and these are not all rows of any training
-        same = False
-    if same:
+    if _same(bundle, manifest):
         if not even_seen:
             raise PlanError(
                 "the model has learned from these very rows", where,
@@ -120,3 +119,11 @@ def _single(manifest: Manifest, bundle: Bundle, where: str, even_seen: bool) -> 
             )  # fmt: skip
         warning = SEEN
     return Held(manifest, (bundle,), np.zeros(len(manifest), np.intp), how, warning)
+
+
+def _same(bundle: Bundle, rows: Manifest) -> bool:
+    """Whether these are exactly the rows the bundle learned from, by its card."""
+    try:
+        return bool(bundle.card.data.get("fingerprint") == rows.fingerprint())
+    except ImageError:  # a file is missing: it is told when it is read, and these are not all rows of any training
+        return False
