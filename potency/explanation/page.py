@@ -81,7 +81,7 @@ def _spread(values: Any) -> tuple[str, str]:
 
 
 def _part(part: Part) -> tuple[str, ...]:
-    figures = (part.area, part.share, part.beyond, part.speaks_for, part.mean)
+    figures = (part.area, part.share, part.beyond, part.mean)
     return part.label or "the value", part.segment, f"{part.images:,}", *map(str, figures)
 
 
