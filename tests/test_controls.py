@@ -220,8 +220,9 @@ def test_a_number_as_truth_has_controls_too(tmp_path: Path) -> None:
 
 def test_untouched_images_of_any_size_get_the_answers_that_predict_gives(tmp_path: Path) -> None:
     sizes = [(16, 16), (40, 33), (20, 20), (16, 48), (9, 30)] * 4
-    rows, made = images(tmp_path / "images", sizes), bundle_of(tile=16)
+    rows, made = images(tmp_path / "images", sizes), bundle_of(tile=16, level="patch")
     found = controls(rows, made, draws=100)
+    assert "own mean and deviation out" in found.write(tmp_path / "out").read_text("utf-8")
     told = predict(rows, made, into=None, precision="float32").table
     assert found.report is not None
     both = found.report.rows.set_index("id").loc[told["id"]]

@@ -44,6 +44,9 @@ def _asides(found: Controls) -> list[str]:
     facts, said = found.facts, []
     if facts["how"]:
         said.append(facts["how"])
+    if facts["level"] != "none":
+        own = "mean" if facts["level"] == "mean" else "mean and deviation"
+        said.append(f"The model's plan takes each crop's own {own} out (level = {facts['level']}).")
     if facts["left"]:
         said.append(f"{wording.count(facts['left'], 'row')} were left out: no model may be asked for them.")
     if facts["unread"]:

@@ -193,7 +193,7 @@ class Controls:
 TITLES = {REMOVED: "Each band removed", KEPT: "Each band kept alone", MIXED: "Arrangement mixed"}
 NOTES = {
     REMOVED: "One octave is taken out of every image, with soft edges; the mean stays. What is lost is what only this "
-             "band held.",
+             "band held. The worst of several is named above: its interval is a little too narrow for that.",
     KEPT: "Everything but one octave is taken out. What remains is what this band tells by itself.",
     MIXED: "Mixed phases keep the power at every frequency and lose all arrangement and the histogram; mixed tiles "
            "keep what fits into a tile. The network never learned from such images: a fall may partly be surprise, "
