@@ -26,6 +26,7 @@ _FACE = {
     "Pool": "potency.inference.pool",
     "PotencyError": "potency.errors",
     "audit": "potency.confounding.audit",
+    "controls": "potency.reliance.controls",
     "ensemble": "potency.learning.ensemble",
     "evaluate": "potency.evaluation.evaluate",
     "explain": "potency.explanation.explain",
