@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +21,9 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
 from potency.explanation import METHODS, background, faithful
-from potency.explanation.choice import Case, fitted
 from potency.explanation.explain import _exact, explain, verdict
-from potency.explanation.method import Explain, Map, Method
 from potency.explanation.page import write_page
 from potency.explanation.picture import coloured, face, read_map
-from potency.explanation.relevance import Run, Score
 from potency.explanation.rules import LADDER
 from potency.learning.train import train
 from potency.tasks import TASKS, Focus
@@ -112,26 +108,6 @@ def test_curves_tell_a_true_map_from_a_false_one(bright: Tensor) -> None:
     np.testing.assert_allclose(good.most[:, 0], told(bright).numpy(), rtol=1e-6)
     empty = told(background(bright).expand_as(bright)).numpy()
     np.testing.assert_allclose(good.most[:, -1], empty, rtol=1e-6)
-
-
-def test_the_way_that_suits_a_network_is_chosen_by_what_its_maps_change(bright: Tensor) -> None:
-    def told(images: Tensor) -> Tensor:
-        return first(corner(images))
-
-    def way(scale: float, factor: float = 1) -> Explain:
-        def explain(run: Run, focus: Score, images: Tensor) -> Map:
-            values = torch.zeros_like(images)
-            values[:, :, :16, :16] = scale
-            return Map(values * factor, focus(run(images)))
-
-        return explain
-
-    ladder = {"false": way(-1), "broken": way(1, torch.nan), "true": way(1)}
-    method = Method("a method", "a paper", ladder["false"], ladder, "false")
-    cases = [Case(bright[:2], first, told), Case(bright[1:], first, told), Case(bright[:1], first, told)]
-    assert fitted(method, corner, cases).way == "true"
-    assert fitted(method, corner, cases[:2]) is method  # four images say nothing
-    assert fitted(replace(method, ladder={}), corner, cases).way == "false"
 
 
 def test_a_network_that_forgot_has_the_same_numbers() -> None:

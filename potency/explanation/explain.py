@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,11 +88,8 @@ def explain(
     explainer, folder = Explainer(bundle, find_method(method), focus or Focus(), checks), Path(into)
     with claimed(folder):
         rows = manifest.records()
-        if explainer.method.ladder:
-            explainer.fit(_some(manifest, rows, explainer))
-        store = Store(folder / "parts")
-        ways = " ".join(own.way for own in explainer.methods)
-        identity = f"{bundle.fingerprint} {method} {ways} {_exact(explainer.focus)} {checks} {name}"
+        explainer.suit(manifest, rows)
+        store, identity = Store(folder / "parts"), f"{bundle.fingerprint} {explainer.exactly} {name}"
         keys = [fingerprint(identity, manifest.paths(row), [row["id"]]) for row in rows]
         errors: dict[str, str] = {}
         for done, (key, row) in enumerate(zip(keys, rows, strict=True)):
@@ -104,8 +102,6 @@ def explain(
                 path = write_map(folder, str(row["id"]), key, method, found)
             except PlanError:  # not this row's fault: every other would fail in the same way
                 raise
-            except NotImplementedError as fault:
-                raise PlanError(str(fault), "method", "choose integrated or occlusion, which need no rules") from fault
             except Exception as fault:  # readers and decoders raise whatever they like
                 errors[key] = describe(fault)
                 continue
@@ -114,18 +110,6 @@ def explain(
         if progress is not None:
             progress(len(rows), len(rows))
         return _finished(manifest, store, keys, errors, folder, name)
-
-
-def _some(manifest: Manifest, rows: list[dict[str, Any]], explainer: Explainer) -> list[NDArray[Any]]:
-    """A window of each of some rows spread over all; those that cannot be read are left to say so in their turn."""
-    found = []
-    for at in np.unique(np.linspace(0, len(rows) - 1, min(ENOUGH, len(rows))).astype(int)):
-        try:
-            view = View.of(manifest, rows[at], explainer.members[0].plan.pixel_size)
-            found.append(np.asarray(view.crop(windows(view.shape, explainer.members[0].plan)[0])))
-        except Exception:
-            continue
-    return found
 
 
 def _exact(focus: Focus) -> str:
@@ -168,17 +152,38 @@ class Explainer:
         self.methods = [method] * len(self.members)
         self.forgetful = [faithful.forgetful(member.nets).eval() for member in self.members] if checks else []
 
-    def fit(self, windows: Sequence[NDArray[Any]]) -> None:
+    @property
+    def exactly(self) -> str:
+        """What maps are of and how they are made, in words."""
+        ways = " ".join(own.way for own in self.methods)
+        return f"{self.method.title} {ways} {_exact(self.focus)} {self.checks}"
+
+    def suit(self, manifest: Manifest, rows: Sequence[dict[str, Any]]) -> None:
+        """Choose, for each network, the way of the method that suits it on some rows spread over all.
+
+        Those that cannot be read are passed over: they say so in their turn.
+        """
+        if not self.method.ladder or not rows:
+            return
+        seen = []
+        for at in np.unique(np.linspace(0, len(rows) - 1, min(ENOUGH, len(rows))).astype(int)):
+            with contextlib.suppress(Exception):
+                view = View.of(manifest, rows[at], self.members[0].plan.pixel_size)
+                seen.append(np.asarray(view.crop(windows(view.shape, self.members[0].plan)[0])))
+        self.fit(seen)
+
+    def fit(self, crops: Sequence[NDArray[Any]]) -> None:
         """Choose, for each network, the way of the method that suits it on these (C, H, W)."""
-        whats = [replace(self.focus, label=self._label(window)) for window in windows]
+        whats = [replace(self.focus, label=self._label(window)) for window in crops]
         for place, member in enumerate(self.members):
             run, plan = self._run(member.nets), member.plan
             cases = [
                 Case(torch.from_numpy(member.crops([{"image": window}])), self._score(plan, what),
                      _silent(run, self._drawn(plan, what)))
-                for window, what in zip(windows, whats, strict=True)
+                for window, what in zip(crops, whats, strict=True)
             ]  # fmt: skip
-            self.methods[place] = fitted(self.method, run, cases)
+            with _ruled():
+                self.methods[place] = fitted(self.method, run, cases)
 
     def __call__(self, view: View) -> Explained:
         tiles = windows(view.shape, self.members[0].plan)
@@ -219,7 +224,8 @@ class Explainer:
         images = torch.from_numpy(member.crops([{"image": pixels}]))
         run, score = self._run(member.nets), self._score(member.plan, replace(self.focus, label=label))
         method = self.methods[place]
-        found = method(run, score, images)
+        with _ruled():
+            found = method(run, score, images)
         cells = {"score": float(found.score[0])} | {part: float(share[0]) for part, share in found.shares.items()}
         if self.checks:
             curves = faithful.curves(_silent(run, self._drawn(member.plan, replace(self.focus, label=label))), images,
@@ -245,6 +251,15 @@ class Explainer:
         """The number that curves are drawn of: a probability where there is one."""
         last = what.score if what.score == "similarity" else self.bundle.task.scores[-1]
         return self._score(plan, replace(what, score=last))
+
+
+@contextlib.contextmanager
+def _ruled() -> Iterator[None]:
+    """A network with an operation that no rule passes is refused with what to do instead."""
+    try:
+        yield
+    except NotImplementedError as fault:
+        raise PlanError(str(fault), "method", "choose integrated or occlusion, which need no rules") from fault
 
 
 def _silent(run: Run, drawn: Score) -> Told:
