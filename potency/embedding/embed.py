@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,17 +101,18 @@ def embed(
             store.add(done)
         if progress is not None:
             progress(len(rows), len(rows))
-        found_all = store.frame(keys)
-        if name not in found_all.columns:
-            found_all.insert(0, name, None)
-        vectors = [cell if isinstance(cell, list | np.ndarray) else None for cell in found_all[name]]
-        found_all[name] = pd.Series(vectors, dtype=object)
-        found_all[f"{name}.error"] = pd.array([errors.get(key) for key in keys], dtype="str")
-        made = manifest.add(found_all, {name: "vector"})
+        made = manifest.add(_columns(store.frame(keys), keys, errors, name), {name: "vector"})
         if folder is not None:
             store.compact()
             made.write(folder / "embeddings.parquet")
         return made
+
+
+def _columns(found: pd.DataFrame, keys: Sequence[str], errors: Mapping[str, str], name: str) -> pd.DataFrame:
+    cells: Any = found[name] if name in found else [None] * len(keys)
+    vectors = [cell if isinstance(cell, list | np.ndarray) else None for cell in cells]
+    told = pd.array([errors.get(key) for key in keys], dtype="str")
+    return pd.DataFrame({name: pd.Series(vectors, dtype=object), f"{name}.error": told})
 
 
 def _part(row: Any) -> list[Any]:
