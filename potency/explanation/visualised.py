@@ -77,7 +77,7 @@ def _goal(shown: Shown) -> dict[str, Any]:
     cards = [_card(shown, picture) for picture in shown.pictures]
     said = "No real images were given to compare with."
     if shown.compared:
-        said = f"Of {shown.compared} real images the best reaches {shown.best:.2f}, one in twenty over {shown.high:.2f}."
+        said = f"Of {shown.compared} real images the best reaches {shown.best:.2f}, one in 20 over {shown.high:.2f}."
         if shown.best_pixels is not None:
             cards.append({"picture": seen(shown.best_pixels), "title": "best real image", "real": True,
                           "lines": [_line(f"score {shown.best:.2f}"), _line(clean(shown.best_image, 40))]})  # fmt: skip
