@@ -26,6 +26,7 @@ _FACE = {
     "Pool": "potency.inference.pool",
     "PotencyError": "potency.errors",
     "audit": "potency.confounding.audit",
+    "embed": "potency.embedding.embed",
     "ensemble": "potency.learning.ensemble",
     "evaluate": "potency.evaluation.evaluate",
     "explain": "potency.explanation.explain",
@@ -36,7 +37,9 @@ _FACE = {
     "quality": "potency.measurement.quality.quality",
     "reproduce": "potency.systems",
     "search": "potency.learning.search",
+    "similar": "potency.embedding.similar",
     "train": "potency.learning.train",
+    "visualise": "potency.explanation.visualise",
 }
 __all__ = sorted(["__version__", *_FACE])  # noqa: PLE0605
 

@@ -106,6 +106,9 @@ def test_nearest_rows_are_those_of_brute_force_in_any_blocks(monkeypatch: pytest
     assert (own.rows[:, 0] != np.arange(203)).all()
     lonely = nearest_rows(keys[:2], keys[:2], 3, groups=(np.zeros(2, int), np.zeros(2, int)))
     assert (lonely.rows == -1).all()
+    for size in (1e20, 1e-20, 0.0):  # squares that no float32 holds, and no direction at all
+        told = search.directions(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32) * np.float32(size))
+        np.testing.assert_allclose(told, [[0.6, 0.8], [0, 0]] if size else [[0, 0], [0, 0]], rtol=1e-5)
     with pytest.raises(PlanError, match="vectors of 9 numbers cannot be compared with vectors of 4"):
         nearest_rows(queries, keys[:, :4])
     with pytest.raises(PlanError, match="0 neighbours are none"):

@@ -31,8 +31,13 @@ class Nearest:
 def directions(values: Values) -> Values:
     """Vectors (N, F) of length 1; one of zeros has no direction and stays as it is: its cosine with anything is 0."""
     values = np.asarray(values, np.float32)
-    lengths = np.sqrt(np.einsum("nf,nf->n", values, values, dtype=np.float64))
-    return np.asarray(values / np.maximum(lengths, 1e-30)[:, None], np.float32)
+    return values / _lengths(values)[:, None]
+
+
+def _lengths(values: Values) -> Values:
+    size = float(np.abs(values).max(initial=0)) or 1.0  # squares of huge numbers would be infinite
+    lengths = np.sqrt(np.einsum("nf,nf->n", values, values)) if 1e-15 < size < 1e15 else size * _lengths(values / np.float32(size))
+    return np.asarray(np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def nearest_rows(
@@ -66,13 +71,14 @@ def nearest_rows(
             f"vectors of {queries.shape[1]} numbers cannot be compared with vectors of {among.shape[1]}",
             "the two embeddings", "embed both with the same bundle",
         )  # fmt: skip
-    there, seen = directions(among).T, directions(queries)
+    among = np.asarray(among, np.float32)
+    lengths, seen = _lengths(among), directions(queries)
     count = min(count, len(among))
     rows, cosines = np.full((len(seen), count), NONE, np.intp), np.full((len(seen), count), -np.inf, np.float32)
     step = max(1, BLOCK // max(1, len(among)))
     for start in range(0, len(seen), step):
         part = slice(start, min(start + step, len(seen)))
-        alike = seen[part] @ there
+        alike = (seen[part] @ among.T) / lengths  # no second copy of what may be a gigabyte
         if groups is not None:
             alike[groups[0][part, None] == groups[1][None]] = -np.inf
         if own is not None:

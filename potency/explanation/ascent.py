@@ -13,6 +13,7 @@ from potency.errors import PlanError
 
 Score = Callable[[Tensor], Tensor]  # images (N, C, H, W), scaled as the network reads them, to one score each (N,)
 INSIDE = 0.02  # how near 0 and 1 a start may be: at the ends nothing moves
+LASTING = 0.9  # of the mean score, from step to step
 TRIED = 16  # random pictures from which the size of a score is taken, where no other is known
 
 
@@ -109,22 +110,55 @@ def ascend(score: Score, start: Tensor, ascent: Ascent | None = None, seed: int 
         picture = Spectrum(start, ascent, draw)
         size = spread or _spread(score, start, ascent, draw)
         optimiser = torch.optim.Adam([picture.values], ascent.rate)
-        way = []
+        way, best = [], _Best(ascent.seeds)
         for step in range(ascent.steps):
+            # Small steps at the end: under random moves large ones never come to rest.
+            optimiser.param_groups[0]["lr"] = ascent.rate * (0.55 + 0.45 * math.cos(math.pi * step / ascent.steps))
             images = picture()
             if ascent.blur and step % 4 == 3:
                 images = blurred(images, ascent.blur)
             told = score(moved(images, ascent, draw))
-            loss = ascent.variation * rough(images) + ascent.energy * (images - start).square().mean((1, 2, 3))
-            loss = loss - told / size
+            loss = _cost(images, start, ascent) - told / size
             (picture.values.grad,) = torch.autograd.grad(loss.sum(), [picture.values])
             for own in picture.values.grad:  # each picture by itself: their number must not matter
                 own.mul_(min(1.0, ascent.clip / max(float(own.norm()), 1e-12)))
+            best.see(-loss.detach(), picture.values.detach())
             optimiser.step()
             way.append(told.detach())
     with torch.no_grad():
         images = picture()
+        last = score(moved(images, ascent, draw)) / size - _cost(images, start, ascent)
+        picture.values.copy_(best.kept(picture.values.detach(), last))
+        images = picture()
         return Found(images, score(images), torch.stack(way))
+
+
+def _cost(images: Tensor, start: Tensor, ascent: Ascent) -> Tensor:
+    return ascent.variation * rough(images) + ascent.energy * (images - start).square().mean((1, 2, 3))
+
+
+class _Best:
+    """Of each picture the state that did best over the moves of the last steps: some networks lead astray."""
+
+    def __init__(self, count: int) -> None:
+        self.mean, self.top = torch.zeros(count), torch.full((count,), -torch.inf)
+        self.seen = 0
+        self.values: Tensor | None = None
+
+    def see(self, worth: Tensor, values: Tensor) -> None:
+        self.seen += 1
+        self.mean = LASTING * self.mean + (1 - LASTING) * worth
+        mean = self.mean / (1 - LASTING**self.seen)  # as if it had begun long ago
+        better = mean > self.top
+        self.top = torch.where(better, mean, self.top)
+        self.values = values.clone() if self.values is None else self.values
+        self.values[better] = values[better]
+
+    def kept(self, values: Tensor, worth: Tensor) -> Tensor:
+        """The best state, the last one included."""
+        self.see(worth, values)
+        assert self.values is not None
+        return self.values
 
 
 def rough(images: Tensor) -> Tensor:

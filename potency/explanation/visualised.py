@@ -51,6 +51,8 @@ def verdict(found: Sequence[Shown]) -> str:
     if real:
         above = sum(picture.score > shown.best for shown, picture in pictures)
         said.append(f"{above} of {len(pictures)} pictures score higher than the best of {real} real images.")
+        if not above:
+            said.append("The network holds no pattern that lasts under small shifts and turns.")
     judged = [(shown, picture) for shown, picture in pictures if picture.other and shown.goal.label]
     if judged:
         same = sum(picture.other == shown.goal.label for shown, picture in judged)
