@@ -63,7 +63,7 @@ def exemplars(values: NDArray[np.floating], prototypes: int = 6, criticisms: int
 
     >>> found = exemplars(np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2], [9.0]]), 2, 1)
     >>> sorted(found.prototypes.tolist()), found.criticisms.tolist()
-    ([1, 4], [6])
+    ([0, 3], [6])
     """
     if not len(values) or prototypes < 1 or criticisms < 0:
         raise PlanError(

@@ -36,7 +36,9 @@ def directions(values: Values) -> Values:
 
 def _lengths(values: Values) -> Values:
     size = float(np.abs(values).max(initial=0)) or 1.0  # squares of huge numbers would be infinite
-    lengths = np.sqrt(np.einsum("nf,nf->n", values, values)) if 1e-15 < size < 1e15 else size * _lengths(values / np.float32(size))
+    if not 1e-15 < size < 1e15:
+        return np.asarray(size * _lengths(values / np.float32(size)), np.float32)
+    lengths = np.sqrt(np.einsum("nf,nf->n", values, values))
     return np.asarray(np.where(lengths > 0, lengths, 1), np.float32)
 
 
