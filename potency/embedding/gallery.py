@@ -9,6 +9,7 @@ from typing import Any
 from potency import __version__
 from potency.data.manifest import Manifest
 from potency.embedding.sheet import pixels_of, thumbnail, uri_of
+from potency.evaluation.wording import clean
 
 SHOWN = 60
 SIDE = 128
@@ -35,7 +36,7 @@ def write_page(made: Manifest, among: Manifest, folder: Path, count: int) -> Pat
 
 
 def _row(made: Manifest, among: Manifest, row: Any, there: Any, count: int) -> dict[str, Any]:
-    lines = [str(row["id"])]
+    lines = [clean(Path(str(row["id"])).name, 40)]
     if _known(row.get("prediction")):
         lines.append(f"answer: {_short(row['prediction'])}")
     if _known(row.get("truth")):
@@ -50,7 +51,7 @@ def _row(made: Manifest, among: Manifest, row: Any, there: Any, count: int) -> d
         truth, group = row.get(f"nearest.{rank}.truth"), row.get(f"nearest.{rank}.group")
         odd = _known(truth) and _known(row.get("prediction")) and str(truth) != str(row["prediction"])
         said = [_short(truth)] if _known(truth) else []
-        said += [f"{row[f'nearest.{rank}.similarity']:.3f}", f"group {group}"]
+        said += [f"{row[f'nearest.{rank}.similarity']:.3f}", f"group {clean(group, 24)}"]
         near.append({"picture": _picture(among, there[str(name)]), "name": str(name), "lines": said, "odd": odd})
     return {"picture": _picture(made, row), "lines": lines, "near": near}
 
