@@ -27,6 +27,7 @@ _FACE = {
     "PotencyError": "potency.errors",
     "audit": "potency.confounding.audit",
     "controls": "potency.reliance.controls",
+    "embed": "potency.embedding.embed",
     "ensemble": "potency.learning.ensemble",
     "evaluate": "potency.evaluation.evaluate",
     "explain": "potency.explanation.explain",
@@ -37,7 +38,9 @@ _FACE = {
     "quality": "potency.measurement.quality.quality",
     "reproduce": "potency.systems",
     "search": "potency.learning.search",
+    "similar": "potency.embedding.similar",
     "train": "potency.learning.train",
+    "visualise": "potency.explanation.visualise",
 }
 __all__ = sorted(["__version__", *_FACE])  # noqa: PLE0605
 

@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from potency import __version__
-from potency.cli import answer, audit, choose, controls, data, demo, doctor, frame, learn, quantise, reason, show
+from potency.cli import (
+    answer,
+    audit,
+    choose,
+    controls,
+    data,
+    demo,
+    doctor,
+    frame,
+    learn,
+    points,
+    quantise,
+    reason,
+    show,
+    visualise,
+)
 
 __all__ = ["app", "run"]
 
@@ -19,7 +34,9 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (demo, data, audit, controls, learn, answer, reason, choose, quantise, show, doctor):
+for room in (
+    *(demo, data, audit, controls, learn, answer, reason, visualise, points, choose, quantise, show, doctor),
+):
     app.registered_commands += room.app.registered_commands
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from potency.explanation.segments import Segmented
 
 app = typer.Typer()
+TABLES = "shapley"
 METHOD_HELP = "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, occlusion, masks."
 
 
@@ -35,7 +36,7 @@ class Explain(Options):
     into: Annotated[Path, typer.Option(help="Folder of the maps, their table and their page.")] = Path(
         "out/explanations"
     )
-    method: Annotated[str, typer.Option(help=METHOD_HELP)] = "relevance"
+    method: Annotated[str, typer.Option(help=f"{METHOD_HELP} Of features: {TABLES}. [dim]else the first[/dim]")] = ""
     label: Annotated[str, typer.Option(metavar="CLASS", help="The class to explain. [dim]else the answer[/dim]")] = ""
     against: Annotated[str, typer.Option(metavar="CLASS", help="Why --label rather than this class.")] = ""
     score: Annotated[str, typer.Option(help="logit, odds, probability; value for numbers; similarity (--like).")] = ""
@@ -46,6 +47,10 @@ class Explain(Options):
     segments: Annotated[
         str, typer.Option(metavar="COLUMN|auto", help="Sum the maps over segments: a column of label images, or auto.")
     ] = ""
+    background: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="For features: rows that are usual. [dim]else the rows[/dim]")
+    ] = None
+    by: Annotated[str, typer.Option(help="feature, or family of features.")] = "feature"
     no_checks: Annotated[bool, typer.Option("--no-checks", help="Maps only, untested: some ten times faster.")] = False
     first: Annotated[int, typer.Option(min=0, metavar="N", help="The first N rows only. [dim]0: all[/dim]")] = 0
 
@@ -58,6 +63,7 @@ class Explain(Options):
     ("out/first/bundle images/ --method occlusion --first 20", "another method, on some images"),
     ("out/first/bundle labels.csv --segments mask", "how much of the maps lies in cell, hole, ground, by class"),
     ("out/first/bundle images/ --like typical.png", "why an image resembles this one"),
+    ("out/forest/bundle images/ --background cells/", "what each feature brings to the answer of a forest"),
     again="the same command goes on: maps that are done are kept",
 )
 def explain(options: Explain, say: Console) -> dict[str, Any]:
@@ -74,28 +80,64 @@ def explain(options: Explain, say: Console) -> dict[str, Any]:
         manifest = manifest.where(lambda table: table.index < options.first)
     bundle = Bundle.load(options.bundle)
     labelled(bundle, say)
+    if options.method == TABLES or (not options.method and not networks(bundle)):
+        return featured(manifest, bundle, options, say)
+    method = options.method or "relevance"
     like = None if options.like is None else embedded(bundle, options.like)
     focus = Focus(options.score or ("similarity" if like is not None else ""), options.label, options.against, like)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress()).of("explaining")
-        made = apply(manifest, bundle, into=options.into, method=options.method, focus=focus,
+        made = apply(manifest, bundle, into=options.into, method=method, focus=focus,
                      checks=not options.no_checks, progress=progress)  # fmt: skip
         over = segmented(made, bundle, options.into, options.segments,
                          progress=stack.enter_context(Progress()).of("summing")) if options.segments else None
-    page = write_page(made, bundle, options.into, options.method, segments=over)
+    page = write_page(made, bundle, options.into, method, segments=over)
     answer = told(made, options, say)
-    answer |= {"failing": verdict(made.table), "page": page, "method": options.method}
+    answer |= {"failing": verdict(made.table), "page": page, "method": method}
     if over is not None:
         answer["segments"] = over.write(options.into)
         summed(over, say)
     for line in answer["failing"]:
-        say.print(f"[yellow]{options.method} fails a check on these images: {line}[/yellow]")
+        say.print(f"[yellow]{method} fails a check on these images: {line}[/yellow]")
     say.print(f"written: {page}", soft_wrap=True)
+    return sound(answer, made, options)
+
+
+def sound(answer: dict[str, Any], made: Manifest, options: Explain) -> dict[str, Any]:
+    """The answer, unless no row could be explained."""
     if answer["rows"] and answer["errors"] == answer["rows"]:
         first = str(made.table["explanation.error"].iloc[0])
         what = f"none of {answer['rows']} rows could be explained; the first: {first}"
         raise Failed(answer, ImageError(what, str(options.images[0]), "mend the images, then give the same command"))
     return answer
+
+
+def networks(bundle: Bundle) -> bool:
+    """Whether a map of pixels can be made; a model of features is explained by these."""
+    from potency.bundle import EstimatorMember
+
+    return not all(isinstance(member, EstimatorMember) for member in bundle.members)
+
+
+def featured(manifest: Manifest, bundle: Bundle, options: Explain, say: Console) -> dict[str, Any]:
+    """Explain a model of measured features: a bar for each feature of each image, and what counts for each class."""
+    from potency.explanation.contributed import failing, write_page
+    from potency.explanation.contributions import contributions
+    from potency.tasks import Focus
+
+    usual = None if options.background is None else gathered([options.background], options.channels, options.names)
+    focus = Focus(options.score, options.label, options.against)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress()).of("explaining")
+        made = contributions(manifest, bundle, into=options.into, focus=focus, background=usual, by=options.by,
+                             progress=progress)  # fmt: skip
+    answer = told(made, options, say)
+    page = write_page(made, bundle, options.into)
+    answer |= {"failing": failing(made), "page": page, "method": TABLES}
+    for line in answer["failing"]:
+        say.print(f"[yellow]{line}[/yellow]")
+    say.print(f"written: {page}", soft_wrap=True)
+    return sound(answer, made, options)
 
 
 def told(made: Manifest, options: Explain, say: Console) -> dict[str, Any]:

@@ -28,15 +28,22 @@ def add_columns(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     if "id" not in new.columns:
         if len(new) != len(table):
             raise ManifestError(f"{len(new)} values for {len(table)} rows", "add(...)", "give one a row, or ids")
-        return table.assign(**{str(name): new[name].to_numpy() if new[name].dtype != "str" else new[name].array
-                               for name in new.columns})
+        return _assigned(table, {str(name): new[name].to_numpy() if new[name].dtype != "str" else new[name].array
+                                 for name in new.columns})
     ids = new["id"].astype("str")
     unknown, repeated = sorted(set(ids) - set(table["id"])), sorted(set(ids[ids.duplicated()]))
     if unknown or repeated:
         raise ManifestError("the new columns name " + ("unknown" if unknown else "repeated") + " ids",
                             ", ".join((unknown or repeated)[:5]), "give the ids of the table, each once")
     joined = new.drop(columns="id").set_index(pd.Index(ids)).reindex(table["id"])
-    return table.assign(**{str(name): joined[name].array for name in joined.columns})
+    return _assigned(table, {str(name): joined[name].array for name in joined.columns})
+
+
+def _assigned(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Old columns in their place, new ones behind them, all at once: one by one, hundreds would be slow."""
+    made = table.assign(**{name: cells for name, cells in columns.items() if name in table.columns})
+    fresh = {name: cells for name, cells in columns.items() if name not in table.columns}
+    return pd.concat([made, pd.DataFrame(fresh, index=table.index)], axis=1) if fresh else made
 
 
 def explode(table: pd.DataFrame, boxes: Iterable[Iterable[Box]]) -> pd.DataFrame:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from potency.systems.comparison import Comparison, Scene, write
+from potency.systems.comparison import Comparison, Plate, Scene, write
 from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Learned, Order, Recipe
+from potency.systems.sights import sights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,11 +53,13 @@ def compare(
     *,
     baselines: Sequence[str] = BASELINES,
     averaged: bool = False,
+    look: str = "",
 ) -> Compared:
     """Every arm under both splits, the baselines beside the first, and one evaluation of them all.
 
     Args:
         arms: the first is compared with each of the others, on the same rows.
+        look: the name of the arm whose network is looked into (see `sights`); "": none.
         averaged: the mean of all arms' probabilities as one more learner (an ensemble, out of fold like its members).
     """
     from potency.evaluation.evaluate import evaluate
@@ -66,6 +69,7 @@ def compare(
     rows, groups = len(manifest), manifest.table["group"].nunique()
     order.say(f"{problem.title}: {rows} images, {groups} groups, {len(arms)} arms")
     names, facts, plans = dict[str, str](), dict[str, Any](), dict[str, Mapping[str, Any]]()
+    plates: tuple[Plate, ...] = ()
     for number, arm in enumerate(arms, 1):
         first = number == 1
         asked = Asked(
@@ -79,6 +83,10 @@ def compare(
         manifest = manifest.add(renamed)
         names |= {column: arm.name for column in mains(renamed) if column in OWN or not first}
         plans[arm.name] = learned.facts.get("plan", {})
+        if arm.name == look and learned.bundle is not None:
+            order.say(f"{arm.name}: what it sees")
+            answered = problem.manifest.add(learned.rows)
+            plates = sights(answered, learned.bundle, arm.name, place / slug(arm.name), problem.name)
         facts = facts or dict(learned.facts)
     if averaged and len(arms) > 1:
         together = _averaged(manifest, list(names))
@@ -93,7 +101,8 @@ def compare(
         },
     )  # fmt: skip
     report.write(place)
-    scene = Scene(problem.name, problem.title, problem.about, problem.simulated, report, problem.published)
+    scene = Scene(problem.name, problem.title, problem.about, problem.simulated, report, problem.published,
+                  plates=plates)  # fmt: skip
     return Compared(scene, plans)
 
 

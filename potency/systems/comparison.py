@@ -34,6 +34,25 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class View:
+    """A picture (a data URI) with its name and a line."""
+
+    picture: str
+    title: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Plate:
+    """Something to look at in a scene: a drawing, pictures, or both, with what to make of them."""
+
+    title: str
+    note: str
+    svg: str = ""
+    views: tuple[View, ...] = ()
+
+
+@dataclass(frozen=True)
 class Scene:
     """One question to one set of images: its evaluation, and the published figures it stands beside (by metric)."""
 
@@ -44,6 +63,7 @@ class Scene:
     report: Report
     published: Mapping[str, Figure] = field(default_factory=dict)
     grids: tuple[Grid, ...] = ()
+    plates: tuple[Plate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +145,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "simulated": scene.simulated,
             "published": _figures(scene),
             "grids": [asdict(grid) for grid in scene.grids],
+            "plates": [{"title": plate.title, "note": plate.note} for plate in scene.plates],
             **scene.report.json(),
         }
         for scene in comparison.scenes

@@ -54,4 +54,4 @@ def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], Non
     )
     table = outcome.manifest.table
     columns = [name for name in table if str(name).startswith("prediction")]
-    return Learned(table[["id", *columns]], outcome.report.facts)
+    return Learned(table[["id", *columns]], outcome.report.facts, outcome.bundle)

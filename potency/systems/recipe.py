@@ -88,6 +88,7 @@ class Learned:
 
     rows: pd.DataFrame
     facts: Mapping[str, Any]
+    bundle: Path | None = None  # the models that gave `prediction`, where they can be looked into
 
 
 class Learn(Protocol):

@@ -1,0 +1,58 @@
+"""What the network of a recipe sees stands on its page: features of images it had not seen, and pictures of classes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from zoo import cells
+
+from potency.learning.protocol import Choices
+from potency.learning.protocol import run as protocol
+from potency.systems import arms, learn, nsc_fate
+from potency.systems.comparison import Comparison, page
+from potency.systems.recipe import Arm, Budget, Order
+from potency.systems.sights import sights
+
+ARMS = (Arm("tiny", {"network": "tiny"}), Arm("plain", {"network": "plain"}))
+BUDGET = Budget("quick", ARMS, passes=1, folds=3, changes={"batch": 16, "validations": 1, "test_views": 1})
+
+
+def test_a_scene_shows_what_one_network_sees_and_its_features_are_of_test_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("potency.systems.sights.STEPS", 3)
+    rows = cells(tmp_path / "cells")
+    order = Order(tmp_path / "out", None, BUDGET, learn.learn, lambda line: None)
+    problem = arms.Problem("small", "Small", "Simulated.", rows, True)
+    scene = arms.compare(problem, ARMS[:1], order, baselines=(), look="tiny").scene
+    features, classes = scene.plates
+    tested = int(scene.report.rows["prediction"].notna().sum())
+    assert features.note.startswith(f"{tested} test images in the features of tiny") and tested < len(rows)
+    assert "of the variance" in features.note and features.svg.count("<svg") == 1
+    assert [view.title for view in classes.views] == ["neuron"] * 2 + ["neuron, real"] + ["stem"] * 2 + ["stem, real"]
+    assert "no cell looks like this" in classes.note
+    text = page(Comparison(nsc_fate.RECIPE, (scene,), ()))
+    assert "What tiny answers to" in text and text.count('<div class="frame"><img src="data:image/jpeg') == 6
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_an_ensemble_has_no_rows_that_all_its_networks_had_not_seen(tmp_path: Path) -> None:
+    from potency.data.plan import Facts, Plan
+    from potency.tasks import TASKS
+
+    rows = cells(tmp_path / "cells")
+    plan = Plan.of(Facts.of(rows), steps=2, validations=1, batch=8, test_views=1)
+    choices = Choices(folds=2, draws=0, baselines=(), keep_folds=True, audit=False)
+    made = protocol(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
+    assert sights(made.manifest, made.bundle, "tiny", tmp_path, "x") == ()
+
+
+def test_nsc_fate_looks_into_the_small_network_or_the_cheapest() -> None:
+    assert nsc_fate._looked_into(nsc_fate.DEFAULT) == "tiny (ours)"
+    assert nsc_fate._looked_into(nsc_fate.QUICK) == "MobileNet (v1)"
+    searched = replace(nsc_fate.QUICK, arms=(*nsc_fate.QUICK.arms, Arm("x", {"network": "tiny"}, trials=3)))
+    assert nsc_fate._looked_into(searched) == "MobileNet (v1)"
