@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.answers.category import as_labels, class_names, codes_of
+from potency.answers.category import class_names, codes_of
 from potency.answers.probability import PROBABILITY, probabilities
 from potency.data.gathering import PREDICTION
 from potency.data.manifest import Manifest
@@ -188,11 +188,3 @@ def _answers(
     found = rule.classes(p, bags, labels.index(positive) if positive else len(labels) - 1)
     names = np.array(labels, object)[found.argmax(axis=1)]
     return {name: names, **{prefix + label: found[:, k] for k, label in enumerate(labels)}}
-
-
-def labels_of(table: pd.DataFrame, name: str) -> tuple[str, ...]:
-    """The classes of a prediction column, in the order of its probabilities."""
-    prefix = f"{name}.{PROBABILITY}"
-    told = [str(column).removeprefix(prefix) for column in table.columns if str(column).startswith(prefix)]
-    met = [str(label) for label in as_labels(table[name]) if label is not None]
-    return tuple(dict.fromkeys([*told, *sorted(set(met))]))

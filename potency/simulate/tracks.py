@@ -52,9 +52,9 @@ def tracks(world: World, folder: Path, progress: Progress) -> list[str]:
             rows.append(_row(world, folder, who, chunk, place, at, moved.ravel()[at], marker[number[at]]))
         progress(min(chunk.rows.stop, len(number)), len(number))
     table(folder / "labels.csv", rows)
-    place = wells.labels(well)
+    place_of = wells.labels(well)
     table(folder / "tracks.csv", [
-        {"track": f"cell{cell + 1:04d}", "label": FATES[fate[cell]], **{k: v[cell] for k, v in place.items()},
+        {"track": f"cell{cell + 1:04d}", "label": FATES[fate[cell]], **{k: v[cell] for k, v in place_of.items()},
          "onset": round(float(start[cell]), 3), "marker": round(float(marker[cell]), 3),
          "onset_frame": _frame(hours, start[cell]), "marker_frame": _frame(hours, marker[cell]), "simulated": True}
         for cell in range(world.cells)])  # fmt: skip
