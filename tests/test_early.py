@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from potency.early import MODELS, early, timed
-from potency.early.curve import step_down
+from potency.early.looks import sign_flips, step_down
 from potency.early.points import binned, points_of, so_far, times_of
 from potency.errors import AnswerError, ManifestError, PlanError
 from potency.evaluation.evaluate import evaluate
@@ -70,6 +70,18 @@ def test_step_down_finds_more_than_one_band_and_never_fewer() -> None:
         both, one_step = both + int(beats.sum()), one_step + int((lower > 0).sum())
         naive += int((gain[:4] - 1.645 * 0.1 > 0).any())
     assert both > one_step and naive > 20, "without payment for the looks a fifth of the curves would be fooled"
+
+
+def test_sign_flips_keep_their_promise_with_few_groups_and_skewed_ones() -> None:
+    rng = np.random.default_rng(1)
+    alarms = found = 0
+    for seed in range(300):
+        shares = rng.standard_normal((8, 1)) * 0.5 + rng.standard_normal((8, 6)) * rng.uniform(0.2, 3, (8, 1))
+        alarms += bool(sign_flips(shares, 200, seed).any())
+        shares[:, 3:] += 4
+        found += int(sign_flips(shares, 200, seed)[3:].sum())
+    assert alarms <= 27, "5 % of 300 and three standard errors"
+    assert found > 300
 
 
 def test_perfect_answers_of_few_groups_are_not_certain() -> None:

@@ -10,14 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.answers import Answer
+from potency.early.looks import sign_flips, step_down
 from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import comparable, parts_of
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, interval, values_of
 from potency.evaluation.results import Interval
 from potency.evaluation.wording import UNIT, count
 
-CHANCE = 0.05  # of one false alarm among all times of a curve
-ALIKE = 1e-9  # spread of draws that are all the same
 FEWEST_OF_CLASS = 2  # groups that must hold a class for its recall to say anything of new groups
 Floats = NDArray[np.float64]
 
@@ -62,54 +61,6 @@ class Curve:
     first: float | None
     stays: float | None
     drawn: Floats = field(repr=False, default_factory=lambda: np.empty((0, 0)))
-
-
-def stretched(critical: float, groups: int) -> float:
-    """A critical value made larger for few groups: a bootstrap of n is too narrow by sqrt((n - 1) / n) and normal.
-
-    Student's t takes the place of the normal at the same tail (Hesterberg 2015), far out where many times are seen.
-
-    >>> round(stretched(2.5, 6), 2), round(stretched(2.5, 10_000), 2)
-    (4.18, 2.5)
-    """
-    from scipy.special import ndtr, stdtrit
-
-    return float(np.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, ndtr(critical)))
-
-
-def step_down(gain: Floats, drawn: Floats, groups: int, least: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Lower bounds (T,) of all gains at once, and which of them are over 0, at most CHANCE of any false alarm.
-
-    The bound is gain - c s, s the spread of the draws and c the 95 % point of the largest (draw - gain) / s over all
-    times (Beran 1988): times are not independent, and the draws know how much they go together. Those over 0 are set
-    aside and c is taken anew over what is left, until nothing more is over 0 (Romano and Wolf 2005, algorithm 4.1).
-    `drawn` (draws, T) from the same draws of groups; `least` (T,) is s where all draws are alike, because a score of
-    exactly 1 in every draw is not known exactly; it is added to them as noise. c is stretched for few groups, see
-    `stretched`.
-
-    >>> rng = np.random.default_rng(0)
-    >>> drawn = np.array([0.0, 0.5]) + 0.1 * rng.standard_normal((2000, 2))
-    >>> step_down(np.array([0.0, 0.5]), drawn, 20, np.zeros(2))[1].tolist()
-    [False, True]
-    """
-    with np.errstate(invalid="ignore"):
-        own = np.nan_to_num(np.nanstd(drawn, axis=0, ddof=1))
-        alike = own < ALIKE
-        spread = np.where(alike, np.maximum(least, ALIKE), own)
-        drawn = drawn + alike * spread * np.random.default_rng(0).standard_normal(drawn.shape)
-        above = np.where(np.isfinite(drawn), (drawn - gain) / spread, -np.inf)
-
-    def critical(kept: NDArray[np.bool_]) -> float:
-        return stretched(max(0.0, float(np.quantile(above[:, kept].max(axis=1), 1 - CHANCE))), groups)
-
-    kept = np.ones(len(gain), bool)
-    lower = gain - critical(kept) * spread
-    while kept.any():
-        new = kept & (gain - critical(kept) * spread > 0)
-        if not new.any():
-            break
-        kept &= ~new
-    return lower, ~kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +132,7 @@ class Judge:
             gain = self.better * (values[0] - values[1])
             least = _least(values[0], fewest) if self.score in UNIT else np.zeros(len(seen))
             lower[tested], beats[tested] = step_down(gain, self.better * (mine - theirs), fewest, least)
+            beats[tested] &= sign_flips(self._shares([looks[k] for k in seen], gain), self.draws, self.seed)
         points = []
         for k, look in enumerate(looks):
             if look.left:
@@ -191,6 +143,19 @@ class Judge:
         last = next((j for j in range(len(seen)) if beats[tested[j:]].all()), None)
         return Curve(one.name, one.column, tuple(points), early[0] if early else None,
                      None if last is None else points[seen[last]].time, scores)  # fmt: skip
+
+    def _shares(self, looks: Sequence[_Look], gain: Floats) -> Floats:
+        """What each group adds to the gain of each look, (groups, looks): jackknife pseudo-values, 0 where not seen."""
+        names = sorted({str(name) for look in looks for name in look.table["group"]})
+        made = np.zeros((len(names), len(looks)))
+        for k, look in enumerate(looks):
+            group = look.table["group"].astype(str).to_numpy()
+            own = np.unique(group)
+            without = (group[None] != own[:, None]).astype(np.float64)
+            left = [self.answer.summarise(evidence, without)[self.score] for evidence in look.evidence]
+            shares = len(own) * gain[k] - (len(own) - 1) * self.better * (left[0] - left[1])
+            made[np.searchsorted(names, own), k] = np.nan_to_num(shares)
+        return made
 
     def _point(
         self, time: float, look: _Look, drawn: tuple[Draws, Draws], values: list[dict[str, float]],
