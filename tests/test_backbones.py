@@ -18,8 +18,8 @@ from potency.bundle.member import Forward
 from potency.data.plan import Plan
 from potency.inference.engine import start_engine
 from potency.networks import BACKBONES, Encoder
-from potency.networks.bag import Bag
 from potency.networks.backbones import find_backbone
+from potency.networks.bag import Bag
 from potency.networks.bodies import expected_values, first_convolution
 from potency.networks.reach import trace
 from potency.networks.weights import adapt_channels, adopt

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from potency.early import MODELS, early, timed
-from potency.early.looks import sign_flips, step_down
-from potency.early.points import binned, points_of, so_far, times_of
 from potency.errors import AnswerError, ManifestError, PlanError
 from potency.evaluation.evaluate import evaluate
+from potency.pooling.units import times_of
+from potency.timing import MODELS, early, timed
+from potency.timing.looks import sign_flips, step_down
+from potency.timing.points import binned, points_of, so_far
 
 
 def wells(
@@ -36,10 +37,10 @@ def wells(
 
 
 def test_the_known_first_time_is_found_and_stays() -> None:
-    found = early(wells(), chance=(400, 0))
+    found = early(wells(1), chance=(400, 0))
     assert found.first == found.curves[0].stays == 4.0
     assert found.mark == "good" and "from 4 on" in found.verdict
-    auc = early(wells(), score="auc", chance=(400, 0))
+    auc = early(wells(1), score="auc", chance=(400, 0))
     assert auc.first == 4.0 and auc.curves[0].points[0].trivial.value == pytest.approx(0.5)
 
 
@@ -131,7 +132,7 @@ def test_models_over_time_are_out_of_fold_and_forward_only(model: str) -> None:
     right = made[name] == made["truth"]
     assert right[made["time"] >= 6].mean() > 0.7 > 0.6 > right[made["time"] < 4].mean()
     # What is seen of a row: a changed future of its unit changes nothing of it.
-    from potency.early.models import Seen
+    from potency.timing.models import Seen
 
     see, _ = MODELS[model]
     unit = pd.factorize(table["group"] + table["well"])[0]

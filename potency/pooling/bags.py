@@ -40,8 +40,9 @@ class Units:
 
     @classmethod
     def of(
-        cls, embedding: pd.DataFrame, ids: Sequence[str], unit: NDArray[np.intp], time: NDArray[np.float64] | None = None
-    ) -> Units:
+        cls, embedding: pd.DataFrame, ids: Sequence[str], unit: NDArray[np.intp],
+        time: NDArray[np.float64] | None = None,
+    ) -> Units:  # fmt: skip
         """The embedding, indexed by row id (a large image gives several), of the rows `ids` of units `unit` (rows,).
 
         With `time` (rows,) the steps are sorted by it, and each is told its time and the gap since the step before.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class Recipe:
     head: str = "gated"
     width: int = 32
     steps: int = 300
-    rate: float = 2e-3
+    rate: float = 8e-3
     decay: float = 0.05
     dropout: float = 0.25
     batch: int = 32
@@ -117,12 +118,12 @@ class Pooler:
         return cls(recipe, net.eval(), units.names, classes, scale, dict(facts or {}))
 
     def __call__(self, units: Units) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Answers and attention. Of bags: (units, K) and (instances,), 1 in each unit; of sequences (instances, K), None.
+        """Answers and attention: of bags (units, K) and (instances,) of sum 1, of sequences (instances, K) and None.
 
         Answers are probabilities in the order of the classes, or the number (K = 1).
         """
         if units.names != self.names:
-            raise PlanError(f"the pooler learned from {len(self.names)} numbers, {len(units.names)} are given or others",
+            raise PlanError(f"the pooler learned from {len(self.names)} numbers, others are given ({len(units.names)})",
                             "the embedding", f"give {', '.join(self.names[:3])} ...")  # fmt: skip
         found, weights = [], []
         for first in range(0, len(units), AT_ONCE):
@@ -183,8 +184,8 @@ class Pooler:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, RecursionError) as error:
             first = (str(error).splitlines() or [""])[0]
-            raise BundleError(f"the pooler cannot be read: {first}", str(folder),
-                              "give the folder that `potency pool --learn` wrote, or copy it again") from error  # fmt: skip
+            mend = "give the folder that `potency pool --learn` wrote, or copy it again"
+            raise BundleError(f"the pooler cannot be read: {first}", str(folder), mend) from error
         if not all(bool(torch.isfinite(v).all()) for v in state.values()):
             raise BundleError("the weights of the pooler hold not-a-number", str(folder), "copy it again")
         return cls(recipe, net.eval(), names, classes, scale, dict(card.get("facts", {})))
@@ -194,12 +195,15 @@ def _learn(net: Net, units: Units, target: Tensor, how: tuple[Recipe, Tensor]) -
     recipe, weight = how
     whole, there = (torch.from_numpy(array) for array in units.padded())
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.2)
     random = torch.Generator().manual_seed(recipe.seed)
     order = torch.empty(0, dtype=torch.long)
     size = min(recipe.batch, len(units))
     net.train()
-    for _ in range(recipe.steps):
+    for step in range(recipe.steps):
+        share = step / recipe.steps  # a linear start over a tenth of the steps, then a cosine to 0
+        optimiser.param_groups[0]["lr"] = recipe.rate * min(1.0, (step + 1) / (0.1 * recipe.steps + 1)) * (
+            0.5 + 0.5 * math.cos(math.pi * share)
+        )
         if len(order) < size:
             order = torch.cat([order, torch.randperm(len(units), generator=random)])
         chosen, order = order[:size], order[size:]
@@ -218,4 +222,3 @@ def _learn(net: Net, units: Units, target: Tensor, how: tuple[Recipe, Tensor]) -
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        plan.step()

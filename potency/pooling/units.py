@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from potency.data.gathering import PREDICTION
 from potency.errors import AnswerError, ManifestError, nearest
 from potency.evaluation.columns import gaps
+from potency.evaluation.wording import count
 
-INSIDE = ("tile.", "image.")  # columns of a part of a unit, which the unit has not
+INSIDE = "tile."  # columns of a part of a unit, which the unit has not
 SHOWN = 3
 
 
@@ -58,7 +59,8 @@ def _id(table: pd.DataFrame, mask: NDArray[np.bool_]) -> str:
 def shared(table: pd.DataFrame, unit: NDArray[np.intp], by: Sequence[str], truth: str = "truth") -> pd.DataFrame:
     """One row a unit with the columns in which its rows agree; `id` is made of group and unit.
 
-    Columns in which any unit disagrees are left out, and so are predictions and what belongs to a part of a unit.
+    Columns in which any unit disagrees are left out, and so are predictions and what belongs to a part of a unit;
+    `image` is that of the first row.
 
     Raises:
         AnswerError: rows of one unit differ in their truth.
@@ -69,6 +71,9 @@ def shared(table: pd.DataFrame, unit: NDArray[np.intp], by: Sequence[str], truth
         if PREDICTION.match(name) or name.startswith(INSIDE) or name == "id":
             continue
         cells = table[name]
+        if name == "image" or name.startswith("image."):  # a picture to show: that of the first row
+            made[name] = cells.iloc[first].array
+            continue
         codes = pd.factorize(cells.map(str) if cells.dtype == object else cells, use_na_sentinel=False)[0]
         differs = codes != codes[first][unit]
         told = name == truth or name.startswith(f"{truth}.")
@@ -99,3 +104,24 @@ def _distinct(names: Sequence[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         made.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return made
+
+
+def times_of(table: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """The time (rows,) of every row as a number; dates and times of day become hours since the first.
+
+    Raises:
+        AnswerError: a row has none, or one that is no number; how many and which is said.
+    """
+    cells = table[column(table, name, "time")]
+    values: NDArray[np.float64] = np.asarray(pd.to_numeric(cells, errors="coerce"), np.float64)
+    if cells.dtype.kind == "M" or (not np.isfinite(values).any() and cells.notna().any()):
+        stamps = pd.to_datetime(cells.astype(str), errors="coerce", format="ISO8601")
+        values = np.asarray((stamps - stamps.min()) / pd.Timedelta(hours=1), np.float64)
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        cell = cells.iloc[wrong[0]]
+        what = "no time" if pd.isna(cell) or not str(cell).strip() else f"the time {cell!r}"
+        raise AnswerError(f"{count(len(wrong), 'row')} of {len(values)} {'has' if len(wrong) == 1 else 'have'} {what}",
+                          f"column {name!r}, row {wrong[0]}",
+                          "fill the cells with numbers (hours) or ISO dates, or leave these rows out")  # fmt: skip
+    return values

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from potency.early.curve import Curve, Point
 from potency.errors import PotencyError
 from potency.evaluation.page import plain
 from potency.evaluation.results import Interval
 from potency.evaluation.tables import Table
 from potency.evaluation.wording import count, known
+from potency.timing.curve import Curve, Point
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class Early:
 
         Raises PotencyError where the folder cannot be written.
         """
-        from potency.early.page import page
         from potency.evaluation.report import replaced
+        from potency.timing.page import page
 
         folder = Path(folder)
         try:

@@ -9,8 +9,8 @@ from potency.evaluation import trust, wording
 from potency.evaluation.drawing import BAD, INK, MAIN, MUTED, OTHER, Plot, ruled, sheet
 
 if TYPE_CHECKING:
-    from potency.early.curve import Curve
-    from potency.early.result import Early
+    from potency.timing.curve import Curve
+    from potency.timing.result import Early
 
 TITLE = "Early prediction"
 COLOURS = (MAIN, OTHER, INK, BAD)
@@ -22,7 +22,7 @@ def page(found: Early) -> str:
     from jinja2 import Environment, StrictUndefined
 
     paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    text = (resources.files("potency.early") / "early.html").read_text("utf-8")
+    text = (resources.files("potency.timing") / "early.html").read_text("utf-8")
     facts = found.facts
     units = f"{facts['units']:,} units ({facts['unit']})"
     size = [wording.count(int(facts["rows"]), "row"), units, wording.count(int(facts["groups"]), "group"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from potency.early.early import early
-from potency.early.models import MODELS, timed
-from potency.early.result import Early
+from potency.timing.early import early
+from potency.timing.models import MODELS, timed
+from potency.timing.result import Early
 
 __all__ = ["MODELS", "Early", "early", "timed"]

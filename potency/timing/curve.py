@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.answers import Answer
-from potency.early.looks import sign_flips, step_down
 from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import comparable, parts_of
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, interval, values_of
 from potency.evaluation.results import Interval
 from potency.evaluation.wording import UNIT, count
+from potency.timing.looks import sign_flips, step_down
 
 FEWEST_OF_CLASS = 2  # groups that must hold a class for its recall to say anything of new groups
 Floats = NDArray[np.float64]

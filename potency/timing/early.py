@@ -11,13 +11,13 @@ import pandas as pd
 from potency.data.columns import simulated
 from potency.data.gathering import PREDICTION
 from potency.data.manifest import Manifest
-from potency.early.curve import Curve, Judge, Series
-from potency.early.points import Points, points_of, so_far
-from potency.early.result import Early
 from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import class_order, column_of, gaps, kind_of
 from potency.evaluation.intervals import interval
 from potency.evaluation.results import Interval
+from potency.timing.curve import Curve, Judge, Series
+from potency.timing.points import Points, points_of, so_far
+from potency.timing.result import Early
 
 TRIVIAL = "prediction@trivial"
 CONSTANT = "prediction@constant"

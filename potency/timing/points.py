@@ -14,6 +14,7 @@ from potency.evaluation.wording import count
 from potency.pooling import units
 from potency.pooling.pool import find_rule, pooled
 from potency.pooling.rules import Bags
+from potency.pooling.units import times_of
 
 MOST_TIMES = 60  # more need bins: a curve of hundreds of points is read by nobody, and every look costs certainty
 
@@ -31,27 +32,6 @@ class Points:
     table: pd.DataFrame
     times: NDArray[np.float64]
     notes: tuple[str, ...]
-
-
-def times_of(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """The time (rows,) of every row as a number; dates and times of day become hours since the first.
-
-    Raises:
-        AnswerError: a row has none, or one that is no number; how many and which is said.
-    """
-    cells = table[units.column(table, column, "time")]
-    values: NDArray[np.float64] = np.asarray(pd.to_numeric(cells, errors="coerce"), np.float64)
-    if cells.dtype.kind == "M" or (not np.isfinite(values).any() and cells.notna().any()):
-        stamps = pd.to_datetime(cells.astype(str), errors="coerce", format="ISO8601")
-        values = np.asarray((stamps - stamps.min()) / pd.Timedelta(hours=1), np.float64)
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if len(wrong):
-        cell = cells.iloc[wrong[0]]
-        what = "no time" if pd.isna(cell) or not str(cell).strip() else f"the time {cell!r}"
-        raise AnswerError(f"{count(len(wrong), 'row')} of {len(values)} {'has' if len(wrong) == 1 else 'have'} {what}",
-                          f"column {column!r}, row {wrong[0]}",
-                          "fill the cells with numbers (hours) or ISO dates, or leave these rows out")  # fmt: skip
-    return values
 
 
 def binned(

@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.data.split import make_folds
-from potency.early.points import binned, times_of
 from potency.errors import AnswerError, ManifestError, nearest
 from potency.estimators import Fitted, find_estimator
 from potency.evaluation.columns import gaps
 from potency.pooling import units
+from potency.pooling.units import times_of
+from potency.timing.points import binned
 
 Floats = NDArray[np.float64]
 FEWEST_ROWS = 4  # of each class, to fit a model of one time
