@@ -74,7 +74,7 @@ class Early:
             f"{count(looked, 'time')} were looked at. Each look is a chance to be fooled, so all are judged together: "
             "the lower band holds at all times at once in 95 % of draws of whole groups (step-down max-type), and what "
             "each group adds must be over zero beyond flipped signs, the largest of all times counted. A false first "
-            "time comes up in at most one curve of twenty; each curve is asked for itself.",
+            "time comes up in about one curve of twenty; each curve is asked for itself.",
             f"The trivial answer is {self.facts.get('trivial', '')}.",
             "Before the first time nothing is shown, which is not to say that nothing can be seen: more groups may "
             "show it earlier.",
