@@ -1,4 +1,4 @@
-"""The verb `early`: from which time on can the outcome be told better than trivially?"""
+"""The verb `early`: from which time on the outcome can be told better than trivially."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ from potency.timing.result import Early
 
 TRIVIAL = "prediction@trivial"
 CONSTANT = "prediction@constant"
+TOLD = {
+    TRIVIAL: "the column prediction@trivial (size, mean intensity and variance)",
+    CONSTANT: "always the commonest class",
+}
 
 
 def early(
@@ -63,11 +67,7 @@ def early(
     """
     frame = (table.table if isinstance(table, Manifest) else table).reset_index(drop=True)
     kinds = dict(table.kinds) if isinstance(table, Manifest) else {}
-    for name in ("truth", "group"):
-        column_of(frame, name, name)
-    frame = frame[~gaps(frame["truth"])].reset_index(drop=True)
-    if not len(frame):
-        raise AnswerError("no row has a truth", "column 'truth'", "give rows whose outcome is known")
+    frame = _known(frame)
     chosen = _predictions(frame, predictions)
     asked = [*chosen, *([TRIVIAL] if TRIVIAL in frame and TRIVIAL not in chosen else [])]
     answer = kind_of(frame, kinds, "truth", asked)
@@ -76,19 +76,23 @@ def early(
     points = points_of(frame, time, unit, asked, how, every=every)
     rival = TRIVIAL if TRIVIAL in asked else CONSTANT
     judge = Judge(answer, labels, score or answer.headline, *chance)
-    series = [Series(_title(name), name, points.table, rival) for name in chosen]
-    joined = _joined(points, chosen[0], rival, how)
-    series.insert(1, Series(f"{_title(chosen[0])}, all so far", chosen[0], joined, rival))
-    if rival == CONSTANT:
-        series = [_constant(one, labels) for one in series]
-    curves = judge.curves(series, points.times)
+    curves = judge.curves(_series(points, chosen, (rival, how), labels), points.times)
     facts = {
         "rows": len(frame), "units": int(points.table["unit"].nunique()), "groups": int(frame["group"].nunique()),
         "time": time, "unit": unit, "how": how, "draws": chance[0], "seed": chance[1], "simulated": simulated(frame),
-        "trivial": "the column prediction@trivial (size, mean intensity and variance)" if rival == TRIVIAL else
-                   "always the commonest class" if labels else "the mean of the other groups",
+        "trivial": TOLD[rival] if rival == TRIVIAL or labels else "the mean of the other groups",
     }  # fmt: skip
     return Early(curves, _compared(curves, judge), judge.score, judge.better, points.notes, facts)
+
+
+def _known(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a truth."""
+    for name in ("truth", "group"):
+        column_of(table, name, name)
+    found = table[~gaps(table["truth"])].reset_index(drop=True)
+    if not len(found):
+        raise AnswerError("no row has a truth", "column 'truth'", "give rows whose outcome is known")
+    return found
 
 
 def _predictions(table: pd.DataFrame, asked: Sequence[str]) -> list[str]:
@@ -101,6 +105,15 @@ def _predictions(table: pd.DataFrame, asked: Sequence[str]) -> list[str]:
         raise AnswerError("the table has no prediction to judge", "the table's columns",
                           "predict first, or name the columns")  # fmt: skip
     return chosen
+
+
+def _series(points: Points, chosen: Sequence[str], how: tuple[str, str], labels: Sequence[str]) -> list[Series]:
+    """All columns at each time alone, and after the first of them the same of all so far."""
+    rival, rule = how
+    series = [Series(_title(name), name, points.table, rival) for name in chosen]
+    joined = _joined(points, chosen[0], rival, rule)
+    series.insert(1, Series(f"{_title(chosen[0])}, all so far", chosen[0], joined, rival))
+    return series if rival == TRIVIAL else [_constant(one, labels) for one in series]
 
 
 def _title(column: str) -> str:
