@@ -19,6 +19,7 @@ from potency.cli import (
     frame,
     learn,
     points,
+    pool,
     quantise,
     reason,
     show,
@@ -35,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for room in (
-    *(demo, data, audit, controls, learn, answer, reason, visualise, points, choose, quantise, show, doctor),
+    *(demo, data, audit, controls, learn, answer, reason, visualise, points, pool, choose, quantise, show, doctor),
 ):
     app.registered_commands += room.app.registered_commands
 
