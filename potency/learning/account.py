@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from potency.answers.answer import OOD, Trust, numbers
+from potency.answers.rarity import limit_of, rarity
 from potency.data.manifest import Manifest
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
-from potency.learning.calibration import calibration
+from potency.learning.calibration import Fitted, calibration
 from potency.learning.folds import Done
 from potency.tasks import Task
 
@@ -20,21 +22,44 @@ CHANCE = "random"  # columns of a random split end in it
 
 def calibrated(done: Sequence[Done], rows: Manifest, task: Task, classes: Sequence[str]) -> pd.DataFrame:
     """Out-of-fold answers of one column; each fold is calibrated on the others, so no row's own truth is used."""
-    pieces = []
-    for one in done:
-        others = [d for d in done if d is not one]
-        trust = across(others, rows, task, classes) if others else one.trust
-        pieces.append(_applied(one, rows, task, trust))
+    trusts = _crossed(done, rows, task, classes)
+    limit = {f"{OOD}.limit": limit} if (limit := _limit(done, rows, trusts)) else {}
+    pieces = [_applied(one, rows, task, {**trust, **limit}) for one, trust in zip(done, trusts, strict=True)]
     return pd.concat(pieces, ignore_index=True)
 
 
-def across(done: Sequence[Done], rows: Manifest, task: Task, classes: Sequence[str]) -> dict[str, float]:
-    """One calibration for the answers of several folds together."""
+def _crossed(done: Sequence[Done], rows: Manifest, task: Task, classes: Sequence[str]) -> list[Fitted]:
+    """The calibration of each fold, fitted on the other folds."""
+    if len(done) < 2:
+        return [one.trust for one in done]
+    return [_together([d for d in done if d is not one], rows, task, classes) for one in done]
+
+
+def _limit(done: Sequence[Done], rows: Manifest, trusts: Sequence[Fitted]) -> float | None:
+    """The limit beyond which at most one in a hundred rows lies, each placed among the rows of the other folds."""
+    column, found = f"{done[0].column}.oddity", []
+    for one, trust in zip(done, trusts, strict=True):
+        if len(done) > 1 and column in one.answers and OOD in trust:
+            odd = one.answers[["id", column]].dropna()
+            found.append(odd.assign(rare=rarity(odd[column].to_numpy(float), numbers(trust, OOD))))
+    if not found:
+        return None
+    told = pd.concat(found).merge(rows.table[["id", "group"]], on="id")
+    return limit_of(told["rare"].to_numpy(float), told["group"].to_numpy() if rows.groups_known else None)
+
+
+def across(done: Sequence[Done], rows: Manifest, task: Task, classes: Sequence[str]) -> Fitted:
+    """One calibration for the answers of several folds together, and the limit that holds from fold to fold."""
+    limit = _limit(done, rows, _crossed(done, rows, task, classes))
+    return {**_together(done, rows, task, classes), **({f"{OOD}.limit": limit} if limit else {})}
+
+
+def _together(done: Sequence[Done], rows: Manifest, task: Task, classes: Sequence[str]) -> Fitted:
     told = rows.add(pd.concat([d.answers for d in done], ignore_index=True))
     return calibration(told, task, classes, done[0].column)
 
 
-def _applied(done: Done, rows: Manifest, task: Task, trust: Mapping[str, float]) -> pd.DataFrame:
+def _applied(done: Done, rows: Manifest, task: Task, trust: Trust) -> pd.DataFrame:
     made = []
     for row in done.answers.to_dict("records"):
         cells = {str(k).removeprefix(done.column).removeprefix("."): v for k, v in row.items() if k != "id"}
