@@ -137,7 +137,8 @@ def summary(found: list[dict[str, NDArray[Any]]], groups: list[NDArray[Any]]) ->
     own = np.concatenate([rare > limit for rare, limit in zip(placed, limits, strict=True)])
     group = pd.Series(own).groupby(np.concatenate(groups))
     told: dict[str, float] = {"own_flagged": float(group.mean().mean()), "worst_group": float(group.mean().max())}
-    scale, limit = fit_rarity(*_joined([one["own"] for one in found], groups)), limit_of(*_joined(placed, groups))
+    scale = fit_rarity(*_joined([one["own"] for one in found], groups))
+    limit = limit_of(*_joined(placed, groups))
     areas, flags = [], []
     for what in (what for what in found[0] if what != "own"):
         areas.append(float(np.mean([_area(one["own"], one[what]) for one in found])))
@@ -156,7 +157,7 @@ def _area(own: NDArray[Any], foreign: NDArray[Any]) -> float:
 
 
 def costs(runs: Path, name: str, quick: bool) -> dict[str, Any]:
-    """What it costs: time of the processor with and without it, in turn, on the bundle's own engine, images in memory."""
+    """What it costs: processor time with and without it, in turn, on the bundle's own engine, images in memory."""
     bundle = accelerate(Bundle.load(runs / name / "folds" / "network-0" / "bundle")).but(trust={})
     plan = bundle.card.plan
     rng = np.random.default_rng(0)

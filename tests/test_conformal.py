@@ -65,7 +65,7 @@ def test_a_set_goes_through_a_table_and_back() -> None:
     again = Category.of_cells(parts, Path())
     assert again.plausible == ("a", "b")
     sure = Category.of_probability(CLASSES, np.array([0.9, 0.06, 0.04])).calibrated({"temperature": 1.0, "set": 0.3})
-    assert sure.cells(Path(), "p")["p.abstain"] is False
+    assert sure.cells(Path(), "p")["p.abstain"] == "no"
     bare = Category.of_probability(CLASSES, np.array([0.9, 0.06, 0.04])).calibrated({"temperature": 1.0})
     assert "p.set" not in bare.cells(Path(), "p")  # bundles from before there were sets
     whole = Category.stitch([(None, answer), (None, sure)], None)

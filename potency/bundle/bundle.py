@@ -20,6 +20,7 @@ from potency.bundle.card import Card
 from potency.bundle.estimate import EstimatorMember
 from potency.bundle.known import Known
 from potency.bundle.member import Member, NetworkMember, Output
+from potency.bundle.model_card import FILE, model_card
 from potency.bundle.shipped import located
 from potency.errors import BundleError, PotencyError, nearest
 from potency.tasks import TASKS, Sample, Task
@@ -111,6 +112,7 @@ class Bundle:
             (part / "card.json").write_text(
                 json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8"
             )
+            (part / FILE).write_text(model_card(self.card), encoding="utf-8")
             for path in part.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())

@@ -178,6 +178,27 @@ def groups(report: Report, most: int = 12) -> Table | None:
     return Table(("group", "samples", *last), tuple(row for _, row in lines[:most]), note)
 
 
+def subgroups(report: Report) -> list[tuple[str, Table]]:
+    """A table for each column of donors, lines, sexes, batches: its headline figure, and the largest gap below."""
+    made = []
+    given = report.facts.get("subgroups")
+    for found in given if isinstance(given, list | tuple) else ():
+        metric, column = str(found["metric"]), clean(found["column"], 40)
+        rows = tuple((clean(part["value"], 60), f"{part['rows']:,}", f"{part['groups']:,}", _spoken(part["figure"], metric))
+                     for part in found["parts"])  # fmt: skip
+        sure = chance(found["p"]) if found.get("p") is not None else str(found.get("untested", ""))
+        note = (f"Largest gap {_spoken(found['gap'], metric, signed=True)}: {clean(found['best'], 40)} above "
+                f"{clean(found['worst'], 40)}" + (f" ({sure})." if sure else "."))  # fmt: skip
+        made.append((column, Table((column, "images", "groups", known(metric)[0]), rows, note)))
+    return made
+
+
+def _spoken(cell: Mapping[str, Any], metric: str, signed: bool = False) -> str:
+    from potency.evaluation.results import Interval
+
+    return spoken(Interval(float(cell["value"]), cell.get("low"), cell.get("high")), metric, signed)
+
+
 def _mistake(labels: tuple[str, ...], truth: Any, said: Any) -> str:
     wrong = truth != said
     if not wrong.any():
