@@ -124,7 +124,7 @@ def judged(name: str, tables: Mapping[str, pd.DataFrame], runs: Path, folds: int
     for way, found in values.items():
         yield {"name": name, "source": "potency" if way == "distance" else way,
                "role": "target" if way == "distance" else "other", "score": way,
-               "size": f"{sum(map(len, groups))} own images of {len(set(np.concatenate(groups)))} groups, {folds} folds",
+               "size": f"{sum(map(len, groups))} images, {len(set(np.concatenate(groups)))} groups, {folds} folds",
                **summary(found, groups)}  # fmt: skip
 
 

@@ -61,20 +61,22 @@ def fit_probability(
 ) -> dict[str, float | list[float]]:
     """{"temperature": ...}, or the steps of `fit_isotonic` where they give the lower log loss on groups left out.
 
-    Both are fitted on four fifths of the groups and judged on the rest, in turn. Under 10 groups, 200 images or 10
-    images of a class nothing but a temperature is tried.
+    Both are fitted on four fifths of the groups and judged on the rest, in turn. Steps can change the class that is
+    answered, so they must not find fewer of the classes on average (balanced accuracy) either. Under 10 groups, 200
+    images or 10 images of a class nothing but a temperature is tried.
     """
     places = np.unique(np.arange(len(truth)) if groups is None else groups.astype(str), return_inverse=True)[1]
     counts = np.bincount(truth, minlength=probability.shape[1])
     if len(truth) >= FEWEST and places.max() + 1 >= FEWEST_GROUPS and counts.min() >= FOLDS * 2:
         fold = np.random.default_rng(0).permutation(places.max() + 1)[places] % FOLDS
-        losses = np.zeros(2)
+        cooler, stepped = np.empty(probability.shape), np.empty(probability.shape)
         for k in range(FOLDS):
             learned, asked = fold != k, fold == k
-            cooler = apply_temperature(probability[asked], fit_temperature(truth[learned], probability[learned]))
-            stepped = apply_isotonic(probability[asked], fit_isotonic(truth[learned], probability[learned]))
-            losses += [_surprise(truth[asked], cooler), _surprise(truth[asked], stepped)]
-        if losses[1] < losses[0]:
+            temperature = fit_temperature(truth[learned], probability[learned])
+            cooler[asked] = apply_temperature(probability[asked], temperature)
+            steps = fit_isotonic(truth[learned], probability[learned])
+            stepped[asked] = apply_isotonic(probability[asked], steps)
+        if _surprise(truth, stepped) < _surprise(truth, cooler) and _found(truth, stepped) >= _found(truth, cooler):
             return dict(fit_isotonic(truth, probability))
     return {"temperature": fit_temperature(truth, probability)}
 
@@ -95,3 +97,8 @@ def mended(probability: NDArray[Any], trust: Trust) -> NDArray[np.float64]:
 
 def _surprise(truth: NDArray[Any], probability: NDArray[Any]) -> float:
     return float(-np.log(np.clip(probability[np.arange(len(truth)), truth], SMALLEST, 1)).sum())
+
+
+def _found(truth: NDArray[Any], probability: NDArray[Any]) -> float:
+    right = probability.argmax(1) == truth
+    return float(np.mean([right[truth == k].mean() for k in np.unique(truth)]))

@@ -13,14 +13,14 @@ SHARES = np.array([1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0
 RARITIES = -np.log10(SHARES)
 FEWEST = 20  # known images under which nothing can be said of one in a hundred
 BEHIND = 10  # images beyond a value that make its share worth believing; rarer values follow from the tail
-TAIL = 0.1  # share of the known images that the tail is fitted to
+TAIL = 0.1  # share of the known images that the tail is fitted to; more where those would be fewer than 20
 
 
 def fit_rarity(values: NDArray[Any], groups: NDArray[Any] | None = None) -> list[float]:
     """The values that each of SHARES of the known images reaches or exceeds, where every group weighs alike.
 
-    Shares with fewer than 10 images behind them follow from an exponential tail fitted to the upper tenth (the mean
-    excess: Pickands 1975 with shape 0, exact for a logarithm of what has a power-law tail).
+    Shares with fewer than 10 images behind them follow from an exponential tail fitted to the upper tenth, or the 20
+    largest (the mean excess: Pickands 1975 with shape 0, exact for a logarithm of what has a power-law tail).
 
     Args:
         values: (N,), of images that nothing was learned from; larger is stranger.
@@ -32,10 +32,10 @@ def fit_rarity(values: NDArray[Any], groups: NDArray[Any] | None = None) -> list
     """
     known, weights = _sorted(values, groups)
     reaching = np.cumsum(weights[::-1])[::-1]  # share of the images at or above each value
-    counted = SHARES[:-1] * len(known) >= BEHIND
-    least = float(min(TAIL, SHARES[:-1][counted].min(initial=1.0)))
+    tail = float(np.clip(2 * BEHIND / len(known), TAIL, 0.5))
+    least = float(SHARES[(SHARES * len(known) >= BEHIND) | (SHARES >= tail)].min())
     table = np.array([known[np.flatnonzero(reaching >= min(share, reaching[0]) - 1e-12)[-1]] for share in SHARES])
-    start = float(known[np.flatnonzero(reaching >= TAIL - 1e-12)[-1]])
+    start = float(known[np.flatnonzero(reaching >= tail - 1e-12)[-1]])
     above = known >= start
     scale = float(np.average(known[above] - start, weights=weights[above])) if above.any() else 0.0
     scale = max(scale, 1e-6 * max(1.0, abs(start)))
@@ -50,7 +50,7 @@ def limit_of(rarities: NDArray[Any], groups: NDArray[Any] | None = None, share: 
     Args:
         rarities: (N,), by tables that were fitted to other images.
 
-    >>> limit_of(np.array([*np.zeros(198), 2.4, 3.0])), limit_of(np.ones(50))
+    >>> limit_of(np.array([*np.zeros(197), 2.4, 2.8, 3.0])), limit_of(np.ones(50))
     (2.4, 2.0)
     """
     known, weights = _sorted(rarities, groups)
@@ -67,7 +67,9 @@ def _sorted(values: NDArray[Any], groups: NDArray[Any] | None) -> tuple[NDArray[
 
 
 def rarity(values: NDArray[Any], table: Sequence[float]) -> NDArray[np.float64]:
-    """-log10 of the share of known images that are as strange, by the table of `fit_rarity`; linear between and beyond.
+    """-log10 of the share of known images that are as strange, by the table of `fit_rarity`.
+
+    Linear between its values, and beyond them as from one in ten to one in a thousand.
 
     >>> float(rarity(np.array(0.1), [k / 10 for k in range(16)]).round(3))
     0.046
@@ -75,5 +77,6 @@ def rarity(values: NDArray[Any], table: Sequence[float]) -> NDArray[np.float64]:
     places = np.asarray(table, np.float64)
     seen = np.asarray(values, np.float64)
     inside = np.interp(seen, places, RARITIES)
-    slope = (RARITIES[-1] - RARITIES[-2]) / max(places[-1] - places[-2], 1e-12)
+    tenth = int(np.flatnonzero(SHARES == TAIL)[0])
+    slope = (RARITIES[-1] - RARITIES[tenth]) / max(places[-1] - places[tenth], 1e-12)
     return np.asarray(np.where(seen > places[-1], RARITIES[-1] + slope * (seen - places[-1]), inside))

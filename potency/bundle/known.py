@@ -14,6 +14,7 @@ from potency.errors import BundleError
 AXES = 128  # principal directions that are kept apart; all others share one spread
 ROWS_AN_AXIS = 4  # samples that a direction needs to be known by
 FEWEST = 5  # samples of a class that make a centre
+FARTHEST = 10.0  # spreads; farther counts as that far, or a unit that was silent in training would outweigh all others
 NAMES = ("shift", "axes", "centres", "rest")
 
 
@@ -48,7 +49,7 @@ class Known:
         spread = np.nan_to_num(np.nanstd(finite, axis=0))
         least = 1e-6 * max(1e-12, float(spread.max(initial=0)))
         spread = np.where(spread > least, spread, np.inf)  # what never changed is left out
-        scaled = np.nan_to_num((finite - mean) / spread)
+        scaled = np.clip(np.nan_to_num((finite - mean) / spread), -FARTHEST, FARTHEST)
         names, place = np.unique(np.asarray(strata or [""] * len(values), str), return_inverse=True)
         counts = np.bincount(place)
         means = np.stack([scaled[place == k].mean(0) if counts[k] >= FEWEST else scaled.mean(0)
@@ -72,7 +73,8 @@ class Known:
     def distance(self, embeddings: NDArray[Any]) -> NDArray[np.float64]:
         """How far embeddings (N, F) lie from the nearest class: the logarithm of the mean square over all directions.
 
-        That is the squared Mahalanobis distance over its degrees of freedom, near 0 for samples like those known.
+        That is the squared Mahalanobis distance over its degrees of freedom, near 0 for samples like those known. No
+        number of the embedding counts as more than 10 spreads off.
 
         >>> rng = np.random.default_rng(0)
         >>> known = Known.of(rng.normal(size=(4000, 3)))
@@ -81,7 +83,7 @@ class Known:
         """
         values = np.asarray(embeddings, np.float64)
         mean, divisor = self.shift.astype(np.float64)
-        scaled = np.nan_to_num((values - mean) / divisor, posinf=0.0, neginf=0.0)
+        scaled = np.clip(np.nan_to_num((values - mean) / divisor), -FARTHEST, FARTHEST)
         left, beyond = (float(value) for value in self.rest)
         axes = self.axes.astype(np.float64)
         widths = (axes**2).sum(0)  # an axis is a unit direction over its spread

@@ -155,8 +155,8 @@ def foreign(table: DataFrame, name: str, say: Console) -> int | None:
     if unlike and unlike > EXPECTED * judged:
         say.print(
             f"[yellow]{unlike} of {judged} images look unlike anything this model learned from[/yellow]; of images "
-            f"like those, about one in a hundred does. Their answers mean little: column {why} says ood, and {rare} "
-            "how rare such an image is (2: one in 100, 3: one in 1,000)"
+            f"of its own kind about one in a hundred does. Their answers mean little: column {why} says ood, and "
+            f"{rare} how rare such an image is (2: one in 100, 3: one in 1,000)"
         )
     elif unlike:
         say.print(f"{unlike} of {judged} images look unlike what this model learned from ({why}: ood)", style="dim")

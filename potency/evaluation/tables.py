@@ -184,8 +184,10 @@ def subgroups(report: Report) -> list[tuple[str, Table]]:
     given = report.facts.get("subgroups")
     for found in given if isinstance(given, list | tuple) else ():
         metric, column = str(found["metric"]), clean(found["column"], 40)
-        rows = tuple((clean(part["value"], 60), f"{part['rows']:,}", f"{part['groups']:,}", _spoken(part["figure"], metric))
-                     for part in found["parts"])  # fmt: skip
+        rows = tuple(
+            (clean(part["value"], 60), f"{part['rows']:,}", f"{part['groups']:,}", _spoken(part["figure"], metric))
+            for part in found["parts"]
+        )
         sure = chance(found["p"]) if found.get("p") is not None else str(found.get("untested", ""))
         note = (f"Largest gap {_spoken(found['gap'], metric, signed=True)}: {clean(found['best'], 40)} above "
                 f"{clean(found['worst'], 40)}" + (f" ({sure})." if sure else "."))  # fmt: skip

@@ -137,7 +137,9 @@ def _unlike(rows: Manifest, column: str, *, draws: int, seed: int) -> dict[str, 
 
 def _by_origin(rows: Manifest, column: str, draws: int, seed: int) -> tuple[Subgroups, ...]:
     try:
-        return by_origin(rows, predictions=(column,), draws=draws, seed=seed) if draws else ()
+        found = by_origin(rows, predictions=(column,), draws=draws, seed=seed) if draws else ()
+        # Values of one group each are the groups in other words, which the report lists anyway.
+        return tuple(one for one in found if any(part.groups > 1 for part in one.parts))
     except PotencyError:  # a column that cannot be told apart costs its table, not the report
         return ()
 

@@ -17,8 +17,9 @@ from potency.data.manifest import Manifest
 from potency.inference.engine import accelerate
 from potency.learning.estimate import crops_of
 
-MOST = 2000  # training rows that are looked at, evenly through the table
+MOST = 1000  # training rows that are looked at, evenly through the table
 BATCH = 64
+FEW = 200  # rows for which compiling a network takes longer than looking at them
 
 
 def acquainted(
@@ -49,7 +50,7 @@ def _seen(bundle: Bundle, rows: Manifest) -> tuple[list[str], list[NDArray[np.fl
     """The ids of all crops of the rows, and what each member makes of them: (crops, F), F may be 0."""
     plans = bundle.card.plans
     high, wide = (max(plan.window[axis] for plan in plans) for axis in (0, 1))
-    members = accelerate(bundle).members
+    members = accelerate(bundle, engine="torch" if len(rows) < FEW else "auto").members
     ids: list[str] = []
     waiting: list[NDArray[Any]] = []
     found: list[list[NDArray[np.float32]]] = [[] for _ in members]
