@@ -33,7 +33,7 @@ def fit_rarity(values: NDArray[Any], groups: NDArray[Any] | None = None) -> list
     known, weights = _sorted(values, groups)
     reaching = np.cumsum(weights[::-1])[::-1]  # share of the images at or above each value
     tail = float(np.clip(2 * BEHIND / len(known), TAIL, 0.5))
-    least = float(SHARES[(SHARES * len(known) >= BEHIND) | (SHARES >= tail)].min())
+    least = float(SHARES[(SHARES * len(known) >= BEHIND) | (tail <= SHARES)].min())
     table = np.array([known[np.flatnonzero(reaching >= min(share, reaching[0]) - 1e-12)[-1]] for share in SHARES])
     start = float(known[np.flatnonzero(reaching >= tail - 1e-12)[-1]])
     above = known >= start

@@ -150,11 +150,16 @@ def _training(card: Card) -> Iterator[str]:
 
 
 def _figures(card: Card) -> Iterator[str]:
-    seen = card.validation
-    metrics, metric = seen.get("metrics") or {}, str(seen.get("headline_metric", ""))
-    if not metrics:
+    if card.validation.get("metrics"):
+        yield from _measured(card.validation)
+    else:
         yield "No figure was measured when this bundle was made."
-        return
+    yield from _calibration(card)
+    yield from _unlike(card)
+
+
+def _measured(seen: Told) -> Iterator[str]:
+    metrics, metric = seen["metrics"], str(seen.get("headline_metric", ""))
     yield _safe(seen.get("verdict", ""))
     whole = [(known(m)[0], spoken(_interval(metrics[m]), m)) for m in METRICS if _interval(metrics.get(m))]
     yield "**Overall**\n\n" + Table(("metric", "value"), tuple(whole)).markdown()
@@ -169,8 +174,6 @@ def _figures(card: Card) -> Iterator[str]:
         yield "**By class**\n\n" + Table(("class", *kinds), tuple(rows)).markdown()
     for found in seen.get("subgroups", ()):
         yield _subgroup(found)
-    yield from _calibration(card)
-    yield from _unlike(card)
 
 
 def _subgroup(found: Told) -> str:
