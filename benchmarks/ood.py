@@ -1,4 +1,4 @@
-"""Does a model see that images are foreign to it, and how often does it call its own kind foreign?
+"""Whether a model sees that images are foreign to it, and how often it calls its own kind foreign.
 
 `python benchmarks/ood.py [--runs out/real] [--json] [--quick]`. Needs POTENCY_DATA, and the folds that
 `benchmarks/real_sets.py` left in `--runs`; sets without them are left out. Where the training rows of a fold lie is

@@ -170,7 +170,7 @@ def _measured(seen: Told) -> Iterator[str]:
     kinds = [k for k in ("recall", "precision", "f1") if any(m.startswith(f"{k}.") for m in metrics)]
     if kinds:
         rows = [(_safe(label, 60), *(spoken(_interval(metrics.get(f"{k}.{label}")), k) for k in kinds))
-                for label in seen.get("labels", ())]  # fmt: skip
+                for label in seen.get("labels") or [m.partition(".")[2] for m in metrics if m.startswith("recall.")]]
         yield "**By class**\n\n" + Table(("class", *kinds), tuple(rows)).markdown()
     for found in seen.get("subgroups", ()):
         yield _subgroup(found)

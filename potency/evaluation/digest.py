@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def digest(report: Report) -> dict[str, Any]:
         "doubts": [{"question": d.question, "answer": d.answer, "mark": d.mark} for d in trust.doubts(report)],
         "advice": dict(opening.lines(report)).get("What to do next", ""),
         **{name: plain(facts.get(name) or {}) for name in ("calibration", "ood", "audit")},
-        "subgroups": plain(facts.get("subgroups") or []),
+        "subgroups": plain([asdict(found) for found in facts.get("subgroups") or ()]),
     }
     return {**kept, **(_spread(found) if found is not None else {})} | {"failures": _failures(report, found)}
 

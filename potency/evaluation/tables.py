@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from potency.evaluation.wording import (
 
 if TYPE_CHECKING:
     from potency.evaluation.results import Contest, Interval, Report
+    from potency.evaluation.subgroups import Subgroups
 
 
 @dataclass(frozen=True)
@@ -181,24 +182,16 @@ def groups(report: Report, most: int = 12) -> Table | None:
 def subgroups(report: Report) -> list[tuple[str, Table]]:
     """A table for each column of donors, lines, sexes, batches: its headline figure, and the largest gap below."""
     made = []
-    given = report.facts.get("subgroups")
-    for found in given if isinstance(given, list | tuple) else ():
-        metric, column = str(found["metric"]), clean(found["column"], 40)
-        rows = tuple(
-            (clean(part["value"], 60), f"{part['rows']:,}", f"{part['groups']:,}", _spoken(part["figure"], metric))
-            for part in found["parts"]
-        )
-        sure = chance(found["p"]) if found.get("p") is not None else str(found.get("untested", ""))
-        note = (f"Largest gap {_spoken(found['gap'], metric, signed=True)}: {clean(found['best'], 40)} above "
-                f"{clean(found['worst'], 40)}" + (f" ({sure})." if sure else "."))  # fmt: skip
-        made.append((column, Table((column, "images", "groups", known(metric)[0]), rows, note)))
+    found: Sequence[Subgroups] = report.facts.get("subgroups") or ()
+    for one in found:
+        column = clean(one.column, 40)
+        rows = tuple((clean(part.value, 60), f"{part.rows:,}", f"{part.groups:,}", spoken(part.figure, one.metric))
+                     for part in one.parts)  # fmt: skip
+        sure = chance(one.p) if one.p is not None else one.untested
+        note = (f"Largest gap {spoken(one.gap, one.metric, signed=True)}: {clean(one.best, 40)} above "
+                f"{clean(one.worst, 40)}" + (f" ({sure})." if sure else "."))  # fmt: skip
+        made.append((column, Table((column, "images", "groups", known(one.metric)[0]), rows, note)))
     return made
-
-
-def _spoken(cell: Mapping[str, Any], metric: str, signed: bool = False) -> str:
-    from potency.evaluation.results import Interval
-
-    return spoken(Interval(float(cell["value"]), cell.get("low"), cell.get("high")), metric, signed)
 
 
 def _mistake(labels: tuple[str, ...], truth: Any, said: Any) -> str:

@@ -91,7 +91,7 @@ def report(rows: Manifest, done: Sequence[Done], *, draws: int, seed: int, facts
         "learning": [row for d in done if d.column == columns[0] for row in d.log],
         "calibration": _calibration([d for d in done if d.column == columns[0]], inner),
         "ood": _unlike(inner, columns[0], draws=draws, seed=seed),
-        "subgroups": [asdict(found) for found in _by_origin(inner, columns[0], draws, seed)],
+        "subgroups": _by_origin(inner, columns[0], draws, seed),
     }
     if chance:
         seen = evaluate(inner, predictions=chance, draws=draws, seed=seed).numbers
