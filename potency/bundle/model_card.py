@@ -182,8 +182,9 @@ def _subgroup(found: Told) -> str:
             for p in found["parts"]]  # fmt: skip
     gap = spoken(_interval(found["gap"]), metric, signed=True)
     table = Table((_safe(found["column"], 40), "images", "groups", known(metric)[0]), tuple(rows)).markdown()
-    return (f"**By {_safe(found['column'])}**\n\n{table}\n\nLargest gap {gap}: {_safe(found['best'])} above "
-            f"{_safe(found['worst'])}.")  # fmt: skip
+    told = f"Largest gap {gap}: {_safe(found['best'])} above {_safe(found['worst'])}."
+    told = told if found["best"] != found["worst"] else "No gap."
+    return f"**By {_safe(found['column'])}**\n\n{table}\n\n{told}"
 
 
 def _calibration(card: Card) -> Iterator[str]:

@@ -190,6 +190,7 @@ def subgroups(report: Report) -> list[tuple[str, Table]]:
         sure = chance(one.p) if one.p is not None else one.untested
         note = (f"Largest gap {spoken(one.gap, one.metric, signed=True)}: {clean(one.best, 40)} above "
                 f"{clean(one.worst, 40)}" + (f" ({sure})." if sure else "."))  # fmt: skip
+        note = note if one.best != one.worst else "No gap."
         made.append((column, Table((column, "images", "groups", known(one.metric)[0]), rows, note)))
     return made
 
