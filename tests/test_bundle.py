@@ -33,7 +33,8 @@ def test_a_bundle_comes_back_the_same(saved: Path) -> None:
     for one, two in zip(bundle(EXAMPLES), again(EXAMPLES), strict=True):
         assert isinstance(one, Category) and isinstance(two, Category)
         np.testing.assert_allclose(one.probability, two.probability, rtol=1e-6)  # type: ignore[arg-type]
-    assert {path.name for path in saved.iterdir()} == {"card.json", "weights.safetensors", "examples.safetensors"}
+    files = {"card.json", "MODEL_CARD.md", "weights.safetensors", "examples.safetensors"}
+    assert {path.name for path in saved.iterdir()} == files
     assert all(p.requires_grad for p in bundle.members[0].nets.parameters())  # type: ignore[attr-defined]
 
 

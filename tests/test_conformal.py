@@ -60,12 +60,12 @@ def test_every_class_stays_where_no_sample_is_sure_enough() -> None:
 def test_a_set_goes_through_a_table_and_back() -> None:
     answer = Category.of_probability(CLASSES, np.array([0.5, 0.4, 0.1])).calibrated({"temperature": 1.0, "set": 0.3})
     cells = answer.cells(Path(), "prediction")
-    assert cells["prediction.set"] == "a | b" and cells["prediction.abstain"] is True
+    assert cells["prediction.set"] == "a | b" and cells["prediction.abstain"] == "set"
     parts = {name.removeprefix("prediction").removeprefix("."): value for name, value in cells.items()}
     again = Category.of_cells(parts, Path())
     assert again.plausible == ("a", "b")
     sure = Category.of_probability(CLASSES, np.array([0.9, 0.06, 0.04])).calibrated({"temperature": 1.0, "set": 0.3})
-    assert sure.cells(Path(), "p")["p.abstain"] is False
+    assert sure.cells(Path(), "p")["p.abstain"] == "no"
     bare = Category.of_probability(CLASSES, np.array([0.9, 0.06, 0.04])).calibrated({"temperature": 1.0})
     assert "p.set" not in bare.cells(Path(), "p")  # bundles from before there were sets
     whole = Category.stitch([(None, answer), (None, sure)], None)

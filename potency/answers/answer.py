@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
+from potency.answers.rarity import LIMIT, rarity
 from potency.errors import AnswerError
+
+Trust = Mapping[str, float | Sequence[float]]
+SET, OOD = "set", "ood"  # why an answer may abstain: several classes are plausible; the image is like none known
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,13 @@ class Evidence:
         return Evidence(sum(piece.samples for piece in pieces), arrays, first.labels)
 
 
+@dataclass(frozen=True, eq=False)
 class Answer(ABC):
     """One answer to one sample. NumPy and pandas only: evaluation must run where no network can.
+
+    Any answer may say how far the sample lies from those that were learned: `oddity` as the model measures it, `ood` as
+    its rarity among known samples (see `fit_rarity`), and `unlike` where that is beyond the limit. `of_cells`, `cells`
+    and `stitch` of an answer pass them on by `doubts_of`, `doubts` and `stitched`.
 
     A new answer is one file and one line in `ANSWERS`. `headline` names the metric that verdicts and permutation tests
     use, `better` says whether a higher (+1) or a lower (-1) headline is better; `title` says what it is to a person.
@@ -75,6 +84,10 @@ class Answer(ABC):
     parts: ClassVar[tuple[str, ...]] = ()  # part columns it owns beside the main one, up to their first dot
     labelled: ClassVar[bool] = False  # cells are names out of a list of classes
     ordered: ClassVar[bool] = False  # and the list stands in an order
+
+    oddity: float | None = field(default=None, kw_only=True)
+    ood: float | None = field(default=None, kw_only=True)
+    unlike: bool = field(default=False, kw_only=True)
 
     @classmethod
     @abstractmethod
@@ -100,16 +113,46 @@ class Answer(ABC):
         )
 
     @classmethod
-    def calibration(cls, evidence: Evidence, groups: NDArray[Any] | None = None) -> dict[str, float]:
+    def calibration(cls, evidence: Evidence, groups: NDArray[Any] | None = None) -> dict[str, float | list[float]]:
         """Small numbers that make answers like these mean what they say, fitted on rows nothing was learned from.
 
         `groups` (samples,) are the units that were sampled; None: each sample is its own.
         """
         return {}
 
-    def calibrated(self, trust: Mapping[str, float]) -> Self:
+    def calibrated(self, trust: Trust) -> Self:
         """The answer after `calibration`'s numbers; one that has none to use stays as it is."""
-        return self
+        if self.oddity is None or OOD not in trust:
+            return self
+        rare = float(rarity(np.array(self.oddity), numbers(trust, OOD)))
+        return replace(self, oddity=None, ood=rare, unlike=rare > number(trust, f"{OOD}.limit", LIMIT))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why nobody should act on it without looking: () where nothing speaks against it."""
+        return (OOD,) if self.unlike else ()
+
+    def doubts(self, name: str) -> dict[str, Any]:
+        """The cells of what is known of its doubts: `.ood` (or `.oddity`) and `.abstain`, "no" or the reasons."""
+        seen = {"oddity": self.oddity, OOD: self.ood}
+        told: dict[str, Any] = {f"{name}.{part}": value for part, value in seen.items() if value is not None}
+        return told | ({f"{name}.abstain": ", ".join(self.reasons) or "no"} if self.ood is not None else {})
+
+    @staticmethod
+    def doubts_of(cells: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments that `doubts` wrote, read from the cells of a row."""
+        seen = {part: float(cells[part]) for part in ("oddity", OOD) if cells.get(part) is not None}
+        known = {part: value for part, value in seen.items() if value == value}
+        return {**known, "unlike": OOD in str(cells.get("abstain")).split(", ")}
+
+    @staticmethod
+    def stitched(answers: Sequence[Answer]) -> dict[str, Any]:
+        """The arguments for a sample seen in tiles: the median tile, and unlike where most tiles are."""
+        told: dict[str, Any] = {}
+        for part in ("oddity", OOD):
+            values = [value for answer in answers if (value := getattr(answer, part)) is not None]
+            told |= {part: float(np.median(values))} if values else {}
+        return {**told, "unlike": 2 * sum(answer.unlike for answer in answers) > len(answers)}
 
     @abstractmethod
     def compare(self, truth: Self) -> Evidence:
@@ -161,6 +204,18 @@ class Answer(ABC):
     @abstractmethod
     def draw(self, image: Any) -> NDArray[np.uint8]:
         """The answer drawn on its image: (height, width, 3), the same for report and web."""
+
+
+def number(trust: Trust, name: str, unless: float) -> float:
+    """A number of a card's `trust`."""
+    value = trust.get(name, unless)
+    return float(value) if isinstance(value, int | float) else unless
+
+
+def numbers(trust: Trust, name: str) -> Sequence[float]:
+    """A row of numbers of a card's `trust`; () where there is none."""
+    value = trust.get(name, ())
+    return () if isinstance(value, int | float) else value
 
 
 def group_sums(

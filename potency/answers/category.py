@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pandas import DataFrame, Index, Series, isna
 from pandas.api.types import is_float_dtype
 
-from potency.answers.answer import Answer, Evidence, group_sums
+from potency.answers.answer import SET, Answer, Evidence, Trust, group_sums, number
 from potency.answers.conformal import JOIN, fit_sets, held, plausible, set_figures
 from potency.answers.confusion import Figures, confusion_figures, ordinal_figures
 from potency.answers.drawing import COLOURS, as_rgb, captioned
+from potency.answers.isotonic import fit_probability, mended, mends
 from potency.answers.probability import PROBABILITY, probabilities, probability_figures
-from potency.answers.temperature import apply_temperature, fit_temperature
 from potency.errors import AnswerError, nearest
 
 
@@ -84,16 +84,20 @@ class Category(Answer):
             raise AnswerError("the cell of the class is empty", "part ''", "leave the row out, or fill it")
         told = cells.get("set")
         sure = () if told is None or isna(told) else tuple(str(told).split(JOIN))
-        return cls(as_label(cells[""]), names, values if known else None, sure)
+        return cls(as_label(cells[""]), names, values if known else None, sure, **cls.doubts_of(cells))
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {name: self.label}
         if self.probability is not None:
             pairs = zip(self.classes, self.probability, strict=True)
             found |= {f"{name}.{PROBABILITY}{label}": float(value) for label, value in pairs}
-        if self.plausible:
-            found |= {f"{name}.set": JOIN.join(self.plausible), f"{name}.abstain": len(self.plausible) > 1}
-        return found
+        found |= {f"{name}.set": JOIN.join(self.plausible)} if self.plausible else {}
+        found |= self.doubts(name)
+        return found | ({f"{name}.abstain": ", ".join(self.reasons) or "no"} if self.plausible else {})
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return (*((SET,) if len(self.plausible) > 1 else ()), *super().reasons)
 
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
@@ -101,7 +105,7 @@ class Category(Answer):
         answers = [answer for _, answer in parts]
         whole, named = cls.average(answers), {label for answer in answers for label in answer.plausible}
         kept = [label for label in whole.classes if named and label in named | {whole.label}]
-        return replace(whole, plausible=tuple(kept))
+        return replace(whole, plausible=tuple(kept), **cls.stitched(answers))
 
     @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:
@@ -122,22 +126,30 @@ class Category(Answer):
         return cls.of_probability(classes, np.mean(np.asarray(rows, np.float64), axis=0))
 
     @classmethod
-    def calibration(cls, evidence: Evidence, groups: NDArray[Any] | None = None) -> dict[str, float]:
-        """{"temperature": ..., "set": ...}, see `fit_temperature`, `fit_sets`; nothing without probabilities."""
+    def calibration(
+        cls, evidence: Evidence, groups: NDArray[Any] | None = None
+    ) -> dict[str, float | list[float]]:
+        """How probabilities are mended, see `fit_probability`, and {"set": ...}, see `fit_sets`; {} without any."""
         known = evidence.arrays.get("probability")
         if known is None:
             return {}
-        truth, temperature = evidence.arrays["truth"], fit_temperature(evidence.arrays["truth"], known)
-        return {"temperature": temperature, "set": fit_sets(truth, apply_temperature(known, temperature), groups)}
+        truth = evidence.arrays["truth"]
+        found = fit_probability(truth, known, groups)
+        return {**found, "set": fit_sets(truth, mended(known, found), groups)}
 
-    def calibrated(self, trust: Mapping[str, float]) -> Self:
-        if "temperature" not in trust or self.probability is None:
-            return self
-        made = replace(self, probability=apply_temperature(self.probability, trust["temperature"]))
-        if "set" not in trust or made.probability is None:
+    def calibrated(self, trust: Trust) -> Self:
+        made = super().calibrated(trust)
+        if made.probability is None or not mends(trust):
             return made
-        inside = plausible(made.probability, trust["set"])
-        return replace(made, plausible=tuple(label for label, kept in zip(self.classes, inside, strict=True) if kept))
+        probability = mended(made.probability, trust)
+        top = int(np.argmax(probability))  # isotonic steps can change the class; of equals the one said before stays
+        said = made.classes.index(made.label)
+        label = made.label if probability[said] >= probability[top] else made.classes[top]
+        made = replace(made, label=label, probability=probability)
+        if "set" not in trust:
+            return made
+        inside = plausible(probability, number(trust, "set", 0.0))
+        return replace(made, plausible=tuple(name for name, kept in zip(made.classes, inside, strict=True) if kept))
 
     def compare(self, truth: Self) -> Evidence:
         labels = self.classes or truth.classes or tuple(sorted({self.label, truth.label}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -37,19 +37,20 @@ class Number(Answer):
     @classmethod
     def of_cells(cls, cells: Mapping[str, Any], folder: Path) -> Self:
         try:
-            return cls(float(cells[""]))
+            return cls(float(cells[""]), **cls.doubts_of(cells))
         except (TypeError, ValueError) as error:
             raise AnswerError(
                 f"{cells.get('')!r} is not a number", "part ''", "write one number a cell, with a decimal point"
             ) from error
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
-        return {name: float(self.value)}
+        return {name: float(self.value), **self.doubts(name)}
 
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
         """The number of a sample seen in tiles: the mean of the tiles."""
-        return cls.average([answer for _, answer in parts])
+        answers = [answer for _, answer in parts]
+        return replace(cls.average(answers), **cls.stitched(answers))
 
     @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -32,15 +32,16 @@ class Vector(Answer):
 
     @classmethod
     def of_cells(cls, cells: Mapping[str, Any], folder: Path) -> Self:
-        return cls(vectors_of(Series([cells.get("")]), "cell")[0])
+        return cls(vectors_of(Series([cells.get("")]), "cell")[0], **cls.doubts_of(cells))
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
-        return {name: [float(value) for value in self.values]}
+        return {name: [float(value) for value in self.values], **self.doubts(name)}
 
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
         """The vector of a sample seen in tiles: the mean of the tiles."""
-        return cls.average([answer for _, answer in parts])
+        answers = [answer for _, answer in parts]
+        return replace(cls.average(answers), **cls.stitched(answers))
 
     @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:

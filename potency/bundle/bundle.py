@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from potency.answers import Answer
 from potency.bundle.card import Card
 from potency.bundle.estimate import EstimatorMember
-from potency.bundle.member import Member, NetworkMember
+from potency.bundle.known import Known
+from potency.bundle.member import Member, NetworkMember, Output
+from potency.bundle.model_card import FILE, model_card
 from potency.bundle.shipped import located
 from potency.errors import BundleError, PotencyError, nearest
 from potency.tasks import TASKS, Sample, Task
@@ -26,7 +28,7 @@ from potency.tasks import TASKS, Sample, Task
 MEMBERS: Mapping[str, type[Member]] = {member.learner: member for member in (NetworkMember, EstimatorMember)}
 TOLERANCE = 1e-3  # of the largest output, between the machine that trained and this one
 Examples = Sequence[Sample]
-CALIBRATION = "calibration.safetensors"
+CALIBRATION, KNOWN = "calibration.safetensors", "known.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +55,20 @@ class Bundle:
 
     def __call__(self, samples: Sequence[Sample]) -> list[Answer]:
         """Answer a batch of samples; sample["image"] is (C, H, W) as read, of any size."""
+        return self.answers([member.outputs(samples) for member in self.members])
+
+    def answers(self, outputs: Sequence[Sequence[Output]]) -> list[Answer]:
+        """The answers to a batch of samples from the outputs of each member; how odd a sample is, is their mean."""
         decode, kind = self.task.decode, self.task.answer
-        votes = [[decode(output, member.plan) for output in member.outputs(samples)] for member in self.members]
+        votes = [[decode(one, member.plan) for one in told] for member, told in zip(self.members, outputs, strict=True)]
         joined = votes[0] if len(votes) == 1 else [kind.average(answers) for answers in zip(*votes, strict=True)]
+        odd = [
+            member.known.distance(np.stack([one["embedding"] for one in told]))
+            for member, told in zip(self.members, outputs, strict=True)
+            if member.known is not None and len(told)
+        ]
+        if odd:
+            joined = [replace(one, oddity=float(far)) for one, far in zip(joined, np.mean(odd, axis=0), strict=True)]
         return [answer.calibrated(self.card.trust) for answer in joined]
 
     @cached_property
@@ -66,6 +79,8 @@ class Bundle:
             total.update(json.dumps(member.plan.json(), sort_keys=True).encode() + b"".join(member.dumps()))
         if self.calibration:
             total.update(_dumped(self.calibration))
+        if known := self._known():
+            total.update(b"".join(name.encode() + array.tobytes() for name, array in sorted(known.items())))
         return total.hexdigest()
 
     def but(self, **changes: Any) -> Bundle:
@@ -92,9 +107,12 @@ class Bundle:
             (part / "examples.safetensors").write_bytes(self._dump_examples())
             if self.calibration:
                 (part / CALIBRATION).write_bytes(_dumped(self.calibration))
+            if known := self._known():
+                (part / KNOWN).write_bytes(_dumped((), known))
             (part / "card.json").write_text(
                 json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8"
             )
+            (part / FILE).write_text(model_card(self.card), encoding="utf-8")
             for path in part.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
@@ -137,10 +155,20 @@ class Bundle:
             kind = MEMBERS[plan.learner]
             files = {suffix: _read(folder / f"{_stem(i)}{suffix}") for suffix in kind.suffixes(plan)}
             members.append(_built(kind, files, TASKS[card.task], plan, str(folder / _stem(i))))
-        made = cls(card, tuple(members), folder=folder)
+        path = folder / KNOWN
+        arrays = _arrays(path) if path.is_file() else {}
+        made = cls(card, tuple(_knowing(m, member, arrays, path) for m, member in enumerate(members)), folder=folder)
         path = folder / CALIBRATION
         fitted = _samples(path, _arrays(path)) if path.is_file() else ()
         return replace(made, examples=made._check_examples(folder / "examples.safetensors"), calibration=fitted)
+
+    def _known(self) -> dict[str, NDArray[Any]]:
+        return {
+            f"{m}.{name}": array
+            for m, member in enumerate(self.members)
+            if member.known is not None
+            for name, array in member.known.arrays().items()
+        }
 
     def _dump_examples(self) -> bytes:
         outputs = {
@@ -192,6 +220,11 @@ def _samples(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[Mapping[str
     if missing:
         raise BundleError(f"image {missing[0]} of {count} is missing", str(path), "copy the bundle again")
     return [{"image": arrays[f"image.{i}"]} for i in range(count)]
+
+
+def _knowing(m: int, member: Member, arrays: Mapping[str, NDArray[Any]], path: Path) -> Member:
+    own = {name.removeprefix(f"{m}."): array for name, array in arrays.items() if name.startswith(f"{m}.")}
+    return member.knowing(Known.of_arrays(own, str(path))) if own else member
 
 
 def _stem(i: int) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from potency import __version__
+from potency.answers.answer import Trust
 from potency.data.plan import Plan
 from potency.errors import BundleError
 
-SCHEMA = 1
+SCHEMA = 2
+PLAIN = 1  # of a card whose trust is single numbers, as older versions can read it
 LARGEST = 16 * 2**20  # bytes; a card is a page of text, not a place to hide things
 
 
@@ -23,7 +26,7 @@ class Card:
     Attributes:
         task: name in `TASKS`.
         plans: one for each member of the ensemble.
-        trust: small numbers applied after decoding (a temperature), see `Answer.calibrated`.
+        trust: small numbers, and short rows of them, applied after decoding; see `Answer.calibrated`.
         data: fingerprint of the manifest, rows, groups, where its groups came from, whether simulated.
         validation: figures of the protocol that made it, {"split": ..., "metrics": {name: {value, low, high}}}.
         version: of potency, when it was written.
@@ -31,7 +34,7 @@ class Card:
 
     task: str
     plans: tuple[Plan, ...]
-    trust: Mapping[str, float] = field(default_factory=dict)
+    trust: Trust = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     validation: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
@@ -43,8 +46,9 @@ class Card:
 
     def json(self) -> dict[str, Any]:
         """The card as `card.json` holds it."""
+        rows = any(not isinstance(value, int | float) for value in self.trust.values())
         return {
-            "schema": SCHEMA, "potency": self.version, "task": self.task,
+            "schema": SCHEMA if rows else PLAIN, "potency": self.version, "task": self.task,
             "members": [{"plan": plan.json()} for plan in self.plans],
             "trust": dict(self.trust), "data": dict(self.data), "validation": dict(self.validation),
         }  # fmt: skip
@@ -80,7 +84,7 @@ class Card:
             )  # fmt: skip
         try:
             plans = tuple(Plan.read(member["plan"]) for member in values["members"])
-            trust = {str(k): float(v) for k, v in values["trust"].items()}
+            trust = {str(k): _numbers(v) for k, v in values["trust"].items()}
             made = cls(str(values["task"]), plans, trust, dict(values["data"]), dict(values["validation"]),
                        str(values["potency"]))  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -88,3 +92,11 @@ class Card:
         if not made.plans:
             raise BundleError("the card names no member", str(path), "copy the bundle again")
         return made
+
+
+def _numbers(value: Any) -> float | list[float]:
+    """A finite number or a row of them."""
+    found = [float(each) for each in (value if isinstance(value, list) else [value])]
+    if not all(map(math.isfinite, found)) or not found:
+        raise ValueError(f"trust: {value!r} is no finite number")
+    return found if isinstance(value, list) else found[0]

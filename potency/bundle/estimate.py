@@ -82,18 +82,22 @@ class EstimatorMember(Member):
         return self.of_features(self.features(self.images(samples)))
 
     def of_features(self, features: Any) -> list[Output]:
-        """Outputs in the form a task decodes: log-probabilities, or the value in spreads from the mean."""
+        """Outputs in the form a task decodes: log-probabilities, or the value in spreads from the mean.
+
+        The features are the embedding.
+        """
         found = self.fitted.predict(features)
         if "probability" in found:
             output = np.log(np.clip(found["probability"], 1e-6, 1))
         else:
             settings = self.plan.settings
             output = (found["value"][:, None] - settings["mean"]) / settings["spread"]
-        return [{"output": row} for row in output.astype(np.float32)]
+        seen = features.to_numpy(np.float32)
+        return [{"output": row, "embedding": own} for row, own in zip(output.astype(np.float32), seen, strict=True)]
 
     def with_networks(self, change: Callable[[NetworkMember], NetworkMember]) -> Member:
         networks = self.features.with_networks(change).networks
-        return EstimatorMember(self.task, self.plan, self.fitted, networks) if networks else self
+        return EstimatorMember(self.task, self.plan, self.fitted, networks).knowing(self.known) if networks else self
 
     @classmethod
     def suffixes(cls, plan: Plan) -> tuple[str, ...]:

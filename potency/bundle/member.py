@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import islice
 from typing import Any, ClassVar, Self
 
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from potency.bundle.known import Known
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS, scale
 from potency.errors import BundleError, ImageError
@@ -22,14 +24,25 @@ Run = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
 
 
 class Member(ABC):
-    """A trained model with its plan; `learner` is the name the plan calls it by."""
+    """A trained model with its plan; `learner` is the name the plan calls it by.
+
+    `known` is where the embeddings of what it learned from lie, so that it can tell what is unlike them; None where
+    nobody asked, or where it has no embedding.
+    """
 
     learner: ClassVar[str]
     plan: Plan
+    known: Known | None = None
 
     @abstractmethod
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
-        """Raw outputs of samples whose "image" is (C, H, W) as read."""
+        """Raw outputs of samples whose "image" is (C, H, W) as read; "embedding" (F,) where it has one."""
+
+    def knowing(self, known: Known | None) -> Self:
+        """The same model that knows where its training samples lie."""
+        made = copy(self)
+        made.known = known
+        return made
 
     @classmethod
     @abstractmethod

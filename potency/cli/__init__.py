@@ -11,6 +11,7 @@ from potency import __version__
 from potency.cli import (
     answer,
     audit,
+    card,
     choose,
     controls,
     data,
@@ -36,7 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for room in (
-    *(demo, data, audit, controls, learn, answer, reason, visualise, points, pool, choose, quantise, show, doctor),
+    *(demo, data, audit, controls, learn, answer, reason, visualise),
+    *(points, pool, choose, quantise, show, card, doctor),
 ):
     app.registered_commands += room.app.registered_commands
 

@@ -20,10 +20,13 @@ from potency.cli.where import CLUSTER_HELP, workplace
 from potency.errors import ImageError, ManifestError
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from potency.bundle import Bundle
     from potency.data.manifest import Manifest
 
 app = typer.Typer()
+EXPECTED = 0.05  # share of images called unlike that is no reason to warn: one in a hundred is, by the limit
 PRECISION_HELP = "auto (bfloat16 where the processor has it and answers stay the same), float32, bfloat16, int8."
 
 
@@ -128,10 +131,11 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
             f"[yellow]{errors} of {len(table)} rows failed[/yellow]; column {error} says why; "
             "the same command tries them again"
         )
+    unlike = foreign(table, options.name, say)
     engine = manifest.origin.get(f"{options.name}.engine", "")
     if engine:
         say.print(f"computed by {engine}", style="dim")
-    answer: dict[str, Any] = {"rows": len(table), "errors": errors, "engine": engine, "table": None}
+    answer: dict[str, Any] = {"rows": len(table), "errors": errors, "unlike": unlike, "engine": engine, "table": None}
     if not options.dry_run:
         answer["table"] = options.into / "predictions.parquet"
         say.print(f"written: {answer['table']} and .csv", soft_wrap=True)
@@ -142,14 +146,34 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
     return answer
 
 
+def foreign(table: DataFrame, name: str, say: Console) -> int | None:
+    """Say how many of the images look unlike anything the model learned from; None where the model cannot tell."""
+    rare, why = f"{name}.ood", f"{name}.abstain"
+    if rare not in table or why not in table:
+        return None
+    judged, unlike = int(table[rare].notna().sum()), int(table[why].map(lambda cell: "ood" in str(cell)).sum())
+    if unlike and unlike > EXPECTED * judged:
+        say.print(
+            f"[yellow]{unlike} of {judged} images look unlike anything this model learned from[/yellow]; of images "
+            f"of its own kind about one in a hundred does. Their answers mean little: column {why} says ood, and "
+            f"{rare} how rare such an image is (2: one in 100, 3: one in 1,000)"
+        )
+    elif unlike:
+        say.print(f"{unlike} of {judged} images look unlike what this model learned from ({why}: ood)", style="dim")
+    return unlike
+
+
 def _told(row: Any, name: str) -> dict[str, str]:
     """A row for people: the answer, how probable it is where that is known, and its error; all else is in the table."""
     told = {name: _short(row[name])}
     probabilities = [row[c] for c in row.index if str(c).startswith(f"{name}.probability.")]
     if probabilities:
         told["probability"] = _short(max(probabilities))
-    if row.get(f"{name}.abstain") is True or row.get(f"{name}.abstain") == 1:
+    why = str(row.get(f"{name}.abstain"))
+    if "set" in why:
         told["undecided between"] = str(row[f"{name}.set"])
+    if "ood" in why:
+        told["unlike"] = "what it learned from"
     error = row.get(f"{name}.error")
     return told | ({"error": error.splitlines()[0]} if isinstance(error, str) else {})
 

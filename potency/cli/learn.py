@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from potency.data.plan import Plan
 
 app = typer.Typer()
+LICENCE_HELP = "Licence of the images, for the model card. [dim]else that of a column 'licence'[/dim]"
 DEVICES_HELP = "Processes (GPUs, else cores) that learn one network together, each with a batch of its own."
 
 
@@ -79,6 +80,8 @@ class Train(Rows):
     log: Annotated[
         list[str] | None, typer.Option(help="tensorboard, beside the JSON lines and CSV that are always written.")
     ] = None
+    data_licence: Annotated[str, typer.Option(help=LICENCE_HELP)] = ""
+    weights_licence: Annotated[str, typer.Option(help="Licence of the weights, for the model card.")] = ""
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run of the same command was.")] = False
     dry_run: Annotated[
         int, typer.Option(min=0, metavar="N", help="N steps on one fold, nothing kept: does it work at all?")
@@ -127,6 +130,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
         command=options.line("train"),
         audit=not options.dry_run,
         log=tuple(options.log or ()),
+        licences=(options.data_licence, options.weights_licence),
     )
     with ExitStack() as stack:
         into = options.into
@@ -142,6 +146,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
             return {"dry_run": options.dry_run, "bundle": None, "report": None}
     say.print(f"bundle: {outcome.bundle}", soft_wrap=True)
     say.print(f"report: {outcome.page}", soft_wrap=True)
+    say.print(f"model card: {outcome.bundle / 'MODEL_CARD.md'}", soft_wrap=True, style="dim")
     return {"bundle": outcome.bundle, "report": outcome.page}
 
 

@@ -179,10 +179,16 @@ def _usable(manifest: Manifest, most: int, seed: int) -> Manifest:
     return replace(rows, table=rows.table.reset_index(drop=True))
 
 
+def by_origin(
+    rows: Manifest, *, predictions: Sequence[str] = (), draws: int = DRAWS, seed: int = 0
+) -> tuple[Subgroups, ...]:
+    """The first prediction by donor, sex, line, plate, as the columns are called; () without predictions."""
+    return _judged(rows, tuple(predictions), suspects(rows.table)[0], (draws, seed))
+
+
 def _judged(
     rows: Manifest, predictions: Sequence[str], found: Sequence[Suspect], chance: tuple[int, int]
 ) -> tuple[Subgroups, ...]:
-    """The first prediction by donor, sex, line, plate; nothing without predictions."""
     table = rows.table
     columns = predictions or (("prediction",) if "prediction" in table else ())
     about = [str(name) for name in table if _subgroup(str(name), found)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,9 +132,15 @@ def reliability(report: Report) -> Plot | None:
     drawn = [(found, MAIN, "as it stands")]
     if after is not None and after.probability is not None:
         drawn = [(found, OTHER, "before calibration"), (after, MAIN, "after calibration")]
+    given = report.facts.get("calibration")
+    before = given.get("curve_before") if isinstance(given, Mapping) else None
+    if before and after is None:
+        drawn = [(found, MAIN, "after calibration")]
     with sheet(370, 400) as page:
         axes, below = page.axes(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, dashes=(1, 2))
+        if before and after is None:
+            _dots(page, axes, before, OTHER, "before calibration")
         for each, colour, label in drawn:
             _reliable(page, axes, each, colour, label)
         sure = found.probability.max(axis=1)
@@ -142,7 +148,7 @@ def reliability(report: Report) -> Plot | None:
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         ruled(axes, y="share right")
         ruled(below, x="how sure it said it was", y="images", grid="y")
-        if len(drawn) > 1:
+        if len(drawn) > 1 or before:
             axes.legend(loc="upper left")
         look = (
             "On the diagonal, 80 % sure is right 80 % of the time; dots below it are boasts, dots above it modesty; "
@@ -168,24 +174,42 @@ def _calibration(report: Report, found: Scores, sure: NDArray[np.float64]) -> st
 
 def _reliable(page: Any, axes: Any, found: Scores, colour: str, label: str) -> None:
     assert found.probability is not None
-    sure = found.probability.max(axis=1)
-    place = np.clip(np.digitize(sure, BINS) - 1, 0, len(BINS) - 2)
-    drawn, right = found.resampled(), found.right.astype(float)
+    place, drawn, right = _boxes(found), found.resampled(), found.right.astype(float)
     sums = None if drawn is None else [drawn.sums(place, len(BINS) - 1, each) for each in (right, np.ones(len(right)))]
-    points = []
-    for box in np.unique(place):
-        inside = place == box
-        if inside.sum() < FEWEST:
-            continue
-        points.append((float(sure[inside].mean()), float(right[inside].mean()), int(inside.sum())))
-        if sums is not None:
-            hits, total = (each[:, box] for each in sums)
-            draws = hits[total > 0] / total[total > 0]
-            axes.plot([points[-1][0]] * 2, np.percentile(draws, [2.5, 97.5]), color=colour, linewidth=1.8, alpha=0.55)
+    points = _curve(found)
+    for x, _, _, box in points if sums is not None else ():
+        assert sums is not None
+        hits, total = (each[:, box] for each in sums)
+        draws = hits[total > 0] / total[total > 0]
+        axes.plot([x] * 2, np.percentile(draws, [2.5, 97.5]), color=colour, linewidth=1.8, alpha=0.55)
+    _dots(page, axes, [point[:3] for point in points], colour, label)
+
+
+def _boxes(found: Scores) -> NDArray[np.int64]:
+    assert found.probability is not None
+    return np.asarray(np.clip(np.digitize(found.probability.max(axis=1), BINS) - 1, 0, len(BINS) - 2), np.int64)
+
+
+def _curve(found: Scores) -> list[tuple[float, float, int, int]]:
+    """How sure, the share right, how many images, and which box, for each box that holds enough of them."""
+    assert found.probability is not None
+    sure, place = found.probability.max(axis=1), _boxes(found)
+    filled = [(int(box), place == box) for box in np.unique(place)]
+    return [(float(sure[inside].mean()), float(found.right[inside].mean()), int(inside.sum()), box)
+            for box, inside in filled if inside.sum() >= FEWEST]  # fmt: skip
+
+
+def _dots(page: Any, axes: Any, points: Sequence[Sequence[float]], colour: str, label: str) -> None:
     axes.plot([x for x, _, _ in points], [y for _, y, _ in points], color=colour, linewidth=1, label=label)
     for x, y, number in points:
         (dot,) = axes.plot([x], [y], "o", color=colour, markersize=6, markeredgewidth=0)
-        page.tip(dot, f"{100 * x:.0f} % sure, {100 * y:.0f} % right, {number:,} images")
+        page.tip(dot, f"{100 * x:.0f} % sure, {100 * y:.0f} % right, {number:,.0f} images")
+
+
+def reliable(report: Report, column: str) -> list[tuple[float, float, int]]:
+    """The points of the reliability diagram of a column: how sure, the share right, how many images."""
+    found = scores(report, column)
+    return [] if found is None or found.probability is None else [point[:3] for point in _curve(found)]
 
 
 def score_distributions(report: Report) -> Plot | None:

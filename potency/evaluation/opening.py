@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from potency.evaluation.trust import ENOUGH, FEW, banners, flattered, weakest
+from potency.evaluation.trust import ENOUGH, FEW, audited, banners, flattered, weakest
 from potency.evaluation.wording import (
     clean,
     compared,
@@ -53,13 +53,15 @@ def verdict(report: Report) -> str:
 
 
 def lines(report: Report) -> list[tuple[str, str]]:
-    """The answers to the five questions every reader has, as (question, answer)."""
+    """The answers to the questions every reader has, as (question, answer); the audit's verdict where there was one."""
     if not headline_metric(report):
         return []
     told = [("What was asked", _asked(report)), ("How good is it", _good(report)), ("How sure is that", _sure(report))]
     rule = " ".join(_rule(report))
     simple = any(source(other, report.facts) == TRIVIAL for other, _ in rivals(report))
     told += [("What simpler ways reach" if simple else "What others reach", rule)] if rule else []
+    audit = clean(audited(report).get("verdict", ""), 600)
+    told += [("Could it be a shortcut", audit)] if audit else []
     return [*told, ("What to do next", " ".join(list(dict.fromkeys(_next(report)))[:ADVISED]))]
 
 

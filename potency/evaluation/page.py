@@ -80,6 +80,7 @@ def page(report: Report) -> str:
         "classes": tables.classes(report),
         "groups": tables.groups(report),
         "folds": tables.folds(report),
+        "subgroups": tables.subgroups(report),
         "walls": walls(report),
         "leaks": _leaks(facts.get("leaks")),
         "findings": _findings(facts.get("findings")),
@@ -90,7 +91,7 @@ def page(report: Report) -> str:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     parts["gone"] = sum(not card.picture for wall in parts["walls"] for card in wall.cards)
-    parts["parts"] = parts["classes"] or parts["groups"] or parts["folds"]
+    parts["parts"] = parts["classes"] or parts["groups"] or parts["folds"] or parts["subgroups"]
     there = [(anchor, name) for anchor, name, part in SECTIONS if parts[part]]
     return paper.from_string((room / "page.html").read_text("utf-8")).render(sections=there, **parts)
 

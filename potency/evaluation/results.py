@@ -57,7 +57,8 @@ class Report:
     `numbers` is {column: {metric: Interval}}, a metric that cannot be computed is absent; `left_out` is {column:
     {reason: rows}}; `notes` are sentences a reader must see (too few groups, classes never seen). `facts` comes from
     whoever ran the protocol: "split", "split_kind", "random_split", "learning", "fingerprint", "command", "versions",
-    "findings", "banner" (first lines), "plan", "folder", "title", "simulated", "leaks", "audit" (for shortcuts).
+    "findings", "banner" (first lines), "plan", "folder", "title", "simulated", "leaks", "audit" (for shortcuts),
+    "calibration" (error before and after, curve before), "ood" (how many are called unlike), "subgroups" (`Subgroups`).
     """
 
     task: str

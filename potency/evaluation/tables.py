@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from potency.evaluation.wording import (
 
 if TYPE_CHECKING:
     from potency.evaluation.results import Contest, Interval, Report
+    from potency.evaluation.subgroups import Subgroups
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,22 @@ def groups(report: Report, most: int = 12) -> Table | None:
     last = ("mean absolute error", "bias") if number else ("found right", "most common mistake")
     note = f"The worst {min(most, len(lines))} of {len(lines):,} groups." if len(lines) > most else ""
     return Table(("group", "samples", *last), tuple(row for _, row in lines[:most]), note)
+
+
+def subgroups(report: Report) -> list[tuple[str, Table]]:
+    """A table for each column of donors, lines, sexes, batches: its headline figure, and the largest gap below."""
+    made = []
+    found: Sequence[Subgroups] = report.facts.get("subgroups") or ()
+    for one in found:
+        column = clean(one.column, 40)
+        rows = tuple((clean(part.value, 60), f"{part.rows:,}", f"{part.groups:,}", spoken(part.figure, one.metric))
+                     for part in one.parts)  # fmt: skip
+        sure = chance(one.p) if one.p is not None else one.untested
+        note = (f"Largest gap {spoken(one.gap, one.metric, signed=True)}: {clean(one.best, 40)} above "
+                f"{clean(one.worst, 40)}" + (f" ({sure})." if sure else "."))  # fmt: skip
+        note = note if one.best != one.worst else "No gap."
+        made.append((column, Table((column, "images", "groups", known(one.metric)[0]), rows, note)))
+    return made
 
 
 def _mistake(labels: tuple[str, ...], truth: Any, said: Any) -> str:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 5  # groups under which there is no interval
 FEW = 20  # groups under which a percentile bootstrap is known to give intervals that are too narrow
+OFTEN = 0.02  # share of known images called unlike that is more than was meant (one in a hundred)
+STRANGE = 0.2  # the same of one group: something was different there
 MARKS = {"good": "✓", "caution": "!", "bad": "✗", "unknown": "?"}
 SPLITS = {  # kind of split: its name, and how it answers whether the test was fair
     "stratified": ("group k-fold split", "no group stands on both sides of a fold"),
@@ -90,7 +92,7 @@ def notes(report: Report) -> list[str]:
 
 def doubts(report: Report) -> list[Doubt]:
     """The questions this report can answer, in the order a sceptic asks them."""
-    asked = (_split, _groups, _audit, _chance, _rivals, _flattery, _calibration, _weakest, _findings)
+    asked = (_split, _groups, _audit, _chance, _rivals, _flattery, _calibration, _unlike, _weakest, _findings)
     return [doubt for ask in asked for doubt in ask(report)]
 
 
@@ -192,6 +194,24 @@ def _calibration(report: Report) -> Iterator[Doubt]:
     if isinstance(given, Mapping) and isinstance(given.get("before"), int | float):
         told += f" Before calibration it was off by {100 * float(given['before']):.0f}."
     yield Doubt("Can its probabilities be taken at their word?", told, mark)
+
+
+def _unlike(report: Report) -> Iterator[Doubt]:
+    """Only a run that made a model can say; its fact "ood" is empty where the model cannot tell."""
+    found, question = report.facts.get("ood"), "Does it notice images unlike any it learned from?"
+    if not isinstance(found, Mapping):
+        return
+    if not isinstance(found.get("flagged"), int | float):
+        told = "No: it has no embedding, or too few images were held out. It answers whatever it is shown."
+        yield Doubt(question, told, "unknown")
+        return
+    share = 100 * float(found["flagged"])
+    between = f" [{100 * found['low']:.1f}, {100 * found['high']:.1f}]" if "low" in found else ""
+    told = f"It abstains from them (ood). Of known images of unseen groups it calls {share:.1f} %{between} unlike."
+    worst = float(found.get("worst") or 0.0)
+    if worst > STRANGE:
+        told += f" Group {clean(found.get('worst_group', ''), 40)} stands out with {100 * worst:.0f} %: look at it."
+    yield Doubt(question, told, "caution" if worst > STRANGE or share > 100 * OFTEN else "good")
 
 
 def weakest(report: Report) -> tuple[str, float] | None:

@@ -160,7 +160,7 @@ def running(
         run = start_engine(member.module(), _looked_at(member, examples), device=device, engine=engine,
                            precision=precision, calibration=fitted)  # fmt: skip
         logger.info("%s", run)
-        return NetworkMember(member.task, member.plan, member.nets, run)
+        return NetworkMember(member.task, member.plan, member.nets, run).knowing(member.known)
 
     return faster
 

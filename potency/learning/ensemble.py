@@ -11,7 +11,7 @@ from potency.data.manifest import Manifest
 from potency.errors import BundleError, PlanError
 from potency.inference.pool import Mapper
 from potency.inference.predict import Progress, predict
-from potency.learning.calibration import calibration
+from potency.learning.calibration import Fitted, calibration
 from potency.learning.train import described
 
 ALIKE = ("channels", "classes", "pixel_size")  # what members must share to answer about the same samples
@@ -72,7 +72,7 @@ def ensemble(
     return made.save(Path(into))
 
 
-def _trust(made: Bundle, rows: Manifest, on: Mapper, progress: Progress | None) -> dict[str, float]:
+def _trust(made: Bundle, rows: Manifest, on: Mapper, progress: Progress | None) -> Fitted:
     told = predict(rows, made, into=None, on=on, progress=progress)
     return calibration(told, made.task, made.card.plan.classes)
 

@@ -58,7 +58,7 @@ class Done:
     answers: pd.DataFrame
     bundle: Path
     log: list[dict[str, Any]]
-    trust: dict[str, float]
+    trust: dict[str, Any]
     engine: str = ""  # what computed the answers
 
 
@@ -96,12 +96,16 @@ def _of_features(bundle: Bundle, tested: Manifest, features: pd.DataFrame, job: 
     assert isinstance(member, EstimatorMember)
     table = features.loc[list(tested.table["id"].astype(str))]
     answers: dict[str, list[Answer]] = {}
-    for name, output in zip(table.index, member.of_features(table), strict=True):
-        answers.setdefault(name, []).append(task.decode(output, member.plan))
-    joined = (crops[0] if len(crops) == 1 else task.answer.average(crops) for crops in answers.values())
+    for name, answer in zip(table.index, bundle.answers([member.of_features(table)]), strict=True):
+        answers.setdefault(name, []).append(answer)
+    joined = (crops[0] if len(crops) == 1 else _averaged(task.answer, crops) for crops in answers.values())
     cells = [answer.cells(tested.folder, job.column) for answer in joined]
     ids = tested.table.set_index(tested.table["id"].astype(str))["id"].loc[list(answers)]
     return pd.DataFrame(cells).assign(id=ids.to_numpy())
+
+
+def _averaged(kind: type[Answer], crops: Sequence[Answer]) -> Answer:
+    return replace(kind.average(crops), **kind.stitched(crops))
 
 
 class _Notes:

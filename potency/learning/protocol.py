@@ -18,6 +18,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
 from potency.estimators import find_estimator
+from potency.evaluation.digest import digest
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.inference.claim import claimed
@@ -25,7 +26,7 @@ from potency.inference.cluster import mapper
 from potency.inference.origin import versions
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
-from potency.learning.account import across, calibrated, report, without_predictions
+from potency.learning.account import across, calibrated, licences, report, without_predictions
 from potency.learning.estimate import kept, settled, sources
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
@@ -63,6 +64,7 @@ class Choices:
     search: Search | None = None  # settings are searched in each fold anew, on its own learning rows
     audit: bool = True  # look for shortcuts among columns and pictures, in seconds
     log: tuple[str, ...] = ()  # names of `logs.LOGS`, beside JSON lines and CSV
+    licences: tuple[str, str] = ("", "")  # of the data and of the weights, for the model card
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,9 @@ class _Run:
         for follower in self.followers:
             follower.look()
         asked = brief(self.inner, seed=self.plan.seed, progress=self.progress) if self.choices.audit else {}
-        facts = {**self._facts(rows), **asked}
-        told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts=facts)
-        figures = told.json()
-        bundle = bundle.but(validation={k: figures[k] for k in ("split", "groups", "metrics")}
-                            | {"engine": rows.origin["prediction.engine"]})
+        told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts={**self._facts(rows), **asked})
+        bundle = bundle.but(validation={**digest(told), "engine": rows.origin["prediction.engine"]},
+                            data={**bundle.card.data, **licences(self.choices.licences, self.manifest)})  # fmt: skip
         bundle = bundle.save(self.into / "bundle")
         rows = self._external(rows, bundle)
         rows.write(self.into / "predictions.parquet")
@@ -293,8 +293,8 @@ class _Run:
         joined = pd.concat([rows.where(rows.table["split"].ne("external")).table, told.table], ignore_index=True)
         return replace(rows, table=joined)
 
+
 def _choices(choices: Choices) -> dict[str, Any]:
     """The choices that make another run: whether it is resumed, logged or audited changes nothing that is kept."""
     own = asdict(replace(choices, resume=False, command="", log=()))
-    del own["audit"]
-    return own
+    return {name: value for name, value in own.items() if name not in ("audit", "licences")}

@@ -26,6 +26,7 @@ from potency.learning import gradient, logs, together
 from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
 from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, settled
+from potency.learning.knowing import acquainted
 from potency.learning.planning import planned
 from potency.learning.samples import cut
 from potency.networks.weights import adopt, load_weights
@@ -122,6 +123,8 @@ def _finished(course: Course) -> Bundle:
     plan, task, learned = course.plan, course.task, course.manifest.of("train")
     members, log = find_learner(plan).fit(course)
     bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
+    strata = [task.stratum(truth) for truth in course.truths(learned)]
+    bundle = acquainted(bundle, learned, strata, course.features)
     checked = course.manifest.of("validation")
     if len(checked):
         told = predict(checked, bundle, into=None)
