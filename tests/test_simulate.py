@@ -22,7 +22,7 @@ from potency.simulate.experiment import EXPERIMENTS
 from potency.simulate.scene import LOOKS
 from potency.simulate.world import wells_of
 
-BUILDERS = {"crops": zoo.cells, "fields": zoo.fields, "movie": zoo.movie, "wells": zoo.wells}
+BUILDERS = {"crops": zoo.cells, **{kind: getattr(zoo, kind) for kind in ("fields", "movie", "wells", "viability")}}
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

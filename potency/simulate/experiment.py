@@ -11,6 +11,7 @@ import numpy as np
 from potency.simulate import artefact, crops
 from potency.simulate.movie import movies
 from potency.simulate.survey import fields, outcomes
+from potency.simulate.viability import viability
 from potency.simulate.world import World, wells_of
 from potency.simulate.write import png, table
 
@@ -69,4 +70,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "fields": Experiment(fields, {"cells": 1200, "wells": 2}, False),
     "movie": Experiment(movies, {"cells": 24, "groups": 2, "wells": 1, "look": "phase", "hours": (36.0, 60.0)}, False),
     "wells": Experiment(outcomes, {"cells": 2304, "wells": 8, "field": 384, "hours": (60.0, 96.0)}, True),
+    "viability": Experiment(viability, {"cells": 960, "groups": 20, "wells": 2, "field": 384}, False),
 }
