@@ -113,11 +113,10 @@ def judge(problem: Problem, answered: Answered, order: Order) -> Scene:
     from potency.evaluation.evaluate import evaluate
 
     facts, kept = answered.facts, ("split", "split_kind", "fingerprint", "versions", "plan")
+    told = [name for name in mains(answered.manifest.table) if answered.manifest.table[name].notna().any()]
     report = evaluate(
         answered.manifest,
-        predictions=sorted(
-            mains(answered.manifest.table), key=lambda name: (name != "prediction", name.endswith("random"))
-        ),
+        predictions=sorted(told, key=lambda name: (name != "prediction", name.endswith("random"))),
         facts={
             **{key: facts[key] for key in kept if key in facts},
             "title": problem.title, "names": answered.names, "simulated": problem.simulated,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from potency.systems import culture_qc, ipsc_ec, nsc_fate
+from potency.systems import culture_qc, ipsc_ec, mixed_culture, nsc_fate
 from potency.systems.recipe import row
 
 ROWS = (
@@ -79,11 +79,7 @@ ROWS = (
         "feature profile of each cell over a movie", "fate probability against time",
         "cell-cycle phase from FUCCI-like channels",
     ),
-    row(
-        "mixed-culture", "Mixed and co-cultures (called for by the NSC paper)", "-", (),
-        "fraction of each fate per well with interval, from single-cell classes", "the same end to end",
-        "mixtures with known truth",
-    ),
+    mixed_culture.RECIPE,
     row(
         "cardio-efficiency", "hPSC to cardiomyocyte efficiency from phase contrast",
         "the beta-efficiency recipe with another outcome", (),
