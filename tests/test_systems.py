@@ -16,7 +16,7 @@ from potency.errors import ManifestError, PlanError
 from potency.simulate import simulate
 from potency.systems import SYSTEMS, arms, list_systems, nsc_fate, reproduce, sources
 from potency.systems.arms import slug
-from potency.systems.recipe import AREAS, Arm, Asked, Budget, Fact, Learned, Order, Recipe
+from potency.systems.recipe import AREAS, Arm, Budget, Fact, Order, Recipe
 
 IDS = [
     "nsc-fate", "nsc-web", "beta-efficiency", "ipsc-colony", "ipsc-ec", "early-onset", "lineage-choice",

@@ -25,7 +25,7 @@ class Reader(Rows, Options):
     ] = 200
     seed: Annotated[int, typer.Option(min=0, help="Of the draw, the order and the codes that stand for names.")] = 0
     answers: Annotated[
-        str, typer.Option(metavar="A.csv,B.csv,...", help="Files that the page downloaded, each named after its reader.")
+        str, typer.Option(metavar="A.csv,B.csv,...", help="What the page downloaded, each file named after its reader.")
     ] = ""
 
 

@@ -98,7 +98,7 @@ def expected(known: Known, weights: Floats, probability: Floats, cells: Floats) 
         moving = moving[~still]
         if not len(moving):
             break
-    return share
+    return np.asarray(share)
 
 
 Way = Callable[[Known, Floats, Floats, Floats], Floats]
@@ -127,8 +127,8 @@ def prevalence(
     >>> sure = np.where(rng.random(400) < 0.8, truth, 1 - truth)  # right in four of five cells of either class
     >>> known = Known(truth, np.eye(2)[sure] * 0.6 + 0.2, np.arange(400) // 20)
     >>> mixed = np.where(rng.random(500) < 0.8, 0, 1)  # of a culture that holds class 0 only
-    >>> counted, adjusted = (prevalence(known, np.eye(2)[mixed] * 0.6 + 0.2, how=way)[0] for way in ("counted", "adjusted"))
-    >>> counted.value < 0.85, adjusted.value > 0.95
+    >>> answers = np.eye(2)[mixed] * 0.6 + 0.2
+    >>> prevalence(known, answers, how="counted")[0].value < 0.85, prevalence(known, answers)[0].value > 0.95
     (True, True)
     """
     if how not in WAYS:
@@ -137,7 +137,7 @@ def prevalence(
     _refuse(probability, "the mixture")
     if probability.shape[1] != known.probability.shape[1]:
         raise AnswerError(f"{probability.shape[1]} classes in the mixture, {known.probability.shape[1]} known",
-                          "prevalence(probability=...)", "give the classes of the known rows, in their order")  # fmt: skip
+                          "prevalence(probability=...)", "give the known classes in their order")  # fmt: skip
     weights = known.drawn(draws, seed)
     cells = np.random.default_rng([seed, 2]).multinomial(
         len(probability), np.full(len(probability), 1 / len(probability)), draws
@@ -148,14 +148,15 @@ def prevalence(
 
 
 def _tables(known: Known, weights: Floats, classes: int) -> Floats:
-    """How often each true class (row) is called which (column), (D, K, K); a class that a draw lacks is as in all rows."""
+    """How often each true class (row) is called which (column), (D, K, K); what a draw lacks is as in all rows."""
     called = known.probability.argmax(axis=1)
     flat = np.zeros((len(called), classes * classes))
     flat[np.arange(len(called)), known.truth * classes + called] = 1
     tables = (weights @ flat).reshape(-1, classes, classes)
     totals = tables.sum(axis=2, keepdims=True)
     whole = tables[:1] / totals[:1]
-    return np.where(totals > 0, np.divide(tables, totals, out=np.zeros_like(tables), where=totals > 0), whole)
+    made = np.divide(tables, totals, out=np.zeros_like(tables), where=totals > 0)
+    return np.asarray(np.where(totals > 0, made, whole))
 
 
 def _refuse(probability: Floats, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Fields of view with a fault planted in two of five, so that a quality check can be judged: what it finds, what not."""
+"""Fields of view with a fault planted in two of five, by which a quality check is judged: what does it find?"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from potency.systems.comparison import Comparison, Scene, Sheet, write
-from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Learned, Order, Recipe
+from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Order, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,11 +92,11 @@ def answer(
         asked = Asked(
             {**order.budget.changes, **arm.changes}, passes=arm.passes or order.budget.passes,
             folds=order.budget.folds, holdout=order.budget.holdout, baselines=tuple(baselines) if first else (),
-            trials=arm.trials,
+            trials=arm.trials, start=arm.start,
             title=f"{problem.title}: {arm.name}", arm=f"{arm.name} ({number} of {len(arms)})",
         )  # fmt: skip
         learned = order.learn(problem.manifest, asked, place / slug(arm.name), order.say)
-        renamed = _columns(learned, slug(arm.name), first)
+        renamed = named_columns(learned.rows, slug(arm.name), first)
         manifest = manifest.add(renamed)
         names |= {column: arm.name for column in mains(renamed) if column in OWN or not first}
         plans[arm.name] = learned.facts.get("plan", {})
@@ -147,7 +147,8 @@ def paper(
 ) -> Path:
     """Write the page of a recipe that compared arms; its path."""
     quick = (TRIED,) if order.budget.name == "quick" and order.budget.arms else ()
-    bare = () if any(not part.simulated for part in (*scenes, *sheets)) else (NONE_REAL,)
+    drawn = [*(scene.simulated for scene in scenes), *(sheet.simulated for sheet in sheets)]
+    bare = (NONE_REAL,) if all(drawn) else ()
     told = Comparison(
         system=recipe, scenes=tuple(scenes), protocol=tuple(protocol), banner=(*banner, *quick, *bare),
         command=order.command(recipe.id), findings=tuple(findings), sheets=tuple(sheets),
@@ -193,17 +194,17 @@ def mains(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table if str(name).startswith("prediction") and "." not in str(name)]
 
 
-def _columns(learned: Learned, arm: str, first: bool) -> pd.DataFrame:
+def named_columns(rows: pd.DataFrame, arm: str, first: bool = False) -> pd.DataFrame:
     """An arm's answers under its name; of the first, which is compared with the rest, everything as it is."""
     if first:
-        return learned.rows
+        return rows
     own = {name: f"prediction@{arm}{end}" for name, end in OWN.items()}
     renamed = {}
-    for name in learned.rows:
+    for name in rows:
         source, dot, part = str(name).partition(".")
         if source in own:
             renamed[str(name)] = own[source] + dot + part
-    return learned.rows[["id", *renamed]].rename(columns=renamed)
+    return rows[["id", *renamed]].rename(columns=renamed)
 
 
 def _averaged(manifest: Manifest, columns: Sequence[str]) -> pd.DataFrame:

@@ -28,12 +28,13 @@ QUICK = Budget("quick", (), rows=16, cells=2400)
 DEFAULT = Budget("default", (), rows=150, cells=9600)
 FULL = Budget("full", (), cells=19_200)
 LOOKED_FOR = ("debris?", "bubble?")  # candidates that a person has to look at come first among the pictures
+TOLD = {"confluence": "confluence", "focus_blur_px": "blur in px", "unevenness": "unevenness"}
 WALLS = 3  # flags of a set that are shown
 FILMED = 60.0  # hours of the simulated films
 
 
 def run(order: Order) -> Path:
-    """Judge every set, follow every time-lapse, plant faults in simulated fields and count which are found; the page."""
+    """Judge every set, follow every time-lapse, plant faults and count which are found; the page."""
     sheets = [_sheet(name, made, about, False, order, tracks) for name, made, about, tracks in _real(order)]
     sheets.append(_film(order))
     scene = planted(order)
@@ -105,7 +106,7 @@ def _summary(made: Manifest) -> Grid:
     rows.append(("no flag", f"{clear} of {len(made)}", f"{clear / len(made):.0%}"))
     told = [
         f"{what} {known[measure]['median']:.2g} ({known[measure]['p5']:.2g} to {known[measure]['p95']:.2g})"
-        for measure, what in (("confluence", "confluence"), ("focus_blur_px", "blur in px"), ("unevenness", "unevenness"))
+        for measure, what in TOLD.items()
         if measure in known
     ]  # fmt: skip
     note = "Median (5 to 95 %): " + ", ".join(told) + "." if told else ""
@@ -171,10 +172,10 @@ def _rates(made: Manifest, grown: pd.DataFrame, counts: NDArray[np.float64] | No
         rows.append((
             name, _rate(row), f"{row['doubling']:.3g} h" if np.isfinite(row["doubling"]) else "–",
             row["model"] or "none", str(row["points"]),
-            "–" if cells is None or not cells.model else _rate({n: getattr(cells, n) for n in ("rate", "low", "high")}),
+            "–" if cells is None or not cells.model else _rate(vars(cells)),
             "; ".join(filter(None, (row["why"], _unsure(row)))) or "–",
         ))  # fmt: skip
-    header = ("film", "rate of confluence, 1/h [95 %]", "doubling", "fit", "frames", "rate of the cells counted", "mind")
+    header = ("film", "rate of confluence, 1/h [95 %]", "doubling", "fit", "frames", "rate of cells counted", "mind")
     note = ("Intervals are those of the fit, widened for errors that follow one another; a film is one field, so they "
             "say nothing of other fields.")  # fmt: skip
     return Grid("Growth", header, tuple(rows), note)

@@ -106,7 +106,7 @@ def embedded(patches: NDArray[np.float32], learned: NDArray[np.bool_]) -> NDArra
 
 
 def mapped(found: Emptiness, seed: int = 0) -> Picture:
-    """A t-SNE map (van der Maaten and Hinton 2008) of at most MAPPED patches, the empty ones in a colour of their own."""
+    """A t-SNE map (van der Maaten and Hinton 2008) of at most MAPPED patches, the empty ones in their own colour."""
     from sklearn.manifold import TSNE
 
     some = np.sort(np.random.default_rng(seed).permutation(len(found.empty))[:MAPPED])
@@ -143,8 +143,8 @@ def known_empties(problem: Problem, side: int, order: Order) -> Scene:
     said, seen = (np.where(empty, "empty", "cells") for empty in (found.empty, found.parted))
     rows = patches.add({"truth": truth, "prediction": said, "prediction@network": seen}, {"truth": "category"})
     rows = rows.where((truth != "").tolist())
-    about = (f"{problem.about} Patches of {side} px: without a marked pixel they are empty, from {NEAR:.0%} on they hold "
-             "a cell, what lies between is left out. Texture decides in this recipe.")  # fmt: skip
+    about = (f"{problem.about} Patches of {side} px: without a marked pixel they are empty, from {NEAR:.0%} on they "
+             "hold a cell, what lies between is left out. Texture decides in this recipe.")  # fmt: skip
     names = {"prediction": "texture", "prediction@network": "features of a network"}
     asked = Problem(problem.name, problem.title, about, rows, problem.simulated)
     return judge(asked, Answered(rows, names, {}, {}), order)

@@ -83,7 +83,8 @@ def run(order: Order) -> Path:
     tested = f"whole groups, a third of them ({SHARE:.0%}) tested; two test sets by treatment"
     facts = (
         Fact("cells", "JIMT-1, brightfield", "see each section"),
-        Fact("labels", "patches live, dead (propidium iodide) or empty", "patches live or dead by the stain; empty ones removed"),
+        Fact("labels", "patches live, dead (propidium iodide) or empty",
+             "patches live or dead by the stain; empty ones removed"),
         Fact("label threshold", "", "Otsu of the square root of the patch's mean, on learning rows only"),
         Fact("empty patches", "ResNet-18 features and a 2-D t-SNE map",
              "texture, Otsu on learning rows only; features of a network and a t-SNE map beside it"),
@@ -105,7 +106,7 @@ def _plates(order: Order) -> Iterator[Plate]:
             rows = rows.add({"stain": files})
         elif "stain" not in rows.table:
             raise ManifestError("no column holds the fluorescence of each image", f"{order.data}, column 'stain'",
-                                "give a table with the columns file, stain, group and, if there are two, treatment")  # fmt: skip
+                                "give a table with columns file, stain, group and, if any, treatment")  # fmt: skip
         rows = rows if "treatment" in rows.table else rows.add({"treatment": ["none"] * len(rows)})
         yield Plate("real", "Real images", source.about, rows, False, source.own)
     wells = max(2, order.budget.cells // FIELDS // 20)
@@ -113,8 +114,8 @@ def _plates(order: Order) -> Iterator[Plate]:
         order.into / "simulated", order, "living and dead cells", kind="viability", cells=order.budget.cells, groups=20,
         wells=wells,
     )  # fmt: skip
-    about = ("Simulated fields in brightfield of living and dead cells, with a stain that only the dead let in; half the "
-             "wells got a drug; groups are clones. Their difficulty is ours.")  # fmt: skip
+    about = ("Simulated fields in brightfield of living and dead cells, with a stain that only the dead let in; half "
+             "the wells got a drug; groups are clones. Their difficulty is ours.")  # fmt: skip
     yield Plate("simulated", "Simulated images", about, drawn, True, True)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CELLS = Arm("tiny (ours)", {"network": "tiny"})
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
-QUICK = Budget("quick", (CELLS,), rows=900, cells=900, passes=4, folds=3, holdout=False,
+QUICK = Budget("quick", (CELLS,), rows=600, cells=600, passes=3, folds=3, holdout=False,
                changes={**LIGHT, "validations": 1})  # fmt: skip
 DEFAULT = Budget("default", (CELLS,), cells=4000, passes=25, holdout=False, changes=LIGHT)
 FULL = Budget("full", (CELLS, Arm("ResNet-18", {"network": "resnet18"})), cells=40_000, passes=60, holdout=False,
@@ -64,11 +64,11 @@ def run(order: Order) -> Path:
     count = _counts(order)
     facts = (
         Fact("images", "", "see each section"),
-        Fact("mixtures", "", f"{count[1]} wells of {SIDE**2} cells, shares drawn evenly from all there are (Dirichlet)"),
+        Fact("mixtures", "", f"{count[1]} wells of {SIDE**2} cells, shares drawn evenly (Dirichlet)"),
         Fact("from single cells", "", "counts of classes; corrected by the confusion matrix; and by "
              "expectation-maximisation of the priors (Saerens 2002)"),
         Fact("interval", "", "groups of the known cells and cells of the well drawn again, 95 %"),
-        Fact("end to end", "", f"a network regresses one fate's share from the mixed image; {count[0]} wells to learn from"),
+        Fact("end to end", "", f"a network regresses one fate's share from the mixed image; {count[0]} wells to learn"),
         Fact("split", "", f"{by_group(order.budget)}; wells are mixed of other groups than those corrected by"),
         *chosen(plans[0], order.budget),
     )  # fmt: skip
@@ -77,7 +77,7 @@ def run(order: Order) -> Path:
 
 def _counts(order: Order) -> tuple[int, int]:
     """Wells that are learned from end to end, and wells that are tested."""
-    return (60, 40) if order.budget.name == "quick" else (400, 200)
+    return (40, 40) if order.budget.name == "quick" else (400, 200)
 
 
 def _sources(order: Order) -> Iterator[tuple[Source, bool]]:
@@ -147,7 +147,7 @@ def fractions(
 ) -> Mapping[str, list[tuple[Interval, ...]]]:
     """For every way, the shares of each well with their intervals; `first` are the rows that say what is confused."""
     classes, prior = first.classes, "prediction.probability."
-    numbers = first.table["truth"].map({label: k for k, label in enumerate(classes)}).to_numpy(np.int64)
+    numbers = np.array([classes.index(label) for label in first.table["truth"]], np.int64)
     columns = [prior + label for label in classes]
     known = Known(numbers, first.table[columns].to_numpy(np.float64), first.table["group"].to_numpy())
     answers = others.table[columns].to_numpy(np.float64)
@@ -172,11 +172,12 @@ def _by_cells(
 ) -> Scene:  # fmt: skip
     rows = replace(others, table=_table(wells, others.classes, judged), kinds={"truth": "number"}, origin={})
     problem = Problem(
-        f"{name}-fractions", f"{title}: fraction of each fate, from classes", "The truth is the share of each fate among "
-        f"the {SIDE**2} cells of a well; groups are wells. Wells share cells, so that intervals over wells are a little "
-        "too narrow.", rows, drawn,
+        f"{name}-fractions", f"{title}: fraction of each fate, from classes", "The truth is the share of each fate "
+        f"among the {SIDE**2} cells of a well; groups are wells. Wells share cells, so that intervals over wells are a "
+        "little too narrow.", rows, drawn,
     )  # fmt: skip
-    names = {"prediction": NAMES["adjusted"], "prediction@counted": NAMES["counted"], "prediction@em": NAMES["expected"]}
+    columns = {"prediction": "adjusted", "prediction@counted": "counted", "prediction@em": "expected"}
+    names = {column: NAMES[way] for column, way in columns.items()}
     scene = judge(problem, Answered(rows, names, {}, {}), order)
     clouds = {
         NAMES[how]: ([s for well in wells for s in well.own], [one.value for each in judged[how] for one in each])
@@ -189,7 +190,7 @@ def _by_cells(
 
 def coverage(wells: Sequence[Well], judged: Mapping[str, list[tuple[Interval, ...]]]) -> Grid:
     """How often the intervals of each way hold the truth, how wide they are, and how far off the values."""
-    lines = []
+    lines = list[tuple[str, ...]]()
     for how, found in judged.items():
         low = np.array([[-np.inf if one.low is None else one.low for one in each] for each in found])
         high = np.array([[np.inf if one.high is None else one.high for one in each] for each in found])
@@ -200,8 +201,8 @@ def coverage(wells: Sequence[Well], judged: Mapping[str, list[tuple[Interval, ..
             continue
         held = [f"{np.mean((low - 1e-9 <= truth) & (truth <= high + 1e-9)):.0%}" for truth in (culture, own)]
         lines.append((NAMES[how], *held, f"{np.mean(high - low):.2f}", f"{np.abs(value - own).mean():.3f}"))
-    note = ("An interval promises 95 % for the culture that the cells were drawn from. It cannot know of groups in which "
-            "a fate looks another way: coverage under 95 % says that they do.")  # fmt: skip
+    note = ("An interval promises 95 % for the culture that the cells were drawn from. It cannot know of groups in "
+            "which a fate looks another way: coverage under 95 % says that they do.")  # fmt: skip
     header = ("way", "intervals that hold the culture's fraction", "the well's own", "mean width", "mean error")
     return Grid("Do the intervals hold?", header, tuple(lines), note)
 
@@ -217,7 +218,7 @@ def _told(
     ]
     note = f"The first {len(rows)} of {len(wells)} wells, counts corrected by confusion; brackets are 95 % intervals."
     held = Grid("Fraction of each fate per well", ("well", *classes), tuple(rows), note)
-    return Sheet(f"{name}-wells", f"{title}: wells", "What a well is told.", drawn, grids=(held,))
+    return Sheet(f"{name}-wells", f"{title}: wells", "What is said of each well, beside what is in it.", drawn, grids=(held,))
 
 
 def _said(share: Interval) -> str:
@@ -245,8 +246,9 @@ def _end_to_end(
                          "truth": float(well.own[0]), "simulated": drawn})  # fmt: skip
     table = pd.DataFrame(rows)
     made = Manifest.of_rows(table, place, {"truth": "number"})
-    about = (f"Each well is one image of {SIDE} x {SIDE} cells; a network learns the share of {fate} from {len(training[1])} "
-             f"wells of other groups, and is asked about {len(testing[1])}. Beside it the same wells from single cells.")  # fmt: skip
+    about = (f"Each well is one image of {SIDE} x {SIDE} cells; a network learns the share of {fate} from "
+             f"{len(training[1])} wells of other groups, and is asked about {len(testing[1])}. Beside it the same "
+             "wells from single cells.")  # fmt: skip
     problem = Problem(f"{name}-whole", f"{title}: fraction of {fate}, end to end", about, made, drawn)
     side = int(cells.open(cells.records()[0]).sizes["Y"]) * SIDE
     answered = answer(problem, (Arm(END, {**WHOLE, "tile": side, "fitting": "stretch"}),), order)
@@ -264,8 +266,8 @@ def mosaic(path: Path, cells: Manifest, well: Well) -> None:
 
     if path.is_file():
         return
-    rows = cells.table.iloc[well.cells].to_dict("records")
-    crops = [cells.open(row).crop()[0] for row in rows]
+    records = cells.records()
+    crops = [cells.open(records[at]).crop()[0] for at in well.cells]
     lines = [np.hstack(crops[k : k + SIDE]) for k in range(0, len(crops), SIDE)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(np.vstack(lines)), level=1))

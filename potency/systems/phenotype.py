@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from potency.systems import cell_line, lineage_panel, live_dead
+from potency.systems import actin, cell_line, lineage_panel, live_dead, uptake
 from potency.systems.recipe import row
 
 ROWS = (
@@ -21,18 +21,9 @@ ROWS = (
         "dynamic features from an image series", "four classifiers", "confusion matrices", "viability over time",
     ),
     cell_line.RECIPE,
-    row(
-        "actin", "Actin cytoskeleton of MCF-10A, MCF-7, MDA-MB-231", "CNN, transfer learning, enhancement ablation",
-        (("accuracy", "97.6 %", "experts 78.6 %"),),
-        "transfer v. scratch", "enhanced v. raw", "blinded human-reader page",
-    ),
+    actin.RECIPE,
     lineage_panel.RECIPE,
-    row(
-        "uptake", "Nanoparticle uptake in TNBC confocal images",
-        "2 own CNNs + VGG16, ResNet50, Inception-v3; cross-validation; random patches averaged, threshold .5",
-        (("image score", ".742 = high uptake", "mean of 10 random patches of one unseen image"),),
-        "k-fold comparison of five models", "patch-averaged image score", "agreement with measured intensity",
-    ),
+    uptake.RECIPE,
     row(
         "cecile", "CeCILE: living, dividing, round, dead in phase-contrast video (CHO-K1, HeLa)",
         "Faster R-CNN with ResNet-101 + classification",
