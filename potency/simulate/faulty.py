@@ -1,4 +1,4 @@
-"""Fields of view with a fault planted in two of five, by which a quality check is judged: what does it find?"""
+"""Fields of view with a fault planted in two of five, by which a quality check is judged: what it finds and misses."""
 
 from __future__ import annotations
 
