@@ -53,6 +53,7 @@ def test_the_page_judges_every_set_and_finds_what_was_planted(
         named, _, planted_here = rows[fault][0].partition(" of ")
         assert named == planted_here != "0"
     assert set(rows) == {*FAULTS, SOUND}
+    assert f"uneven light {rows['uneven light'][0]}; bubble {rows['bubble'][0]}; " in found["findings"][0]
     assert (tmp_path / "out" / "simulated-growth" / "quality.csv").is_file()
     assert "No figure was published" in text and "Confluence over time" in text
     grids = {grid["title"]: grid for grid in found["sheets"]["simulated-growth"]["grids"]}

@@ -45,7 +45,7 @@ def run(order: Order) -> Path:
         Fact("confluence", "", "by texture, without training; growth by an exponential or logistic fit"),
         Fact("images of a set", "", f"at most {order.budget.rows}" if order.budget.rows else "all"),
     )  # fmt: skip
-    return paper(RECIPE, order, [scene], facts, sheets=sheets)
+    return paper(RECIPE, order, [scene], facts, findings=[found(scene)], sheets=sheets)
 
 
 def _real(order: Order) -> Iterator[tuple[str, Manifest, str, Path | None]]:
@@ -245,6 +245,14 @@ def planted(order: Order) -> Scene:
         rows.append((fault, str(total), f"{named.sum()} of {total}" if flag else "–", f"{some.sum()} of {total}"))
     grid = Grid("Each fault", ("planted", "images", "named by its flag", "carry any flag"), tuple(rows))
     return replace(scene, grids=(grid,))
+
+
+def found(scene: Scene) -> str:
+    """Which planted faults the flags name, in words."""
+    rows = [row for row in scene.grids[0].rows if row[0] != SOUND]
+    named = "; ".join(f"{row[0]} {row[2]}" for row in rows)
+    sound = next(row for row in scene.grids[0].rows if row[0] == SOUND)
+    return f"Planted in simulated fields and named by its flag: {named}. Sound fields with any flag: {sound[3]}."
 
 
 RECIPE = Recipe(

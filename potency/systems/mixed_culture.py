@@ -72,7 +72,20 @@ def run(order: Order) -> Path:
         Fact("split", "", f"{by_group(order.budget)}; wells are mixed of other groups than those corrected by"),
         *chosen(plans[0], order.budget),
     )  # fmt: skip
-    return paper(RECIPE, order, scenes, facts, sheets=sheets)
+    return paper(RECIPE, order, scenes, facts, findings=list(held(scenes)), sheets=sheets)
+
+
+def held(scenes: Sequence[Scene]) -> Iterator[str]:
+    """What correction changes, in words: how often intervals hold, and the mean error."""
+    for scene in scenes:
+        ways = {row[0]: row for grid in scene.grids for row in grid.rows}
+        if {NAMES["counted"], NAMES["adjusted"]} <= set(ways):
+            plain, better = ways[NAMES["counted"]], ways[NAMES["adjusted"]]
+            name = scene.title.partition(":")[0]
+            yield (
+                f"{name}: 95 % intervals hold the culture's fraction in {plain[1]} of cases where "
+                f"cells are counted, in {better[1]} where counts are corrected; mean errors {plain[-1]} and {better[-1]}."
+            )
 
 
 def _counts(order: Order) -> tuple[int, int]:
@@ -218,7 +231,8 @@ def _told(
     ]
     note = f"The first {len(rows)} of {len(wells)} wells, counts corrected by confusion; brackets are 95 % intervals."
     held = Grid("Fraction of each fate per well", ("well", *classes), tuple(rows), note)
-    return Sheet(f"{name}-wells", f"{title}: wells", "What is said of each well, beside what is in it.", drawn, grids=(held,))
+    about = "What is said of each well, beside what is in it."
+    return Sheet(f"{name}-wells", f"{title}: wells", about, drawn, grids=(held,))
 
 
 def _said(share: Interval) -> str:
@@ -236,8 +250,7 @@ def _end_to_end(
 
     from potency.data.manifest import Manifest
 
-    place, fate = order.into / f"{name}-mixed", testing[0].classes[0]
-    rows = []
+    place, fate, rows = order.into / f"{name}-mixed", testing[0].classes[0], []
     for split, (cells, wells) in (("train", training), ("test", testing)):
         for well in wells:
             image = f"{split}-{well.name}.png"

@@ -31,7 +31,7 @@ KNOWN = (
 )  # fmt: skip
 PATCH = 80  # px a side; Inception-v3 takes no less than 75
 LIGHT = {"batch": 16, "validations": 2, "test_views": 1, "tile": PATCH, "fitting": "stretch"}
-QUICK = Budget("quick", OWN, rows=300, cells=480, passes=3, folds=3, holdout=False, changes={**LIGHT, "validations": 1})
+QUICK = Budget("quick", OWN, rows=300, cells=480, passes=2, folds=3, holdout=False, changes={**LIGHT, "validations": 1})
 DEFAULT = Budget("default", (*OWN, *KNOWN), cells=480, passes=6, holdout=False,
                  changes={**LIGHT, "precision": "bfloat16"})  # fmt: skip
 FULL = Budget("full", (*OWN, *KNOWN), cells=9600, passes=60, holdout=False, changes=LIGHT)
