@@ -78,6 +78,6 @@ def test_the_page_tells_fractions_both_ways(tmp_path: Path, monkeypatch: pytest.
     assert len(sheet["grids"][0]["rows"]) == 10 and "true" in sheet["grids"][0]["rows"][0][1]
     text = page.read_text("utf-8")
     assert "Do the intervals hold?" in text and "EM (Saerens 2002)" in text
-    assert len(found["findings"]) == 1 and "of cases where cells are counted" in found["findings"][0]
+    assert len(found["findings"]) == 1 and "of cases by counted cells" in found["findings"][0]
     scene, seen = learner.seen[-1]
     assert scene == "simulated-whole" and seen.table["split"].value_counts().to_dict() == {"train": 12, "test": 10}

@@ -81,10 +81,9 @@ def held(scenes: Sequence[Scene]) -> Iterator[str]:
         ways = {row[0]: row for grid in scene.grids for row in grid.rows}
         if {NAMES["counted"], NAMES["adjusted"]} <= set(ways):
             plain, better = ways[NAMES["counted"]], ways[NAMES["adjusted"]]
-            name = scene.title.partition(":")[0]
             yield (
-                f"{name}: 95 % intervals hold the culture's fraction in {plain[1]} of cases where "
-                f"cells are counted, in {better[1]} where counts are corrected; mean errors {plain[-1]} and {better[-1]}."
+                f"{scene.title.partition(':')[0]}: 95 % intervals hold the culture's fraction in {plain[1]} of cases by "
+                f"counted cells, in {better[1]} by corrected counts; mean errors {plain[-1]} and {better[-1]}."
             )
 
 
