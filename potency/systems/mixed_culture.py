@@ -82,8 +82,8 @@ def held(scenes: Sequence[Scene]) -> Iterator[str]:
         if {NAMES["counted"], NAMES["adjusted"]} <= set(ways):
             plain, better = ways[NAMES["counted"]], ways[NAMES["adjusted"]]
             yield (
-                f"{scene.title.partition(':')[0]}: 95 % intervals hold the culture's fraction in {plain[1]} of cases by "
-                f"counted cells, in {better[1]} by corrected counts; mean errors {plain[-1]} and {better[-1]}."
+                f"{scene.title.partition(':')[0]}: 95 % intervals hold the culture's fraction in {plain[1]} of cases "
+                f"by counted cells, in {better[1]} by corrected counts; mean errors {plain[-1]} and {better[-1]}."
             )
 
 
