@@ -59,7 +59,7 @@ def run(order: Order) -> Path:
         scenes.append(scene)
         sheets += [sheet] if sheet else []
         plans.append(next(iter(answered.plans.values())))
-        said += [f"{title}. {line}" for line in ablations(scene)]
+        said.append(" ".join((f"{title}.", *ablations(scene))))
     facts = (
         Fact("cells", "MCF-10A (normal), MCF-7, MDA-MB-231, actin stained", "see each section"),
         Fact("network", "a CNN, which is not stated", "MobileNetV2"),
@@ -184,7 +184,7 @@ def read(problem: Problem, answered: Answered, order: Order) -> tuple[Answered, 
     people_said = f"{len(found)} people have answered" if found else "Nobody has answered yet, so there is no figure"
     about = (f"{people_said}. The page shows at most {READ} of the images that the networks were tested on, in random "
              f"order and without names; a reader presses a digit for each. Put the file it downloads into {place.name}/"
-             " and run the same command again: the reader stands in the table above, on the same images.")  # fmt: skip
+             " and run the same command again: the reader stands in the table of these images then.")  # fmt: skip
     sheet = Sheet(f"{problem.name}-people", f"{problem.title}: people", about, problem.simulated,
                   links=((f"{place.name}/reader.html", "Read the images"),))  # fmt: skip
     return answered, sheet
@@ -199,7 +199,8 @@ def ablations(scene: Scene) -> Iterator[str]:
         first = wording.source(contest.first, scene.report.facts)
         gap = wording.spoken(contest.differences["accuracy"], "accuracy", signed=True)
         tested = f", McNemar p = {contest.mcnemar_p:.2g}" if contest.mcnemar_p is not None else ""
-        yield f"{first} less {name} in accuracy: {gap}, {wording.verdict(contest, contest.first)}{tested}."
+        line = f"{first} less {name} in accuracy: {gap}, {wording.verdict(contest, contest.first)}{tested}."
+        yield line[:1].upper() + line[1:]
 
 
 def _ours(name: str) -> bool:

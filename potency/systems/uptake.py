@@ -40,8 +40,8 @@ HIGH, LOW = "high", "low"
 LINE = 0.5
 BY_INTENSITY = f"intensity of {AREAS} areas"
 ALONE = (
-    "Uptake is brightness here, so intensity alone should decide: a network is worth its price only where it beats the "
-    "row of the intensity (trivial), which stands beside it."
+    "Uptake is brightness, so intensity alone should decide: a network is worth its price only where it beats the rows "
+    "of the intensity beside it. Where cells are few and areas are drawn blindly, five areas may miss them."
 )
 RELATIVE = Relative(
     "classify/tcell_autofluor",
