@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +29,12 @@ def test_a_scene_shows_what_one_network_sees_and_its_features_are_of_test_rows(
     order = Order(tmp_path / "out", None, BUDGET, learn.learn, lambda line: None)
     problem = arms.Problem("small", "Small", "Simulated.", rows, True)
     scene = arms.compare(problem, ARMS[:1], order, baselines=(), look="tiny").scene
-    features, classes = scene.plates
+    (features,), (classes,) = scene.pictures, scene.walls
     tested = int(scene.report.rows["prediction"].notna().sum())
-    assert features.note.startswith(f"{tested} test images in the features of tiny") and tested < len(rows)
-    assert "of the variance" in features.note and features.svg.count("<svg") == 1
-    assert [view.title for view in classes.views] == ["neuron"] * 2 + ["neuron, real"] + ["stem"] * 2 + ["stem, real"]
-    assert "no cell looks like this" in classes.note
+    assert features.look.startswith(f"{tested} test images in the features of tiny") and tested < len(rows)
+    assert "of the variance" in features.look and b64decode(features.source.partition(",")[2]).count(b"<svg") == 1
+    assert [card.title for card in classes.cards] == ["neuron"] * 2 + ["neuron, real"] + ["stem"] * 2 + ["stem, real"]
+    assert "no cell looks like this" in classes.look
     text = page(Comparison(nsc_fate.RECIPE, (scene,), ()))
     assert "What tiny answers to" in text and text.count('<div class="frame"><img src="data:image/jpeg') == 6
     ids = re.findall(r' id="([^"]+)"', text)
@@ -48,7 +49,7 @@ def test_an_ensemble_has_no_rows_that_all_its_networks_had_not_seen(tmp_path: Pa
     plan = Plan.of(Facts.of(rows), steps=2, validations=1, batch=8, test_views=1)
     choices = Choices(folds=2, draws=0, baselines=(), keep_folds=True, audit=False)
     made = protocol(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
-    assert sights(made.manifest, made.bundle, "tiny", tmp_path, "x") == ()
+    assert sights(made.manifest, made.bundle, "tiny", tmp_path) == ((), ())
 
 
 def test_nsc_fate_looks_into_the_small_network_or_the_cheapest() -> None:

@@ -22,6 +22,7 @@ from potency.cli import (
     points,
     pool,
     quantise,
+    reader,
     reason,
     show,
     visualise,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for room in (
     *(demo, data, audit, controls, learn, answer, reason, visualise),
-    *(points, pool, choose, quantise, show, card, doctor),
+    *(points, pool, choose, quantise, reader, show, card, doctor),
 ):
     app.registered_commands += room.app.registered_commands
 
