@@ -246,3 +246,13 @@ def test_bad_input_says_what_where_and_how_to_mend_it(
     with pytest.raises(error, match=words) as caught:
         early(change(wells()), **how)  # type: ignore[arg-type]
     assert caught.value.where and caught.value.mend  # type: ignore[attr-defined]
+
+
+def test_a_score_of_which_less_is_better_is_judged_so_and_one_without_a_better_is_refused() -> None:
+    table = wells(1)
+    found, usual = early(table, score="log_loss", chance=(300, 0)), early(table, chance=(300, 0))
+    assert found.better == -1 and usual.better == 1 and found.first == usual.first == 4
+    numbers = table.assign(truth=np.where(table["truth"] == "y", 1.0, 0.0), prediction=table["prediction.probability.y"])
+    numbers = numbers[["group", "well", "time", "truth", "prediction"]]
+    with pytest.raises(AnswerError, match="neither more nor less is better"):
+        early(numbers, score="bias", chance=(300, 0))

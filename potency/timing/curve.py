@@ -14,7 +14,7 @@ from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import comparable, parts_of
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, interval, values_of
 from potency.evaluation.results import Interval
-from potency.evaluation.wording import UNIT, count
+from potency.evaluation.wording import UNIT, count, known
 from potency.timing.looks import sign_flips, step_down
 
 FEWEST_OF_CLASS = 2  # groups that must hold a class for its recall to say anything of new groups
@@ -86,10 +86,14 @@ class Judge:
     @property
     def better(self) -> int:
         """1 where a higher score is better, else -1."""
-        return self.answer.better if self.score == self.answer.headline else 1
+        if self.score == self.answer.headline:
+            return self.answer.better
+        return -1 if known(self.score)[2] == "down" else 1
 
     def curves(self, series: Sequence[Series], times: Floats) -> tuple[Curve, ...]:
         """The curves of all series, from the same draws."""
+        if known(self.score)[2] == "zero":
+            raise AnswerError(f"of {self.score} neither more nor less is better", "--score", "choose mae, or r2")
         names = sorted({str(name) for one in series for name in one.table["group"]})
         code = {name: k for k, name in enumerate(names)}
         looks = [_Look.of(self, one, k) for one in series for k in range(len(times))]
