@@ -17,7 +17,7 @@ from potency.networks.encoder import Encoder
 from potency.networks.pooling import BAGS, SEQUENCES
 from potency.networks.tiny import Tiny
 from potency.pooling.bags import Units
-from potency.pooling.learn import Question, apply, columns, learn
+from potency.pooling.learn import Question, apply, columns, learn, learned_from
 from potency.pooling.pooler import Pooler, Recipe
 
 WIDTH = 8
@@ -176,6 +176,9 @@ def test_what_is_saved_answers_the_same_and_holds_no_code(tmp_path: Path) -> Non
     one, two = (apply(p, table, columns(table, NAMES)(None)) for p in (made.pooler, again))
     pd.testing.assert_frame_equal(one[0], two[0])
     pd.testing.assert_frame_equal(one[1], two[1])
+    assert learned_from(again, one[0]) == len(one[0])  # it knows its own units again
+    elsewhere = one[0].assign(group="another " + one[0]["group"].astype(str))
+    assert learned_from(again, elsewhere) == 0
     (folder / "pooler.safetensors").write_bytes(b"PK\x03\x04 a pickle")
     with pytest.raises(BundleError, match="cannot be read"):
         Pooler.load(folder)

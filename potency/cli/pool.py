@@ -87,7 +87,7 @@ def _judged(made: Manifest, say: Console) -> None:
 
 
 def _learned(options: PoolOptions, manifest: Manifest, say: Console) -> tuple[Manifest, dict[str, Any]]:
-    from potency.pooling.learn import Question, apply, columns, embedded, learn, of_run
+    from potency.pooling.learn import Question, apply, columns, embedded, learn, learned_from, of_run
     from potency.pooling.pooler import Pooler, Recipe
     from potency.timing.models import feature_columns
 
@@ -101,6 +101,9 @@ def _learned(options: PoolOptions, manifest: Manifest, say: Console) -> tuple[Ma
             else:
                 frame = columns(table, _features(pooler, table))(None)
             units, rows = apply(pooler, table, frame)
+            if seen := learned_from(pooler, units):
+                say.print(f"[yellow]this pooler learned from {seen} of these {len(units)} units: of them the figure "
+                          "flatters[/yellow]")  # fmt: skip
         else:
             by = listed(options.by)
             if len(by) != 1:

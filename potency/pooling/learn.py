@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,7 +96,8 @@ def learn(table: pd.DataFrame, question: Question, embed: Embed, recipe: Recipe,
     units = question.units(table, embed(FINAL))
     inner = np.flatnonzero(fold != EXTERNAL)
     facts = {"by": question.by, "time": question.time, "numbers": list(question.numbers), "units": len(inner),
-             "groups": int(made["group"].nunique()) if "group" in made else len(made)}  # fmt: skip
+             "groups": int(made["group"].nunique()) if "group" in made else len(made),
+             "learned": sorted(_marks(made, question.by)[inner].tolist())}  # fmt: skip
     pooler = Pooler.fit(units.take(inner), truth[inner], recipe, classes, facts)
     outside = np.flatnonzero(fold == EXTERNAL)
     if len(outside):
@@ -124,6 +126,19 @@ def apply(pooler: Pooler, table: pd.DataFrame, embedding: pd.DataFrame) -> tuple
     if pooler.recipe.forward:
         return made, _written(table, steps, pooler.classes, f"prediction@{pooler.recipe.head}")
     return made, table.assign(**{"prediction.attention": weights})
+
+
+def learned_from(pooler: Pooler, made: pd.DataFrame) -> int:
+    """How many of these units it learned from, told by the marks it keeps: of those its figures flatter."""
+    known = {str(mark) for mark in pooler.facts.get("learned", ())}
+    return sum(mark in known for mark in _marks(made, str(pooler.facts["by"])))
+
+
+def _marks(made: pd.DataFrame, by: str) -> NDArray[Any]:
+    """A short hash of each unit within its group: enough to know it again, too little to name it."""
+    group = made["group"].astype(str) if "group" in made else made[by].astype(str)
+    names = (group + "\0" + made[by].astype(str)).to_numpy()
+    return np.array([hashlib.sha256(str(name).encode()).hexdigest()[:12] for name in names], dtype=object)
 
 
 def _answer(
