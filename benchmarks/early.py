@@ -1,4 +1,4 @@
-"""Does `potency early` keep its promise: no first time where nothing can be told, and the true one where it can?
+"""What `potency early` claims: no first time where nothing can be told, and the true one where it can.
 
 `python benchmarks/early.py [--json] [--quick]`. Simulated tables of wells in groups, 8 times, answers that know nothing
 until an onset; a group has a habit of its own. Per design and onset: how often a first time is claimed (`claimed`),

@@ -252,7 +252,7 @@ def test_a_score_of_which_less_is_better_is_judged_so_and_one_without_a_better_i
     table = wells(1)
     found, usual = early(table, score="log_loss", chance=(300, 0)), early(table, chance=(300, 0))
     assert found.better == -1 and usual.better == 1 and found.first == usual.first == 4
-    numbers = table.assign(truth=np.where(table["truth"] == "y", 1.0, 0.0), prediction=table["prediction.probability.y"])
-    numbers = numbers[["group", "well", "time", "truth", "prediction"]]
+    numbers = table[["group", "well", "time"]].assign(prediction=table["prediction.probability.y"])
+    numbers["truth"] = np.where(table["truth"] == "y", 1.0, 0.0)
     with pytest.raises(AnswerError, match="neither more nor less is better"):
         early(numbers, score="bias", chance=(300, 0))

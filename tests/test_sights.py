@@ -57,3 +57,34 @@ def test_nsc_fate_looks_into_the_small_network_or_the_cheapest() -> None:
     assert nsc_fate._looked_into(nsc_fate.QUICK) == "MobileNet (v1)"
     searched = replace(nsc_fate.QUICK, arms=(*nsc_fate.QUICK.arms, Arm("x", {"network": "tiny"}, trials=3)))
     assert nsc_fate._looked_into(searched) == "MobileNet (v1)"
+
+
+def test_the_report_of_a_training_shows_what_its_network_looked_at_in_rows_it_had_not_seen(tmp_path: Path) -> None:
+    from potency.data.plan import Facts, Plan
+    from potency.tasks import TASKS
+
+    rows = cells(tmp_path / "cells")
+    plan = Plan.of(Facts.of(rows), steps=60, validations=1, batch=8, test_views=1, network="plain")
+    choices = Choices(folds=2, draws=0, baselines=(), holdout=True, audit=False)
+    made = protocol(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
+    found = made.report.facts["explanation"]
+    tested = made.manifest.table.loc[made.manifest.table["fold"].eq(0), "id"].astype(str)
+    assert len(found["maps"]) == 6 and {each["id"] for each in found["maps"]} <= set(tested)
+    assert {each["truth"] for each in found["maps"]} == set(rows.classes)
+    text = made.page.read_text("utf-8")
+    assert text.count('alt="where ') == 6 and "What it looked at" in text
+    assert "6 test images by relevance" in (made.bundle / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_a_network_that_hardly_learned_has_no_maps_and_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:
+    from potency.evaluation.gallery import maps
+    from potency.explanation.brief import brief
+
+    rows = cells(tmp_path / "cells")
+    assert brief(rows, [], tmp_path / "nothing", tmp_path / "maps") == {}
+
+    class Told:
+        gone = {"picture": str(tmp_path / "gone.png"), "answer": "x", "truth": "x", "id": "1"}
+        facts = {"explanation": {"maps": [gone]}}
+
+    assert maps(Told()) == ()  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ def digest(report: Report) -> dict[str, Any]:
         "doubts": [{"question": d.question, "answer": d.answer, "mark": d.mark} for d in trust.doubts(report)],
         "advice": dict(opening.lines(report)).get("What to do next", ""),
         **{name: plain(facts.get(name) or {}) for name in ("calibration", "ood", "audit")},
+        "explanation": {"summary": trust.looked(report)},
         "subgroups": plain([asdict(found) for found in facts.get("subgroups") or ()]),
     }
     return {**kept, **(_spread(found) if found is not None else {})} | {"failures": _failures(report, found)}

@@ -95,6 +95,19 @@ def _telling(found: Scores) -> list[Choice]:
     ]
 
 
+def maps(report: Report) -> tuple[Card, ...]:
+    """What the first column's model looked at, as `facts["explanation"]` has it; a picture that is gone is left out."""
+    given = report.facts.get("explanation")
+    cards = []
+    for found in given.get("maps", ()) if isinstance(given, Mapping) else ():
+        path, said, true = Path(str(found["picture"])), clean(found["answer"], 18), clean(found["truth"], 18)
+        if path.is_file():
+            picture = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+            told = () if not said else ("right",) if said == true else (f"truly {true}",)
+            cards.append(Card(picture, said or clean(found["id"]), told, clean(found["id"]), said != true))
+    return tuple(cards)
+
+
 def _card(report: Report, found: Scores, at: int) -> Card:
     row = report.rows.iloc[int(found.rows[at])]
     hint = f"{row.get('id', row.name)} · {clean(row['image'])} · group {clean(found.groups[at])}"

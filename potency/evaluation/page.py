@@ -21,6 +21,7 @@ SECTIONS = (  # anchor, name, the part of the page without which it is absent
     ("numbers", "Numbers", "metrics"),
     ("pictures", "Pictures", "plots"),
     ("parts", "By class and group", "parts"),
+    ("looked", "What it looked at", "maps"),
     ("images", "Images", "walls"),
     ("data", "Data and split", "split"),
     ("making", "How it was made", "glossary"),
@@ -61,7 +62,7 @@ def page(report: Report) -> str:
     """The whole page as text; only the date in it changes from one call to the next."""
     from jinja2 import Environment, StrictUndefined
 
-    from potency.evaluation.gallery import walls
+    from potency.evaluation.gallery import maps, walls
     from potency.evaluation.plots import draw_all
 
     room = resources.files("potency.evaluation")
@@ -81,6 +82,8 @@ def page(report: Report) -> str:
         "groups": tables.groups(report),
         "folds": tables.folds(report),
         "subgroups": tables.subgroups(report),
+        "maps": maps(report),
+        "looked": trust.looked(report),
         "walls": walls(report),
         "leaks": _leaks(facts.get("leaks")),
         "findings": _findings(facts.get("findings")),

@@ -52,6 +52,7 @@ def as_json(report: Report) -> dict[str, Any]:
         ],
         "permutation": {column: plain(p) for column, p in report.permutation.items()},
         "audit": plain(facts.get("audit", {})),
+        "explanation": plain(facts.get("explanation", {})),
         "labels": list(report.labels),
         "left_out": plain(report.left_out),
         "data_fingerprint": str(facts.get("fingerprint", "")),

@@ -58,7 +58,8 @@ class Report:
     {reason: rows}}; `notes` are sentences a reader must see (too few groups, classes never seen). `facts` comes from
     whoever ran the protocol: "split", "split_kind", "random_split", "learning", "fingerprint", "command", "versions",
     "findings", "banner" (first lines), "plan", "folder", "title", "simulated", "leaks", "audit" (for shortcuts),
-    "calibration" (error before and after, curve before), "ood" (how many are called unlike), "subgroups" (`Subgroups`).
+    "calibration" (error before and after, curve before), "ood" (how many are called unlike), "subgroups",
+    "explanation" (maps of a few test images, and what they are worth).
     """
 
     task: str

@@ -92,7 +92,7 @@ def notes(report: Report) -> list[str]:
 
 def doubts(report: Report) -> list[Doubt]:
     """The questions this report can answer, in the order a sceptic asks them."""
-    asked = (_split, _groups, _audit, _chance, _rivals, _flattery, _calibration, _unlike, _weakest, _findings)
+    asked = (_split, _groups, _audit, _chance, _rivals, _flattery, _calibration, _unlike, _looked, _weakest, _findings)
     return [doubt for ask in asked for doubt in ask(report)]
 
 
@@ -118,6 +118,28 @@ def _groups(report: Report) -> Iterator[Doubt]:
         yield Doubt(question, f"Only just: with {told} the intervals are likely somewhat too narrow.", "caution")
     else:
         yield Doubt(question, f"Yes, {told}: each interval draws whole groups again {report.draws:,} times.", "good")
+
+
+def looked(report: Report) -> str:
+    """What the maps of some test images are worth, in words; empty where there are none."""
+    found = report.facts.get("explanation")
+    if not isinstance(found, Mapping) or not found.get("maps"):
+        return ""
+    images, hidden, shown = count(len(found["maps"]), "test image"), found["deletion"], found["insertion"]
+    told = (
+        f"Maps of {images} by {found['method']}: red speaks for the answer, blue against it. What they mark changes "
+        f"the answer by {hidden:+.2f} more than chance when hidden first, by {shown:+.2f} when shown first (medians; "
+        "over 0 is better)."
+    )
+    failing = "; ".join(str(line) for line in found.get("failing", ()))
+    return f"{told} The method FAILS a check on them: {failing}." if failing else told
+
+
+def _looked(report: Report) -> Iterator[Doubt]:
+    if told := looked(report):
+        found = report.facts["explanation"]
+        better = not found["failing"] and found["deletion"] + found["insertion"] > 0
+        yield Doubt("Do maps show what its answers rest on?", told, "good" if better else "caution")
 
 
 def _audit(report: Report) -> Iterator[Doubt]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,10 +12,8 @@ import pandas as pd
 
 from potency.bundle import Bundle, Card
 from potency.confounding.brief import brief
-from potency.data.folders import RUN
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
-from potency.errors import PlanError
 from potency.estimators import find_estimator
 from potency.evaluation.digest import digest
 from potency.evaluation.evaluate import evaluate
@@ -30,6 +27,7 @@ from potency.learning.account import across, calibrated, licences, report, witho
 from potency.learning.estimate import kept, settled, sources
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
+from potency.learning.mark import marked
 from potency.learning.planning import planned
 from potency.learning.samples import cut
 from potency.learning.search import Search, explore
@@ -63,6 +61,7 @@ class Choices:
     command: str = ""
     search: Search | None = None  # settings are searched in each fold anew, on its own learning rows
     audit: bool = True  # look for shortcuts among columns and pictures, in seconds
+    maps: bool = True  # show what the first fold's network looked at in a few of its test images
     log: tuple[str, ...] = ()  # names of `logs.LOGS`, beside JSON lines and CSV
     licences: tuple[str, str] = ("", "")  # of the data and of the weights, for the model card
 
@@ -103,7 +102,7 @@ def run(
     """
     made = _Run(manifest, task, Path(into), plan, choices or Choices(), progress)
     with claimed(made.into):
-        made.mark()
+        marked(made.into, made.identity, made.choices.resume)
         return made.outcome(mapper(on))
 
 
@@ -131,6 +130,15 @@ class _Run:
         table = self.manifest.table
         return self.manifest.where(table["split"].ne("external")) if "split" in table else self.manifest
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes this run this run: whether it is resumed, logged, audited or explained changes nothing kept."""
+        same = replace(self.choices, resume=False, command="", log=())
+        choices = {name: value for name, value in asdict(same).items() if name not in ("audit", "maps", "licences")}
+        # What is kept is kept by id and in order, neither of which the fingerprint sees.
+        ids = hashlib.sha256("\n".join(map(str, self.manifest.table["id"])).encode()).hexdigest()
+        return {"fingerprint": self.fingerprint, "ids": ids, "plan": self.plan.json(), "choices": choices}
+
     def outcome(self, on: Mapper) -> Outcome:
         rows = dealt(self.manifest, self.choices.by, self.choices.folds, self.plan.seed, self.choices.split)
         chance = self.manifest.split(self.choices.by, self.choices.folds, self.plan.seed, "random")
@@ -148,6 +156,7 @@ class _Run:
         for follower in self.followers:
             follower.look()
         asked = brief(self.inner, seed=self.plan.seed, progress=self.progress) if self.choices.audit else {}
+        asked |= self._seen(done[0], rows) if self.choices.maps else {}
         told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts={**self._facts(rows), **asked})
         bundle = bundle.but(validation={**digest(told), "engine": rows.origin["prediction.engine"]},
                             data={**bundle.card.data, **licences(self.choices.licences, self.manifest)})  # fmt: skip
@@ -157,39 +166,16 @@ class _Run:
         page = told.write(self.into / "report")
         return Outcome(self.into / "bundle", page, told, rows)
 
+    def _seen(self, first: Done, rows: Manifest) -> dict[str, Any]:
+        """What the model of the first fold looked at in some of its test rows."""
+        from potency.explanation.brief import brief as explained
+
+        ids = first.answers["id"].astype(str).tolist()
+        return explained(rows, ids, first.bundle, self.into / "maps", progress=self.progress)
+
     def _step(self, what: str) -> Callable[[int, int], object] | None:
         progress = self.progress
         return None if progress is None else lambda done, total: progress(done, total, what)
-
-    def mark(self) -> None:
-        """One folder, one run: another run's folder is refused, the same run goes on only when asked to."""
-        mark = self.into / RUN
-        own = {
-            "fingerprint": self.fingerprint,
-            # What is kept is kept by id and in order, neither of which the fingerprint sees.
-            "ids": hashlib.sha256("\n".join(map(str, self.manifest.table["id"])).encode()).hexdigest(),
-            "plan": self.plan.json(),
-            "choices": _choices(self.choices),
-        }
-        own = json.loads(json.dumps(own))
-        if not mark.is_file():
-            part = mark.with_name(f".{mark.name}.part")
-            part.write_text(json.dumps(own, indent=1), encoding="utf-8")
-            part.replace(mark)
-            return
-        try:
-            there = json.loads(mark.read_text(encoding="utf-8"))
-        except ValueError as error:
-            what = f"the note of what this folder holds is damaged: {error}"
-            raise PlanError(what, str(mark), "choose another --into") from None
-        if there != own:
-            raise PlanError(
-                "the folder holds a run with other images, plan or choices", str(self.into), "choose another --into"
-            )
-        if not self.choices.resume:
-            raise PlanError(
-                "the folder holds this very run already", str(self.into), "add --resume, or choose another --into"
-            )
 
     def _jobs(self, rows: Manifest, chance: Manifest) -> list[Job]:
         jobs = self._folds("prediction", rows, self.plan)
@@ -292,9 +278,3 @@ class _Run:
         evaluate(told, draws=self.choices.draws, seed=self.plan.seed, facts=facts).write(self.into / "report-external")
         joined = pd.concat([rows.where(rows.table["split"].ne("external")).table, told.table], ignore_index=True)
         return replace(rows, table=joined)
-
-
-def _choices(choices: Choices) -> dict[str, Any]:
-    """The choices that make another run: whether it is resumed, logged or audited changes nothing that is kept."""
-    own = asdict(replace(choices, resume=False, command="", log=()))
-    return {name: value for name, value in own.items() if name not in ("audit", "licences")}
