@@ -6,9 +6,9 @@ accounts: every backbone with fresh weights and after STEPS steps on real (else 
 the sum's error, the three shares (medians over images), and what it costs beside a forward and a backward pass to the
 image. Beside them zennit (EpsilonPlusFlat, as it comes) on the same trained networks: the share of the score that its
 map sums to.
-faithful: on test rows of fold 0, with the way of relevance chosen on 64 rows of fold 1, for the log-odds of the answer,
-deletion by relevance beside chance and beside gradient times input, as paired
-differences with intervals by bootstrap over groups; a row for every other method, too.
+faithful: on test rows of fold 0 (256 of them for slow methods), for the log-odds of the answer, deletion by relevance
+beside chance and beside gradient times input, as paired differences with intervals by bootstrap over groups; a row for
+every other method, too. The way of relevance is chosen on 64 rows of fold 1.
 evidence: on simulated cells of known evidence, the share of each map inside it beside the share of the area.
 Real sets need POTENCY_DATA; without it those rows are absent.
 """
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from side_by_side import interleaved, tell
+from side_by_side import interleaved, interval, tell
 from torch import Tensor, nn
 
 from potency.bundle import NetworkMember
@@ -43,7 +43,8 @@ from potency.networks import BACKBONES
 from potency.simulate import simulate
 from potency.tasks import TASKS
 
-STEPS, TILE, SHOWN, CHOOSING, DRAWS = 20, 64, 256, 64, 2000
+STEPS, TILE, SHOWN, CHOOSING = 20, 64, 256, 64
+RIVAL, WHOLE = "gradient-input", ("relevance", "gradient-input", "integrated")  # the latter on all test rows
 PHASES = ("G1", "S_phase", "G2", "Prophase")
 SETS = {"jurkat": ("jurkat_ifc_cellcycle", PHASES), "mitocheck": ("mitocheck_nuclei16", ())}
 BESIDE = ("vgg19-bn", "resnet18", "resnet50", "densenet121", "mobilenetv3", "efficientnet-b0", "efficientnetv2-s")
@@ -170,31 +171,29 @@ def learned(name: str, rows: Manifest, into: Path, quick: bool) -> NetworkMember
     return member
 
 
-def interval(values: NDArray[np.floating[Any]], groups: NDArray[Any]) -> tuple[float, float, float]:
-    """Mean, and the 95 % interval of drawing whole groups again."""
-    names, place = np.unique(groups.astype(str), return_inverse=True)
-    sums, counts = np.bincount(place, values), np.bincount(place)
-    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
-    low, high = np.percentile(draws @ sums / (draws @ counts), (2.5, 97.5))
-    return float(values.mean()), float(low), float(high)
-
-
 def faith(name: str, into: Path, quick: bool, methods: list[str]) -> Iterator[dict[str, Any]]:
     rows = rows_of(name, into, quick)
     if rows is None:
         return
     member = learned(name, rows, into, quick)
-    test = rows.where(rows.table["fold"].eq(0))
-    test = test.where(test.table.index.isin(test.table.sample(min(SHOWN, len(test)), random_state=0).index))
-    images = cut(member, test)
-    apart = rows.where(rows.table["fold"].eq(1))
-    apart = apart.where(apart.table.index.isin(apart.table.sample(CHOOSING, random_state=0).index))
 
     def run(images: Tensor) -> Mapping[str, Tensor]:
         return TASK.forward(member.nets, {"image": images})
 
-    ways = {method: fitted(METHODS[method], run, cases(run, cut(member, apart))) for method in methods}
-    yield from measured(name, test, images, run, ways)
+    chosen = cases(run, cut(member, some(rows, 1, CHOOSING)))
+    ways = {method: fitted(METHODS[method], run, chosen) for method in methods}
+    others = (RIVAL, *(method for method in methods if method not in WHOLE))
+    for most, part in ((SHOWN if quick else len(rows), WHOLE), (SHOWN, others)):
+        test, asked = some(rows, 0, most), {method: ways[method] for method in part if method in ways}
+        found = measured(name, test, cut(member, test), run, asked) if len(asked) > 1 else ()
+        yield from (row for row in found if part is WHOLE or row["method"] != RIVAL)
+
+
+def some(rows: Manifest, fold: int, most: int) -> Manifest:
+    """At most so many rows of a fold, drawn once."""
+    inside = rows.where(rows.table["fold"].eq(fold))
+    drawn = inside.table.sample(min(most, len(inside)), random_state=0).index
+    return inside.where(inside.table.index.isin(drawn).tolist())
 
 
 def cases(run: Any, images: Tensor) -> list[Case]:
@@ -241,12 +240,12 @@ def measured(
     for method in methods:
         target = method == "relevance"
         mean, low, high = interval(gains[method], groups)
-        more, least, _ = interval(gains[method] - gains["gradient-input"], groups)
+        more, least, _ = interval(gains[method] - gains[RIVAL], groups)
         yield {
             "name": f"faithful:{name}" if target else f"{name}:{method}", "source": "potency", "method": method,
             "role": "target" if target else "other", "images": len(images), "groups": len(np.unique(groups)),
             "gain_over_random": mean, "low": low, "high": high,
-            **({} if method == "gradient-input" else {"gain_over_gxi": more, "gain_over_gxi_low": least}),
+            **({} if method == RIVAL else {"gain_over_gxi": more, "gain_over_gxi_low": least}),
             "insertion_gain": float(gains[f"{method}+"].mean()),
             **({"way": methods[method].way} if methods[method].way else {}),
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What benchmarks share: two sides timed in turns, and their rows told to people or to machines."""
+"""What benchmarks share: two sides timed in turns, a mean with its interval, rows told to people or to machines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def interleaved(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -19,6 +22,15 @@ def interleaved(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict
             if repeat:  # the first call pays for memory and caches
                 taken[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def interval(values: NDArray[np.floating[Any]], groups: NDArray[Any]) -> tuple[float, float, float]:
+    """Mean, and the 95 % interval of drawing whole groups again."""
+    names, place = np.unique(groups.astype(str), return_inverse=True)
+    sums, counts = np.bincount(place, values), np.bincount(place)
+    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), 2000)
+    low, high = np.percentile(draws @ sums / (draws @ counts), (2.5, 97.5))
+    return float(values.mean()), float(low), float(high)
 
 
 def tell(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
