@@ -20,7 +20,7 @@ from potency.learning.augment import AUGMENTATIONS, DEFAULT, GEOMETRY, LIGHT, au
 from potency.learning.samples import cut
 from potency.learning.train import train
 
-GENTLE = {**dict.fromkeys(AUGMENTATIONS, 0.1), "warp": 1.0, "affine": 1.0, "elastic": 1.0, "blur": 1.0,
+GENTLE = {**dict.fromkeys(AUGMENTATIONS, 0.1), "warp": 1.0, "affine": 1.0, "crop": 0.5, "elastic": 1.0, "blur": 1.0,
           "drop_channel": 0.5, "flip": 1.0, "turn": 1.0, "halfturn": 1.0}  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from potency.data.plan import Plan
 from potency.errors import BundleError
 
 SCHEMA = 1
+CARD = "card.json"  # in the folder of a bundle
 LARGEST = 16 * 2**20  # bytes; a card is a page of text, not a place to hide things
 
 

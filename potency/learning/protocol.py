@@ -111,6 +111,9 @@ class _Run:
     def __init__(self, manifest: Manifest, task: Task, into: Path, plan: Plan | None, choices: Choices,
                  progress: Progress | None) -> None:  # fmt: skip
         self.task, self.into, self.choices, self.progress = task, into, choices, progress
+        if "truth" not in task.needs:
+            mend = "learn it with potency pretrain, and give its bundle as --weights"
+            raise PlanError(f"{task.name} learns without truth, so folds have nothing to test", "task", mend)
         for name in choices.baselines if task.estimates else ():
             find_estimator(name).refuse(task.estimates)  # now, not after the network has learned for an hour
         self.cache = into / "cache"
@@ -183,13 +186,11 @@ class _Run:
             what = f"the note of what this folder holds is damaged: {error}"
             raise PlanError(what, str(mark), "choose another --into") from None
         if there != own:
-            raise PlanError(
-                "the folder holds a run with other images, plan or choices", str(self.into), "choose another --into"
-            )
+            what = "the folder holds a run with other images, plan or choices"
+            raise PlanError(what, str(self.into), "choose another --into")
         if not self.choices.resume:
-            raise PlanError(
-                "the folder holds this very run already", str(self.into), "add --resume, or choose another --into"
-            )
+            mend = "add --resume, or choose another --into"
+            raise PlanError("the folder holds this very run already", str(self.into), mend)
 
     def _jobs(self, rows: Manifest, chance: Manifest) -> list[Job]:
         jobs = self._folds("prediction", rows, self.plan)
@@ -236,7 +237,6 @@ class _Run:
             members = tuple(member for d in done for member in Bundle.load(d.bundle).members)
             card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner))
             return Bundle(card, members, examples(self.inner, members[0].plan))
-        learned = self.inner.add({"split": ["train"] * len(self.inner)})
         plan, log = self.plan, [row for d in done for row in d.log]
         if self.choices.search is not None:
             found = explore(
@@ -246,7 +246,7 @@ class _Run:
             plan, log = found.plan, found.log
         features = self._features(plan)
         bundle = train(
-            learned,
+            self.inner.add({"split": ["train"] * len(self.inner)}),
             self.task,
             into=self.into / "folds" / "all",
             plan=refitted(plan, log),
