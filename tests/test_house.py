@@ -20,7 +20,7 @@ PACKAGE = HOME / "potency"
 # From the ground up; an import may only point to the left.
 ROOMS = [
     *("errors", "data", "networks", "answers", "tasks", "evaluation", "measurement", "estimators", "bundle"),
-    *("inference", "explanation", "confounding", "learning", "simulate", "systems", "web", "cli"),
+    *("inference", "explanation", "confounding", "learning", "labelling", "simulate", "systems", "web", "cli"),
 ]
 WITHOUT_TORCH = ("errors", "data", "answers", "evaluation", "confounding", "simulate")
 CONFESSIONS = re.compile(r"^_?(utils?|misc|helpers?|core|common|managers?|factory|handlers?)$")

@@ -108,7 +108,7 @@ def measured(rows: Manifest, see: Features, progress: Callable[[int, int], objec
     tables: list[pd.DataFrame] = []
     ids: list[str] = []
     crops: list[NDArray[Any]] = []
-    for done, (name, pieces) in enumerate(_crops(rows, see.plan), 1):
+    for done, (name, pieces) in enumerate(crops_of(rows, see.plan), 1):
         ids += [name] * len(pieces)
         crops += pieces
         if len(crops) >= AT_ONCE or done == len(rows):
@@ -143,8 +143,8 @@ def identity(see: Features, rows: str) -> str:
     return hashlib.sha256(json.dumps([facts, networks]).encode()).hexdigest()[:16]
 
 
-def _crops(rows: Manifest, plan: Plan) -> Iterator[tuple[str, list[NDArray[Any]]]]:
-    """The windows of each row, as `predict` cuts them: large enough for every member, which cuts its own crop."""
+def crops_of(rows: Manifest, plan: Plan) -> Iterator[tuple[str, list[NDArray[Any]]]]:
+    """Id and windows of each row, as `predict` cuts them: large enough for every member, which cuts its own crop."""
     plan = plan.but(tile=plan.window)
 
     def one(row: dict[Any, Any]) -> tuple[str, list[NDArray[Any]]]:

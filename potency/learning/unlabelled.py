@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from potency.bundle import Bundle, Card, Features, NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
+from potency.errors import PlanError
 from potency.evaluation.evaluate import evaluate
 from potency.learning import gradient
 from potency.learning.estimate import measured
@@ -37,7 +38,8 @@ def watching(task: Task, plan: Plan, samples: Samples, where: NDArray[np.intp]) 
     def judge(member: NetworkMember) -> Mapping[str, float]:
         member.nets.eval()
         with torch.inference_mode():
-            told = [[task.forward(member.nets, {"image": part}) for part in view.split(AT_ONCE)] for view in views]
+            told = [[task.forward(member.nets, {"image": part}) for part in torch.split(view, AT_ONCE)]
+                    for view in views]  # fmt: skip
             joined = [{name: torch.cat([part[name] for part in parts]) for name in parts[0]} for parts in told]
             found = task.watch(joined, plan)
         return {name if name == "score" else f"watch_{name}": value for name, value in found.items()}
@@ -87,11 +89,27 @@ def embedded(rows: Manifest, bundle: Bundle) -> pd.DataFrame:
     Raises:
         PlanError: the bundle holds no network that gives an embedding.
     """
-    networks = tuple(member for member in bundle.members if isinstance(member, NetworkMember))
+    networks = networks_of(bundle)
+    if not networks:
+        mend = "give a bundle with a network, such as one of potency pretrain"
+        raise PlanError("the bundle holds no network, so no embedding", str(bundle.folder or "the bundle"), mend)
     base = bundle.card.plan.but(learner="estimator", network="logistic", families=(), members=())
     see = Features(base.of_members([network.plan for network in networks]), networks)
     found = measured(rows, see)
     return found.groupby(level=0).mean().loc[list(rows.table["id"].astype(str))]
+
+
+def networks_of(bundle: Bundle) -> tuple[NetworkMember, ...]:
+    """All networks of a bundle, those an estimator stands on too."""
+    found: list[NetworkMember] = []
+
+    def look(network: NetworkMember) -> NetworkMember:
+        found.append(network)
+        return network
+
+    for member in bundle.members:
+        member.with_networks(look)
+    return tuple(found)
 
 
 def neighbours(
@@ -109,9 +127,10 @@ def neighbours(
     votes = np.zeros((len(asked), len(names)))
     weights = np.exp((np.take_along_axis(likeness, near, 1) - 1) / SHARPNESS)
     np.add.at(votes, (np.arange(len(asked))[:, None], codes[near]), weights)
-    return names[votes.argmax(1)].astype(object)
+    return np.array(names[votes.argmax(1)], dtype=object)
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:
     values = np.asarray(rows, np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(values / np.maximum(lengths, np.finfo(np.float64).tiny))

@@ -47,8 +47,8 @@ class Resemble(Task):
         """The loss of two views (N, K) of the same images, row by row."""
 
     def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
-        output = nets["net"](torch.cat([batch["image"], batch["image.1"]]))["output"].float()
-        yield "net", self.distance(*output.chunk(2), plan)
+        one, other = nets["net"](torch.cat([batch["image"], batch["image.1"]]))["output"].float().chunk(2)
+        yield "net", self.distance(one, other, plan)
 
     def watch(self, views: Sequence[Mapping[str, Tensor]], plan: Plan) -> Mapping[str, float]:
         """The loss, and `sphere` of the embeddings; a collapsed network is never the one that is kept."""
