@@ -4,7 +4,7 @@
 images). On single cells in brightfield, four phases of the cell cycle: one fold of the groups is held out; the tiny
 network is pre-trained by SimCLR on the images of the others; then it is probed and fine-tuned on 1, 5, 10 and 100 % of
 their labels beside the same network from scratch and a probe of random weights. Then labels are chosen by entropy,
-margin, BALD and core-set beside random choice, on its embeddings. The budget is short on purpose: some minutes of a core.
+margin, BALD and core-set beside random choice, on its embeddings. The budget is short on purpose: minutes of a core.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def run(into: Path, quick: bool) -> list[dict[str, Any]]:
     bundle = Bundle.load(into / "encoders" / "simclr-0" / "bundle")
     last = bundle.card.validation["log"][-1]
     watched = {key: value for key, value in last.items() if key.startswith("watch_")}
-    made.append({"name": "pre-training", "source": "potency", "role": "target", "size": f"{last['step']} steps", **watched})
-    made.append({"name": "study time", "source": "potency", "role": "target", "size": size,
-                 "seconds": time.monotonic() - start})  # fmt: skip
+    shared = {"source": "potency", "role": "target"}
+    made.append({"name": "pre-training", **shared, "size": f"{last['step']} steps", **watched})
+    made.append({"name": "study time", **shared, "size": size, "seconds": time.monotonic() - start})
     return made + chosen(rows, bundle, into, quick)
 
 

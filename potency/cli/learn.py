@@ -40,7 +40,7 @@ class Train(Rows):
         ),
     ] = ""
     weights: Annotated[
-        str, typer.Option(help="imagenet (through the hub), a local .safetensors file, or for a member a bundle.")
+        str, typer.Option(help="imagenet (through the hub), a local .safetensors file, or a bundle's folder.")
     ] = ""
     estimator: Annotated[
         str,
@@ -91,6 +91,7 @@ class Train(Rows):
     ("labels.csv --group donor --classes young,old --into out/age", "a table, two of its classes, split by donor"),
     ("labels.csv --channels brightfield,darkfield --into out/two", "channels that lie in parallel folders"),
     ("labels.csv --network resnet18 --weights imagenet --into out/r18", "another backbone, pre-trained"),
+    ("labels.csv --weights out/encoder/bundle --into out/few", "an encoder pre-trained without labels"),
     ("labels.csv --network resnet18@45x60,tiny --into out/two", "an ensemble whose networks see crops of their own"),
     ("labels.csv --estimator logistic --network resnet18 --weights imagenet --into out/l", "learn on its embeddings"),
     ("labels.csv --baselines forest,trivial,svm --into out/three", "other classical learners beside it"),

@@ -110,9 +110,12 @@ def curves(table: pd.DataFrame, by: str, x: str, name: str, title: str, referenc
 def labels(found: Interval) -> str:
     """A number of labels in words; what was not reached is "more".
 
-    >>> labels(Interval(40.0, 31.2, math.inf)), labels(Interval(math.inf))
-    ('40 [31, more]', 'more')
+    >>> labels(Interval(40.0, 31.2, math.inf)), labels(Interval(math.inf)), labels(Interval(math.nan))
+    ('40 [31, more]', 'more', 'neither reached it')
     """
+    if math.isnan(found.value):
+        return "neither reached it"
+
     def told(value: float) -> str:
         return f"{value:.0f}" if math.isfinite(value) else "more" if value > 0 else "fewer"
 

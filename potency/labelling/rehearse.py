@@ -56,7 +56,7 @@ class Rehearsal:
         table: one row a way and number of labels: `how`, `labels`, `value`, `low`, `high` of the headline on held-out
             groups, its `spread` over seeds, and `gain` over random choice with `gain_low`, `gain_high`.
         needed: labels until the target by way, with the interval; infinite where it was not reached.
-        saved: labels saved against random choice, by way.
+        saved: labels saved against random choice, by way; no number where neither reached the target.
         target: of the headline. ceiling: what all labels of the pool reach.
     """
 
@@ -215,9 +215,9 @@ def _headline(evidence: Evidence, weights: NDArray[Any]) -> Values:
 def _span(values: Values, groups: int) -> Interval:
     """The first value with the 95 % interval of the others; infinities keep their place among them.
 
-    A difference of two infinities is none: it counts as no difference.
+    A difference of two infinities is no number; among the draws of an interval it counts as no difference.
     """
-    values = np.where(np.isnan(values), 0.0, values)
+    values = np.concatenate([values[:1], np.where(np.isnan(values[1:]), 0.0, values[1:])])
     if groups < FEWEST_GROUPS or len(values) < 3:
         return Interval(float(values[0]))
     ordered, (low, high) = np.sort(values[1:]), levels(groups)

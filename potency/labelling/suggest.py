@@ -89,7 +89,7 @@ def parted(manifest: Manifest) -> tuple[Manifest, Manifest]:
     left, labelled = manifest.where(open_rows & ~known), manifest.where(open_rows & known)
     if not len(left):
         raise ManifestError("every row that may be learned from has a label already", "column 'truth'",
-                            "add rows whose truth is empty; to rehearse on labelled ones, potency rehearse")  # fmt: skip
+                            "add rows whose truth is empty; for rows with labels, potency rehearse")  # fmt: skip
     return left, labelled
 
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from potency.bundle import Card
 from potency.data.manifest import Manifest
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.learning.calibration import calibration
 from potency.learning.folds import Done
+from potency.learning.unlabelled import was_seen
 from potency.tasks import Task
 
+SEEN = "the model started from had learned from these very images: the figures flatter"
 CHANCE = "random"  # columns of a random split end in it
 
 
@@ -73,6 +76,18 @@ def _calibration_error(done: Sequence[Done], rows: Manifest) -> dict[str, float]
     before = without_predictions(rows).add(raw, {column: rows.kinds[column]})
     found = [evaluate(told, predictions=[column], draws=0).numbers[column].get("ece") for told in (before, rows)]
     return {name: ece.value for name, ece in zip(("before", "after"), found, strict=True) if ece is not None}
+
+
+def begun(before: Sequence[Card], rows: Manifest) -> list[str]:
+    """What a reader must know of the bundles that a run started from: that they had seen the images it is tested on."""
+    said = []
+    for card in before:
+        seen = was_seen(card, rows)
+        if seen is not None and seen.any():
+            said.append(f"the encoder started from had seen {seen.mean():.0%} of these images, without their labels")
+        elif seen is None and card.data.get("fingerprint") == rows.fingerprint():
+            said.append(SEEN)
+    return list(dict.fromkeys(said))
 
 
 def without_predictions(rows: Manifest) -> Manifest:

@@ -198,6 +198,7 @@ def _advised(plan: Plan, task: Task, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sources(plan: Plan) -> list[Card]:
-    """The cards of the bundles that the members' weights come from."""
+    """The cards of the bundles that the weights of the plan or of its members come from."""
     files = [Path(str(own["weights"])).parent / "card.json" for own in plan.members if own.get("weights")]
+    files += [Path(plan.weights) / "card.json"] if plan.weights else []
     return [Card.read(file) for file in files if file.is_file()]

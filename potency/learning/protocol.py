@@ -25,7 +25,7 @@ from potency.inference.cluster import mapper
 from potency.inference.origin import versions
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
-from potency.learning.account import across, calibrated, report, without_predictions
+from potency.learning.account import across, begun, calibrated, report, without_predictions
 from potency.learning.estimate import kept, settled, sources
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Progress = Callable[[float, float, str], object]
-SEEN = "the model started from had learned from these very images: the figures flatter"
 SPLIT_FAULTS = ("leak-groups", "leak-copies")  # the codes of `Manifest.check`
 
 
@@ -262,9 +261,8 @@ class _Run:
         searched = f"; settings searched in each fold on its own learning rows ({how})" if how else ""
         found = {"faults": self.findings.faults, "warnings": self.findings.warnings}
         before = [*sources(self.plan), *([self.started.card] if self.started else [])]
-        seen = any(card.data.get("fingerprint") == data["fingerprint"] for card in before)
         return {
-            "banner": [SEEN] if seen else [],
+            "banner": begun(before, self.inner),
             "title": self.choices.title or f"{self.task.name.capitalize()}: {self.manifest.folder.resolve().name}",
             "split": f"{rows.origin.get('split', '')}; groups: {rows.origin.get('group', 'unknown')}" + searched,
             "split_kind": rows.origin.get("split_kind", ""),
