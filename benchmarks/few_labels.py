@@ -37,7 +37,7 @@ def run(into: Path, quick: bool) -> list[dict[str, Any]]:
     start = time.monotonic()
     encoder = Start("simclr", pretrain=20 if quick else 600, plan={"batch": 64, "validations": 4})
     choices = Choices(
-        (0.05, 1.0) if quick else (0.01, 0.05, 0.1, 1.0), draws=1 if quick else 3, steps=5 if quick else 100,
+        (0.05, 1.0) if quick else (0.01, 0.05, 0.1, 1.0), draws=1 if quick else 2, steps=5 if quick else 60,
         holdout=True,
     )  # fmt: skip
     found = study(rows, find_task("classify"), [encoder], into=into, choices=choices)

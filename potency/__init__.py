@@ -36,6 +36,7 @@ _FACE = {
     "quality": "potency.measurement.quality.quality",
     "reproduce": "potency.systems",
     "search": "potency.learning.search",
+    "suggest": "potency.labelling.suggest",
     "train": "potency.learning.train",
 }
 __all__ = sorted(["__version__", *_FACE])  # noqa: PLE0605

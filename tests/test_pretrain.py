@@ -16,6 +16,7 @@ from potency.cli import run
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts
 from potency.errors import PlanError
+from potency.learning.account import SEEN, begun
 from potency.learning.planning import planned
 from potency.learning.protocol import Choices
 from potency.learning.protocol import run as protocol
@@ -121,6 +122,18 @@ def test_the_card_says_which_images_were_seen(encoder: tuple[Bundle, Manifest, P
     assert seen is not None and seen.sum() == bundle.card.data["rows"]
     assert set(rows.table["group"][seen]) == set(bundle.card.data["seen_groups"])
     assert set(rows.table["group"][~seen]).isdisjoint(bundle.card.data["seen_groups"])
+
+
+def test_a_report_says_what_its_start_had_seen(encoder: tuple[Bundle, Manifest, Path]) -> None:
+    bundle, rows, _ = encoder
+    seen = was_seen(bundle.card, rows)
+    assert seen is not None
+    assert begun([bundle.card], rows) == [
+        f"the encoder started from had seen {seen.mean():.0%} of these images, without their labels"
+    ]
+    assert begun([bundle.card], rows.where((~seen).tolist())) == []
+    older = replace(bundle.card, data={"fingerprint": rows.fingerprint()})  # of a training that saw the labels too
+    assert begun([older, older], rows) == [SEEN]
 
 
 def test_its_folder_is_a_weights_file_for_any_later_training(
