@@ -62,7 +62,7 @@ def chosen(rows: Manifest, bundle: Bundle, into: Path, quick: bool) -> list[dict
     """Active learning on the embeddings, on the fold that the encoder has not seen."""
     start, rows = time.monotonic(), rows.split()
     test = rows.table["fold"].eq(0).to_numpy()
-    setting = Setting(rounds=2, seeds=1) if quick else Setting(start=20, each=20, rounds=9, seeds=5)
+    setting = Setting(rounds=2, seeds=1) if quick else Setting(start=20, each=60, rounds=10, seeds=5)
     values = embedded(rows, bundle).to_numpy()
     truth, groups = rows.table["truth"].tolist(), rows.table["group"].tolist()
     found = rehearse(values, truth, groups, test, setting)

@@ -108,7 +108,7 @@ def curves(table: pd.DataFrame, by: str, x: str, name: str, title: str, referenc
 
 
 def labels(found: Interval) -> str:
-    """A number of labels in words; what was not reached is "more".
+    """A number of labels in words; what was not reached is "more", and saves "none".
 
     >>> labels(Interval(40.0, 31.2, math.inf)), labels(Interval(math.inf)), labels(Interval(math.nan))
     ('40 [31, more]', 'more', 'neither reached it')
@@ -117,7 +117,7 @@ def labels(found: Interval) -> str:
         return "neither reached it"
 
     def told(value: float) -> str:
-        return f"{value:.0f}" if math.isfinite(value) else "more" if value > 0 else "fewer"
+        return f"{value:.0f}" if math.isfinite(value) else "more" if value > 0 else "none"
 
     if found.low is None or found.high is None:
         return told(found.value)
