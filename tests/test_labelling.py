@@ -140,7 +140,7 @@ def test_all_ways_start_from_the_same_labels_and_never_see_the_test_groups() -> 
     starts = found.table[found.table["labels"].eq(8)]["value"]
     assert len(starts) == 5 and starts.nunique() == 1
     mixed = groups.copy()
-    mixed[0] = groups[test][0]
+    mixed[np.flatnonzero(~test)[0]] = groups[test][0]
     with pytest.raises(ManifestError, match="is tested and chosen from"):
         rehearse(values, truth, mixed, test, Setting())
     with pytest.raises(ManifestError, match="labels to start with"):
