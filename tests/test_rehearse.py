@@ -1,4 +1,4 @@
-"""Active learning rehearsed: won by construction, the same start for all ways, held-out groups that are never chosen."""
+"""Active learning rehearsed: won by construction, one start for all ways, held-out groups that are never chosen."""
 
 from __future__ import annotations
 
