@@ -41,6 +41,7 @@ _FACE = {
     "reproduce": "potency.systems",
     "search": "potency.learning.search",
     "similar": "potency.embedding.similar",
+    "suggest": "potency.labelling.suggest",
     "train": "potency.learning.train",
     "visualise": "potency.explanation.visualise",
 }

@@ -20,7 +20,7 @@ from potency.learning.augment import AUGMENTATIONS, DEFAULT, GEOMETRY, LIGHT, au
 from potency.learning.samples import cut
 from potency.learning.train import train
 
-GENTLE = {**dict.fromkeys(AUGMENTATIONS, 0.1), "warp": 1.0, "affine": 1.0, "elastic": 1.0, "blur": 1.0,
+GENTLE = {**dict.fromkeys(AUGMENTATIONS, 0.1), "warp": 1.0, "affine": 1.0, "crop": 0.5, "elastic": 1.0, "blur": 1.0,
           "drop_channel": 0.5, "flip": 1.0, "turn": 1.0, "halfturn": 1.0}  # fmt: skip
 
 
@@ -256,3 +256,16 @@ def test_views_are_averaged_at_the_price_the_plan_states(
     turned = member.outputs([{"image": np.ascontiguousarray(image[:, ::-1, ::-1])}])[0]["output"]
     if views >= 4:  # the answer no longer depends on which way up
         np.testing.assert_allclose(found, turned, rtol=1e-4, atol=1e-5)
+
+
+def test_a_crop_is_a_part_of_the_image_and_not_too_small_a_part() -> None:
+    ramp = torch.linspace(0, 1, 24).expand(1, 1, 24, 24)
+    pictures_of = torch.cat([ramp, ramp.transpose(2, 3)], 1).repeat(200, 1, 1, 1)  # each pixel says where it was
+    made = applied("crop", pictures_of, 0.75)
+    across, down = made[:, 0, 12, :], made[:, 1, :, 12]
+    wide, high = ((line[:, -2] - line[:, 1]) / (22 / 23 - 1 / 23) for line in (across, down))
+    assert torch.allclose(wide, high, atol=0.02)  # not stretched
+    assert 0.48 < float(wide.min()) < 0.6 and 0.9 < float(wide.max()) < 1.02  # a quarter to the whole of the area
+    assert float(made.min()) >= 0 and float(made.max()) <= 1
+    middle = across[:, 11:13].mean(1)
+    assert float(middle.std()) > 0.05  # from anywhere

@@ -20,8 +20,8 @@ PACKAGE = HOME / "potency"
 # From the ground up; an import may only point to the left.
 ROOMS = [
     *("errors", "data", "networks", "answers", "tasks", "evaluation", "measurement", "estimators", "bundle"),
-    *("inference", "explanation", "confounding", "reliance", "embedding", "learning", "pooling", "timing", "simulate"),
-    *("systems", "web", "cli"),
+    *("inference", "explanation", "confounding", "reliance", "embedding", "learning", "labelling", "pooling", "timing"),
+    *("simulate", "systems", "web", "cli"),
 ]
 WITHOUT_TORCH = ("errors", "data", "answers", "evaluation", "confounding", "reliance", "timing", "simulate")
 CONFESSIONS = re.compile(r"^_?(utils?|misc|helpers?|core|common|managers?|factory|handlers?)$")

@@ -23,6 +23,7 @@ from potency.learning.train import train, truths
 from potency.tasks import TASKS, Focus, Sample, Task, find_task, task_for
 from potency.tasks.classify import Classify
 
+TAUGHT = {name: task for name, task in TASKS.items() if "truth" in task.needs}
 WORLDS = {"category": cells, "number": ages}
 
 
@@ -30,7 +31,7 @@ def world(task: Task, into: Path) -> Manifest:
     return WORLDS[task.answer.kind](into)
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("task", TAUGHT.values(), ids=TAUGHT)
 def test_a_task_learns_saves_answers_evaluates_and_draws(task: Task, tmp_path: Path) -> None:
     rows = world(task, tmp_path / "cells")
     plan = Plan.of(Facts.of(rows), task=task.name, steps=80, validations=1, batch=16, average=0.8)
@@ -55,6 +56,10 @@ def test_a_task_names_the_scalar_to_explain_or_none(task: Task) -> None:
     plan = Plan(channels=("a",), classes=("x", "y", "z"), tile=16, settings={"mean": 0.0, "spread": 1.0})
     nets = task.build(plan)
     batch = torch.rand(2, 1, 16, 16, requires_grad=True)
+    if not task.scores:  # an embedding has no number of its own; how it resembles another one can be explained
+        with pytest.raises(PlanError, match="gives no score"):
+            task.focus(task.forward(nets, {"image": batch}), plan, Focus())
+        return
     scalar = task.focus(task.forward(nets, {"image": batch}), plan, Focus())
     if scalar is not None:
         assert scalar.shape == (2,)
@@ -67,6 +72,8 @@ def test_tasks_are_found_by_name_and_by_kind() -> None:
         find_task("clasify")
     with pytest.raises(PlanError, match="no task learns"):
         task_for("smell")
+    with pytest.raises(PlanError, match="no task learns"):
+        task_for("vector")  # a truth is never learned by a task that reads none
 
 
 class Twins(Classify):

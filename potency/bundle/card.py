@@ -16,6 +16,7 @@ from potency.errors import BundleError
 
 SCHEMA = 2
 PLAIN = 1  # of a card whose trust is single numbers, as older versions can read it
+CARD = "card.json"  # in the folder of a bundle
 LARGEST = 16 * 2**20  # bytes; a card is a page of text, not a place to hide things
 
 

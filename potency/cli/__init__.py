@@ -18,9 +18,11 @@ from potency.cli import (
     demo,
     doctor,
     frame,
+    label,
     learn,
     points,
     pool,
+    pretrain,
     quantise,
     reader,
     reason,
@@ -38,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for room in (
-    *(demo, data, audit, controls, learn, answer, reason, visualise),
+    *(demo, data, audit, controls, learn, pretrain, label, answer, reason, visualise),
     *(points, pool, choose, quantise, reader, show, card, doctor),
 ):
     app.registered_commands += room.app.registered_commands

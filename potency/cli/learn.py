@@ -22,6 +22,7 @@ from potency.errors import PlanError
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
     from potency.data.plan import Plan
+    from potency.learning.protocol import Choices
 
 app = typer.Typer()
 LICENCE_HELP = "Licence of the images, for the model card. [dim]else that of a column 'licence'[/dim]"
@@ -41,7 +42,7 @@ class Train(Rows):
         ),
     ] = ""
     weights: Annotated[
-        str, typer.Option(help="imagenet (through the hub), a local .safetensors file, or for a member a bundle.")
+        str, typer.Option(help="imagenet (through the hub), a local .safetensors file, or a bundle's folder.")
     ] = ""
     estimator: Annotated[
         str,
@@ -94,6 +95,7 @@ class Train(Rows):
     ("labels.csv --group donor --classes young,old --into out/age", "a table, two of its classes, split by donor"),
     ("labels.csv --channels brightfield,darkfield --into out/two", "channels that lie in parallel folders"),
     ("labels.csv --network resnet18 --weights imagenet --into out/r18", "another backbone, pre-trained"),
+    ("labels.csv --weights out/encoder/bundle --into out/few", "an encoder pre-trained without labels"),
     ("labels.csv --network resnet18@45x60,tiny --into out/two", "an ensemble whose networks see crops of their own"),
     ("labels.csv --estimator logistic --network resnet18 --weights imagenet --into out/l", "learn on its embeddings"),
     ("labels.csv --baselines forest,trivial,svm --into out/three", "other classical learners beside it"),
@@ -111,27 +113,7 @@ def train(options: Train, say: Console) -> dict[str, Any]:
     # After the rows are understood: bad input is told before torch is imported.
     from potency.learning import protocol
 
-    how = None
-    if options.search and not options.dry_run:
-        from potency.learning.search import Search
-        from potency.learning.space import Space
-
-        how = Search(Space.read(options.search).axes, options.trials)
-    asked = protocol.Choices(
-        search=how,
-        folds=options.folds,
-        split=options.split,
-        baselines=() if options.no_baselines or options.dry_run else listed(options.baselines),
-        random_split=options.random_split,
-        holdout=options.holdout or bool(options.dry_run), keep_folds=options.keep_folds,
-        start=str(options.start or ""),
-        resume=options.resume,
-        command=options.line("train"),
-        audit=not options.dry_run,
-        maps=not options.dry_run,
-        log=tuple(options.log or ()),
-        licences=(options.data_licence, options.weights_licence),
-    )
+    asked = choices(options)
     with ExitStack() as stack:
         into = options.into
         if options.dry_run:
@@ -148,6 +130,34 @@ def train(options: Train, say: Console) -> dict[str, Any]:
     say.print(f"report: {outcome.page}", soft_wrap=True)
     say.print(f"model card: {outcome.bundle / 'MODEL_CARD.md'}", soft_wrap=True, style="dim")
     return {"bundle": outcome.bundle, "report": outcome.page}
+
+
+def choices(options: Train) -> Choices:
+    """What the command line says of the protocol around the model."""
+    from potency.learning import protocol
+
+    how = None
+    if options.search and not options.dry_run:
+        from potency.learning.search import Search
+        from potency.learning.space import Space
+
+        how = Search(Space.read(options.search).axes, options.trials)
+    return protocol.Choices(
+        search=how,
+        folds=options.folds,
+        split=options.split,
+        baselines=() if options.no_baselines or options.dry_run else listed(options.baselines),
+        random_split=options.random_split,
+        holdout=options.holdout or bool(options.dry_run),
+        keep_folds=options.keep_folds,
+        start=str(options.start or ""),
+        resume=options.resume,
+        command=options.line("train"),
+        audit=not options.dry_run,
+        maps=not options.dry_run,
+        log=tuple(options.log or ()),
+        licences=(options.data_licence, options.weights_licence),
+    )
 
 
 def decided(options: Train, manifest: Manifest, task: Any) -> Plan:

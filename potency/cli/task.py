@@ -27,7 +27,7 @@ def chosen_task(name: str, manifest: Manifest) -> Task:
     kind = manifest.kinds.get("truth", "")
     if name:
         task = find_task(name)
-        if kind in ANSWERS and not issubclass(ANSWERS[kind], task.answer):
+        if "truth" in task.needs and kind in ANSWERS and not issubclass(ANSWERS[kind], task.answer):
             raise PlanError(
                 f"the truth is a {kind}, {name} learns a {task.answer.kind}", f"--task {name}",
                 f"leave --task out for {task_for(kind).name}, or name another column with --truth; numbers that are "
@@ -86,7 +86,8 @@ def planned(manifest: Manifest, task: Task, changed: Mapping[str, Any], started:
     from potency.data.plan import Facts
     from potency.learning import planning
 
-    learnable = manifest.table["truth"].notna()
-    if "split" in manifest.table:  # external rows decide nothing, not even the scaling
-        learnable &= manifest.table["split"].ne("external")
+    table = manifest.table
+    learnable = table["truth"].notna() if "truth" in task.needs else table["id"].notna()
+    if "split" in table:  # external rows decide nothing, not even the scaling
+        learnable &= table["split"].ne("external")
     return planning.planned(Facts.of(manifest.where(learnable)), task, **{"started": started, **changed})

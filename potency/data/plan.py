@@ -42,7 +42,7 @@ class Plan:
     # Networks it stands on, each by what differs from this plan: an estimator learns on their embeddings side by
     # side, an average joins their answers. Weights that are a bundle's folder bring its network, tile and scaling.
     members: tuple[Mapping[str, Any], ...] = ()
-    weights: str | None = None  # None: from scratch; "imagenet"; or a local safetensors file
+    weights: str | None = None  # None: from scratch; "imagenet"; a bundle's folder; or a local safetensors file
     normalise: str = "half"  # what the network expects of values scaled to 0..1, see networks/backbones; half: -1..1
     steps: int = 1500
     batch: int = 64

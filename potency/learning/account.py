@@ -11,6 +11,7 @@ import pandas as pd
 
 from potency.answers.answer import OOD, Trust, numbers
 from potency.answers.rarity import limit_of, rarity
+from potency.bundle import Card
 from potency.confounding.audit import by_origin
 from potency.data.manifest import Manifest
 from potency.errors import PotencyError
@@ -21,8 +22,10 @@ from potency.evaluation.results import Report
 from potency.evaluation.subgroups import Subgroups
 from potency.learning.calibration import Fitted, calibration
 from potency.learning.folds import Done
+from potency.learning.unlabelled import was_seen
 from potency.tasks import Task
 
+SEEN = "the model started from had learned from these very images: the figures flatter"
 CHANCE = "random"  # columns of a random split end in it
 FEWEST_IMAGES = 10  # of a group that is judged alone
 
@@ -142,6 +145,18 @@ def _by_origin(rows: Manifest, column: str, draws: int, seed: int) -> tuple[Subg
         return tuple(one for one in found if any(part.groups > 1 for part in one.parts))
     except PotencyError:  # a column that cannot be told apart costs its table, not the report
         return ()
+
+
+def begun(before: Sequence[Card], rows: Manifest) -> list[str]:
+    """What a reader must know of the bundles that a run started from: that they had seen the images it is tested on."""
+    said = []
+    for card in before:
+        seen = was_seen(card, rows)
+        if seen is not None and seen.any():
+            said.append(f"the encoder started from had seen {seen.mean():.0%} of these images, without their labels")
+        elif seen is None and card.data.get("fingerprint") == rows.fingerprint():
+            said.append(SEEN)
+    return list(dict.fromkeys(said))
 
 
 def without_predictions(rows: Manifest) -> Manifest:

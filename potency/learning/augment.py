@@ -48,6 +48,16 @@ def affine(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return _sampled(images, _moved_grid(images, strength, rng))
 
 
+def crop(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """A part of the image, enlarged to its size; its area is 1 - `strength` of the whole or more (Chen 2020)."""
+    n = len(images)
+    side = _uniform(n, max(0.05, 1 - strength), 1.0, rng).sqrt()
+    place = _uniform(2 * n, -1.0, 1.0, rng).reshape(n, 2) * (1 - side)[:, None]  # in half sides
+    flat = torch.zeros(n)
+    matrix = torch.stack([torch.stack([side, flat, place[:, 0]], 1), torch.stack([flat, side, place[:, 1]], 1)], 1)
+    return _sampled(images, affine_grid(matrix, list(images.shape), align_corners=False))
+
+
 def elastic(images: Tensor, strength: float, rng: Generator) -> Tensor:
     """Bend along a smooth random field that moves a pixel by about `strength` % of a side (Simard 2003)."""
     straight = torch.eye(2, 3).expand(len(images), 2, 3)
@@ -159,7 +169,7 @@ def drop_channel(images: Tensor, strength: float, rng: Generator) -> Tensor:
 
 # What moves pixels, then what changes their values, in the order of application; a plan names those it wants.
 GEOMETRY: Mapping[str, Augmentation] = {
-    one.__name__: one for one in (flip, halfturn, turn, shift, affine, elastic, warp)
+    one.__name__: one for one in (flip, halfturn, turn, shift, affine, crop, elastic, warp)
 }  # fmt: skip
 LIGHT: Mapping[str, Augmentation] = {
     one.__name__: one for one in (blur, gain, gamma, illumination, noise, drop_channel)

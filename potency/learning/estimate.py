@@ -144,7 +144,7 @@ def identity(see: Features, rows: str) -> str:
 
 
 def crops_of(rows: Manifest, plan: Plan) -> Iterator[tuple[str, list[NDArray[Any]]]]:
-    """The windows of each row, as `predict` cuts them: large enough for every member, which cuts its own crop."""
+    """Id and windows of each row, as `predict` cuts them: large enough for every member, which cuts its own crop."""
     plan = plan.but(tile=plan.window)
 
     def one(row: dict[Any, Any]) -> tuple[str, list[NDArray[Any]]]:
@@ -198,6 +198,7 @@ def _advised(plan: Plan, task: Task, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sources(plan: Plan) -> list[Card]:
-    """The cards of the bundles that the members' weights come from."""
+    """The cards of the bundles that the weights of the plan or of its members come from."""
     files = [Path(str(own["weights"])).parent / "card.json" for own in plan.members if own.get("weights")]
+    files += [Path(plan.weights) / "card.json"] if plan.weights else []
     return [Card.read(file) for file in files if file.is_file()]

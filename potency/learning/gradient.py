@@ -178,7 +178,7 @@ def _learn(task: Task, plan: Plan, lesson: Lesson, state: State, order: Order) -
     for micro in range(plan.accumulate):
         number = state.step * plan.accumulate + micro
         torch.manual_seed(plan.seed * 1_000_003 + number)  # dropout draws from the global generator
-        batch = mixed(task.collate(list(_views(task, plan, lesson, order(number), number))), task, plan, number)
+        batch = mixed(task.collate(list(views(task, plan, lesson, order(number), number))), task, plan, number)
         batch = _laid_out(state.team.share(batch), state.device)
         with autocast(plan.precision, state.device), state.team.whole_batch():
             for part, loss in task.losses(state.nets, batch, plan):
@@ -218,19 +218,20 @@ def _free(net: nn.Module, plan: Plan, step: int) -> None:
             head.train().requires_grad_(True)
 
 
-def _views(
+def views(
     task: Task, plan: Plan, lesson: Lesson, chosen: NDArray[np.intp], number: int
 ) -> Iterator[Mapping[str, Tensor]]:
+    """The samples at these positions of the lesson, augmented as batch `number` is: every view of each, its target."""
     where = lesson.where[chosen]
     seen = lesson.samples.inside(where)
     inside = None if seen is None else torch.from_numpy(seen)
     images = torch.from_numpy(scale(lesson.samples.crops[where], plan.ranges(), plan.level))
     rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
-    views = [augment(images, plan.augment, rng, inside) for _ in range(task.views)]
+    made = [augment(images, plan.augment, rng, inside) for _ in range(task.views)]
     targets = [{k: torch.as_tensor(v) for k, v in lesson.targets[i].items()} for i in chosen]
     for i, target in enumerate(targets):
         names = ("image", *(f"image.{k}" for k in range(1, task.views)))
-        yield {**{name: view[i] for name, view in zip(names, views, strict=True)}, **target}
+        yield {**{name: view[i] for name, view in zip(names, made, strict=True)}, **target}
 
 
 def rate(plan: Plan, step: int) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from pathlib import Path
 
-from potency.bundle import NetworkMember
+from potency.bundle import Card, NetworkMember
+from potency.bundle.card import CARD
 from potency.data.plan import Facts, Plan
 from potency.networks import Network
 from potency.networks.bodies import expected_values
@@ -27,8 +29,18 @@ def planned(facts: Facts, task: Task, *, started: bool = False, **changes: objec
     Raises:
         PlanError: an unknown name, or an impossible value.
     """
+    changes = {**task.usual, **_brought(changes), **changes}
     plan = Plan.of(facts, **{"task": task.name, **changes})
     return plan.but(**{name: value for name, value in stated(task, plan, started).items() if name not in changes})
+
+
+def _brought(changes: Mapping[str, object]) -> dict[str, object]:
+    """What a bundle named as starting weights brings: the network they belong to, and what it was made to see."""
+    folder = Path(str(changes.get("weights")))
+    if not (folder / CARD).is_file():
+        return {}
+    before = Card.read(folder / CARD).plan
+    return {name: getattr(before, name) for name in ("network", "tile", "normalise", "pixel_size")}
 
 
 def followed(task: Task, before: Plan, after: Plan, said: Collection[str]) -> Plan:

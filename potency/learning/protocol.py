@@ -14,6 +14,7 @@ from potency.bundle import Bundle, Card
 from potency.confounding.brief import brief
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
+from potency.errors import PlanError
 from potency.estimators import find_estimator
 from potency.evaluation.digest import digest
 from potency.evaluation.evaluate import evaluate
@@ -23,7 +24,7 @@ from potency.inference.cluster import mapper
 from potency.inference.origin import versions
 from potency.inference.pool import Mapper
 from potency.inference.predict import predict
-from potency.learning.account import across, calibrated, licences, report, without_predictions
+from potency.learning.account import across, begun, calibrated, licences, report, without_predictions
 from potency.learning.estimate import kept, settled, sources
 from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finished, refitted, work
 from potency.learning.logs import followers
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Progress = Callable[[float, float, str], object]
-SEEN = "the model started from had learned from these very images: the figures flatter"
 SPLIT_FAULTS = ("leak-groups", "leak-copies")  # the codes of `Manifest.check`
 
 
@@ -112,6 +112,9 @@ class _Run:
     def __init__(self, manifest: Manifest, task: Task, into: Path, plan: Plan | None, choices: Choices,
                  progress: Progress | None) -> None:  # fmt: skip
         self.task, self.into, self.choices, self.progress = task, into, choices, progress
+        if "truth" not in task.needs:
+            mend = "learn it with potency pretrain, and give its bundle as --weights"
+            raise PlanError(f"{task.name} learns without truth, so folds have nothing to test", "task", mend)
         for name in choices.baselines if task.estimates else ():
             find_estimator(name).refuse(task.estimates)  # now, not after the network has learned for an hour
         self.cache = into / "cache"
@@ -222,7 +225,6 @@ class _Run:
             members = tuple(member for d in done for member in Bundle.load(d.bundle).members)
             card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner))
             return Bundle(card, members, examples(self.inner, members[0].plan))
-        learned = self.inner.add({"split": ["train"] * len(self.inner)})
         plan, log = self.plan, [row for d in done for row in d.log]
         if self.choices.search is not None:
             found = explore(
@@ -232,7 +234,7 @@ class _Run:
             plan, log = found.plan, found.log
         features = self._features(plan)
         bundle = train(
-            learned,
+            self.inner.add({"split": ["train"] * len(self.inner)}),
             self.task,
             into=self.into / "folds" / "all",
             plan=refitted(plan, log),
@@ -248,9 +250,8 @@ class _Run:
         searched = f"; settings searched in each fold on its own learning rows ({how})" if how else ""
         found = {"faults": self.findings.faults, "warnings": self.findings.warnings}
         before = [*sources(self.plan), *([self.started.card] if self.started else [])]
-        seen = any(card.data.get("fingerprint") == data["fingerprint"] for card in before)
         return {
-            "banner": [SEEN] if seen else [],
+            "banner": begun(before, self.inner),
             "title": self.choices.title or f"{self.task.name.capitalize()}: {self.manifest.folder.resolve().name}",
             "split": f"{rows.origin.get('split', '')}; groups: {rows.origin.get('group', 'unknown')}" + searched,
             "split_kind": rows.origin.get("split_kind", ""),

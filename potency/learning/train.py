@@ -28,7 +28,8 @@ from potency.learning.calibration import calibration
 from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, settled
 from potency.learning.knowing import acquainted
 from potency.learning.planning import planned
-from potency.learning.samples import cut
+from potency.learning.samples import Samples, cut
+from potency.learning.unlabelled import probe, seen_images, watching
 from potency.networks.weights import adopt, load_weights
 from potency.tasks import Task, find_task
 
@@ -50,9 +51,6 @@ class Course:
     features: pd.DataFrame | None = None  # measured before, by id; else measured now
     progress: Progress | None = None
     look: Callable[[float, float], object] | None = None  # told the share learned and the score of each validation
-
-    def truths(self, rows: Manifest) -> list[Answer]:
-        return truths(rows, self.task)
 
     def learn(self, plan: Plan, number: int) -> Learned:
         """Learn the plan of a member, on the same rows, in a folder of its own; what is finished there is kept."""
@@ -82,7 +80,7 @@ def train(
     `potency.learning.protocol.run`.
 
     Args:
-        manifest: rows with `truth`.
+        manifest: rows with `truth`, where the task needs one.
         task: name or task.
         plan: decisions; computed from the training rows by default.
         start: a bundle to go on from (fine-tuning).
@@ -103,7 +101,7 @@ def begin(
 ) -> Course:
     """A training as `train` would do it, before it begins."""
     task = find_task(task) if isinstance(task, str) else task
-    rows = manifest if "split" in manifest.table else set_aside(manifest, 0.15, plan.seed if plan else 0)
+    rows = manifest if "split" in manifest.table else set_aside(manifest, 0.15, plan.seed if plan else 0, task)
     learned = rows.of("train")
     if not len(learned):
         raise ManifestError(
@@ -123,9 +121,12 @@ def _finished(course: Course) -> Bundle:
     plan, task, learned = course.plan, course.task, course.manifest.of("train")
     members, log = find_learner(plan).fit(course)
     bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
-    strata = [task.stratum(truth) for truth in course.truths(learned)]
-    bundle = acquainted(bundle, learned, strata, course.features)
     checked = course.manifest.of("validation")
+    if "truth" not in task.needs:
+        bundle = bundle.but(data={**described(learned), **seen_images(learned)},
+                            validation={"log": log, "probe": probe(bundle, learned, checked)})  # fmt: skip
+        return bundle.save(course.into / "bundle")
+    bundle = acquainted(bundle, learned, [task.stratum(truth) for truth in truths(learned, task)], course.features)
     if len(checked):
         told = predict(checked, bundle, into=None)
         bundle = bundle.but(trust=calibration(told, task, plan.classes))
@@ -133,16 +134,21 @@ def _finished(course: Course) -> Bundle:
     return bundle.save(course.into / "bundle")
 
 
-def set_aside(manifest: Manifest, share: float, seed: int) -> Manifest:
-    """Mark a part of whole groups as validation rows and the rest as train."""
-    folds = max(2, round(1 / share))
-    divided = manifest.split(folds=folds, seed=seed)
-    chosen = divided.table["fold"].eq(0)
+def set_aside(manifest: Manifest, share: float, seed: int, task: Task | None = None) -> Manifest:
+    """Mark a part of whole groups as validation rows and the rest as train; without truth it only watches."""
+    folds, rows = max(2, round(1 / share)), manifest
+    if task is not None and "truth" not in task.needs:
+        if manifest.table["group"].nunique() < 2:
+            return manifest.add({"split": ["train"] * len(manifest)})
+        rows = replace(manifest, table=manifest.table.drop(columns="truth", errors="ignore"))
+    chosen = rows.split(folds=folds, seed=seed).table["fold"].eq(0)
     return manifest.add({"split": chosen.map({True: "validation", False: "train"}).to_numpy()})
 
 
 def truths(rows: Manifest, task: Task) -> list[Answer]:
-    """The truth of each row as an answer of the task; a missing one is refused."""
+    """The truth of each row as an answer of the task, none for a task that needs none; a missing one is refused."""
+    if "truth" not in task.needs:
+        return []
     named = [str(c) for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")]
     columns = {c: c.removeprefix("truth").removeprefix(".") for c in named}
     if "truth" not in columns:
@@ -182,10 +188,11 @@ def _gradient(course: Course) -> Learned:
     chosen, symmetries = decided(plan.augment, plan.symmetries)
     plan = plan.but(scaling=samples.scaling(where, plan), augment=chosen, symmetries=symmetries)
     nets = _started(course, plan)
-    by_id = dict(zip(learned.table["id"].astype(str), course.truths(learned), strict=True))
-    known = [by_id[samples.ids[row]] for row in samples.rows[where]]
-    lesson = gradient.Lesson(samples, where, [task.encode(t, plan) for t in known], [task.stratum(t) for t in known])
-    judge = _judge(checked, task) if len(checked) else None
+    lesson, judge = _lesson(course, samples, where, plan), None
+    if "truth" not in task.needs:
+        judge = watching(task, plan, samples, samples.of((checked if len(checked) else learned).table["id"]))
+    elif len(checked):
+        judge = _judge(checked, task)
 
     def told(state: gradient.State) -> None:
         logs.write(course.into, state.told)
@@ -194,6 +201,15 @@ def _gradient(course: Course) -> Learned:
 
     member, state = together.fit(task, plan, lesson, nets, judge, course.into, progress=course.progress, told=told)
     return (member,), state.told
+
+
+def _lesson(course: Course, samples: Samples, where: Any, plan: Plan) -> gradient.Lesson:
+    learned, task = course.manifest.of("train"), course.task
+    if "truth" not in task.needs:
+        return gradient.Lesson(samples, where, [{}] * len(where))
+    by_id = dict(zip(learned.table["id"].astype(str), truths(learned, task), strict=True))
+    known = [by_id[samples.ids[row]] for row in samples.rows[where]]
+    return gradient.Lesson(samples, where, [task.encode(t, plan) for t in known], [task.stratum(t) for t in known])
 
 
 def _started(course: Course, plan: Plan) -> Any:

@@ -17,6 +17,11 @@ NETWORKS: Mapping[str, Callable[[Plan, int], Network]] = {
     "encoder": lambda plan, outputs: Encoder(
         plan.network, len(plan.channels), outputs, plan.tile, plan.dropout, plan.normalise
     ),
+    # Its head is thrown away: what two views must share is asked behind a hidden layer, so that the embedding may keep
+    # more (Chen 2020, section 4.2).
+    "projector": lambda plan, outputs: Encoder(
+        plan.network, len(plan.channels), outputs, plan.tile, plan.dropout, plan.normalise, hidden=outputs
+    ),
 }
 
 __all__ = ["BACKBONES", "NETWORKS", "Encoder", "Network"]

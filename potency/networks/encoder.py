@@ -30,6 +30,7 @@ class Encoder(Network):
         outputs: numbers a sample.
         tile: px a side of the crops, or (height, width); early strides are undone until a crop keeps 3 x 3 values.
         dropout: share of the pooled features dropped while learning.
+        hidden: width of a layer between the pooled features and the outputs; 0: the head is linear.
         normalise: what the body expects of values that the plan scaled to 0..1, a name of `NORMALISATIONS`.
 
     Raises:
@@ -47,6 +48,7 @@ class Encoder(Network):
         tile: Size = 64,
         dropout: float = 0.0,
         normalise: str = "half",
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         self.normalise = normalise
@@ -60,8 +62,7 @@ class Encoder(Network):
             self.halo = None if self.halo is None else -(-self.halo // self.enlarge) + 1
         self.rate = RATES[_norms(self.body)]
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(seen.shape[1], outputs)
-        nn.init.zeros_(self.linear.bias)
+        self.linear: nn.Module = _head(seen.shape[1], hidden, outputs)
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         values = self.body(self.seen(image))
@@ -80,6 +81,12 @@ class Encoder(Network):
     def extra_repr(self) -> str:
         """What a compiled network depends on beside layers and weights."""
         return f"normalise={self.normalise!r}, enlarge={self.enlarge}"
+
+
+def _head(features: int, hidden: int, outputs: int) -> nn.Module:
+    last = nn.Linear(hidden or features, outputs)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), last) if hidden else last
 
 
 def _fitted(network: nn.Module, channels: int, tile: tuple[int, int]) -> tuple[int, Trace]:

@@ -19,8 +19,8 @@ def load_weights(network: nn.Module, backbone: str, source: str) -> int:
     """Load starting weights into the body of `network`, in place; the head stays fresh.
 
     Args:
-        source: "imagenet" (downloaded by timm or torchvision, needs the network), or the path of a safetensors file
-            or of a state dict readable with `weights_only=True`.
+        source: "imagenet" (downloaded by timm or torchvision, needs the network), the folder of a bundle (its first
+            member), or the path of a safetensors file or of a state dict readable with `weights_only=True`.
 
     Returns:
         How many tensors were taken.
@@ -66,6 +66,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = path / "weights.safetensors" if path.is_dir() else path  # the folder of a bundle
     if not path.is_file():
         raise PlanError("there is no such weights file", str(path), 'give a local file, or "imagenet" when online')
     if path.suffix == ".safetensors":

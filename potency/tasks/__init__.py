@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from potency.errors import PlanError, nearest
 from potency.tasks.classify import Classify
 from potency.tasks.quantify import Quantify
+from potency.tasks.resemble import Simclr, Vicreg
 from potency.tasks.task import Focus, Sample, Task
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (Classify(), Quantify())}
+TASKS: Mapping[str, Task] = {task.name: task for task in (Classify(), Quantify(), Simclr(), Vicreg())}
 
 
 def find_task(name: str) -> Task:
@@ -25,7 +26,8 @@ def task_for(kind: str) -> Task:
     >>> task_for("number").name
     'quantify'
     """
-    found = next((task for task in TASKS.values() if task.answer.kind == kind), None)
+    learned = (task for task in TASKS.values() if "truth" in task.needs)
+    found = next((task for task in learned if task.answer.kind == kind), None)
     if found is None:
         raise PlanError(f"no task learns answers of kind {kind!r}", "task", "name a task with --task")
     return found

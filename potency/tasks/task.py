@@ -44,7 +44,8 @@ class Task(ABC):
         name: what people type.
         title: one sentence for help and web page.
         answer: what comes out.
-        needs: the columns it reads.
+        needs: the columns it learns from; one without "truth" learns from images alone, and is not tested but watched.
+        usual: decisions of a plan that suit it, where nobody says otherwise.
         parts: networks it trains, by kind (`networks.NETWORKS`); a generator and its critic are two parts.
         views: augmented views a sample gives in one batch (2 for contrastive learning).
         estimates: what a classical estimator fits for it, "label" or "value"; "" where none can.
@@ -55,7 +56,8 @@ class Task(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     answer: ClassVar[type[Answer]]
-    needs: ClassVar[tuple[str, ...]] = ("image",)
+    needs: ClassVar[tuple[str, ...]] = ("image", "truth")
+    usual: ClassVar[Mapping[str, object]] = {}
     parts: ClassVar[Mapping[str, str]] = {"net": "encoder"}
     views: ClassVar[int] = 1
     estimates: ClassVar[str] = ""
@@ -93,6 +95,13 @@ class Task(ABC):
     @abstractmethod
     def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
         """Yield (part, loss) lazily: each loss is stepped on before the next is asked for, so a GAN yields two."""
+
+    def watch(self, views: Sequence[Mapping[str, Tensor]], plan: Plan) -> Mapping[str, float]:
+        """Figures for the log of a task without truth, of the outputs of `views` augmented views of the same crops.
+
+        "score" is better when higher; without one the last model is kept.
+        """
+        return {}
 
     @abstractmethod
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Answer:
