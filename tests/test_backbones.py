@@ -19,6 +19,7 @@ from potency.data.plan import Plan
 from potency.inference.engine import start_engine
 from potency.networks import BACKBONES, Encoder
 from potency.networks.backbones import find_backbone
+from potency.networks.bag import Bag
 from potency.networks.bodies import expected_values, first_convolution
 from potency.networks.reach import trace
 from potency.networks.weights import adapt_channels, adopt
@@ -105,6 +106,9 @@ def test_the_gradient_reaches_the_first_convolution(built: Built) -> None:
 def test_stride_is_the_step_of_the_coarsest_map(built: Built) -> None:
     network = built.network
     if len(shape := trace(network.body, CHANNELS, TILE).shape) == 2:  # tokens: each is the patch of one kernel
+        if isinstance(network.body, Bag):
+            assert network.stride == network.body.patch
+            return
         patch = network.body.patch_embed  # type: ignore[union-attr]
         before = trace(patch.backbone, CHANNELS, (64, 64)).shape if hasattr(patch, "backbone") else (0, 0, 64, 64)
         assert network.stride == 64 // before[2] * patch.proj.stride[0]  # type: ignore[operator, union-attr]

@@ -51,6 +51,24 @@ def wells(into: Path, **changes: Any) -> Manifest:
     return simulate(into, kind="wells", **{**small, **changes})
 
 
+def course(into: Path, **changes: Any) -> Manifest:
+    """6 wells in 3 groups, each seen at 4 hours: two before the onset, one after the wash; efficient or not."""
+    small = {"cells": 36, "groups": 3, "wells": 2, "field": 96, "frames": 4, "hours": (6.0, 66.0), "wash": 50.0}
+    return simulate(into, kind="course", **{**small, **changes})
+
+
+def induction(into: Path, **changes: Any) -> Manifest:
+    """6 wells in 3 groups, each seen at 4 times within three hours of induction; induced or control."""
+    small = {"cells": 36, "groups": 3, "wells": 2, "field": 96, "frames": 4}
+    return simulate(into, kind="induction", **{**small, **changes})
+
+
+def tracks(into: Path, **changes: Any) -> Manifest:
+    """8 cells in 4 groups, followed over 6 frames of 32 pixels; two lineages, `tracks.csv` with onset and marker."""
+    small = {"cells": 8, "groups": 4, "wells": 1, "frames": 6, "size": 32, "pixel_size": 1.3}
+    return simulate(into, kind="tracks", **{**small, **changes})
+
+
 def arrays(count: int = 32, **changes: Any) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.bool_]]:
     """Crops in memory, nothing written: pictures (N, C, H, W), class numbers (N,), masks (N, H, W)."""
     world = World.of({**EASY, "cells": count, "groups": 2, "wells": 1, **changes})

@@ -127,7 +127,7 @@ def plan(options: PlanOptions, say: Console) -> dict[str, Any]:
 @dataclass(frozen=True, kw_only=True)
 class Simulate(Options):
     into: Annotated[Path, typer.Argument(help="The new folder to write.")]
-    kind: Annotated[str, typer.Option(help="crops, fields, movie or wells.")] = "crops"
+    kind: Annotated[str, typer.Option(help="crops, fields, movie, wells, course, induction or tracks.")] = "crops"
     look: Annotated[
         str, typer.Option(help="brightfield, phase or fluorescence. [dim]phase for a movie, else brightfield[/dim]")
     ] = ""
@@ -150,6 +150,7 @@ class Simulate(Options):
     ("out/cells", "600 single-cell crops of 12 clones, with labels.csv, masks and where the evidence lies"),
     ("out/phase --look phase --cells 2000 --seed 1", "another look, other cells"),
     ("out/movie --kind movie", "two movies with every track, division and fate"),
+    ("out/course --kind course", "wells seen again and again, from before anything can be told"),
     ("out/trap --shortcut 0.9", "a data set that tempts a network to cheat"),
     ("out/small --set size=32 --set batch=0", "other settings of the world"),
 )

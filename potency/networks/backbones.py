@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from potency.errors import PlanError, nearest
+from potency.networks.bag import Bag
 from potency.networks.plain import Plain
 from potency.networks.tiny import Tiny
 
@@ -52,6 +53,10 @@ BACKBONES: Mapping[str, Backbone] = {
         "potency/plain", 0.02, "ours: modules in a row; depth, width, kernel, module, pool, activation",
         build=lambda channels, side, **options: Plain(channels, **options),
     ),
+    "bag": Backbone(
+        "potency/bag", 0.31, "ours: tiny on patches, pooled by gated attention (Ilse 2018); patch, pool, body",
+        build=lambda channels, side, body="tiny", **options: Bag(channels, side, _small(body), **options),
+    ),
     "mobilenetv1": Backbone("timm/mobilenetv1_100", 3.21, "depthwise separable convolutions (Howard 2017)"),
     "mobilenetv2": Backbone("torchvision/mobilenet_v2", 2.22, "inverted residuals (Sandler 2018)"),
     "mobilenetv3": Backbone("timm/mobilenetv3_small_100", 1.52, "searched for phones, small (Howard 2019)"),
@@ -85,6 +90,16 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "clip": ((0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)),  # CLIP's image encoders
     "caffe": ((0.4850, 0.4580, 0.4076), (1 / 255, 1 / 255, 1 / 255)),  # 0..255 minus the mean: ports from Caffe
 }
+
+
+def _small(name: str) -> Callable[[int, int], nn.Module]:
+    """What makes the body of a patch: a network of ours, by its name."""
+    bodies: Mapping[str, Callable[[int, int], nn.Module]] = {
+        "tiny": Tiny, "plain": lambda channels, side: Plain(channels)
+    }  # fmt: skip
+    if name not in bodies:
+        raise PlanError(f"bag has no body {name!r}", "bag:body=", nearest(str(name), bodies))
+    return bodies[name]
 
 
 def find_backbone(name: str) -> Backbone:

@@ -32,6 +32,8 @@ class Cast:
     y: Floats  # pixels in the field
     x: Floats
     column: dict[str, list[object]]  # what the table says of their group
+    genes: Genes | None = None  # of cells that are pictured more than once
+    planted: Ints | None = None  # the artefact of each, where not every picture chooses its own
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def render(world: World, wells: Wells, who: Cast) -> Iterator[Crops]:
         rows = slice(first, min(first + CHUNK, len(who.fate)))
         rng = np.random.default_rng([world.seed, 7, first])
         well, fate, ripe = who.well[rows], who.fate[rows], who.maturity[rows]
-        genes = Genes.of(rng, len(fate))
+        genes = Genes.of(rng, len(fate)) if who.genes is None else who.genes.take(rows)
         bodies = draw(genes, traits(genes, fate, ripe, wells.habit[well]), fate, ripe, side, world.pixel_size)
         view = scene.layers(bodies, scene.express(rng, fate, ripe), world.channels)
         scene.intrude(rng, view, world.density, world.size * 0.62)
@@ -89,7 +91,8 @@ def render(world: World, wells: Wells, who: Cast) -> Iterator[Crops]:
         shift = rng.integers(-3, 4, (len(fate), 2)) + MARGIN
         planted = painted = None
         if world.shortcut > 0:
-            planted = artefact.choose(rng, fate, world.classes, world.shortcut)
+            own = who.planted
+            planted = artefact.choose(rng, fate, world.classes, world.shortcut) if own is None else own[rows]
             painted = artefact.paint(planted, rng.uniform(-1, 1, (len(fate), 2)).astype(np.float32), world.size)
         taken = {}
         for channel in world.channels:

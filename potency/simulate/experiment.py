@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from potency.simulate import artefact, crops
+from potency.simulate.course import courses, inductions
 from potency.simulate.movie import movies
 from potency.simulate.survey import fields, outcomes
+from potency.simulate.tracks import tracks
 from potency.simulate.world import World, wells_of
 from potency.simulate.write import png, table
 
@@ -69,4 +71,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     "fields": Experiment(fields, {"cells": 1200, "wells": 2}, False),
     "movie": Experiment(movies, {"cells": 24, "groups": 2, "wells": 1, "look": "phase", "hours": (36.0, 60.0)}, False),
     "wells": Experiment(outcomes, {"cells": 2304, "wells": 8, "field": 384, "hours": (60.0, 96.0)}, True),
+    "course": Experiment(courses, {"cells": 1536, "wells": 8, "classes": 2, "field": 256, "look": "phase", "frames": 8,
+                                   "hours": (6.0, 62.0), "onset": 24.0, "wash": 40.0}, True),
+    "induction": Experiment(inductions, {"cells": 1152, "wells": 6, "classes": 2, "field": 256, "frames": 8,
+                                         "hours": (0.0, 3.5), "onset": 0.75, "ripening": 2.0}, True),
+    "tracks": Experiment(tracks, {"cells": 240, "groups": 6, "wells": 2, "classes": 3, "frames": 16,
+                                  "hours": (0.0, 45.0), "onset": 12.0, "ripening": 15.0}, True),
 }

@@ -91,13 +91,19 @@ def fields(world: World, folder: Path, progress: Progress) -> list[str]:
     return ["labels.csv      one row a field: file, group (clone), donor, plate, well, time in hours, counts", *_FILES]
 
 
+def efficiencies(world: World, wells: Wells, rng: np.random.Generator | None = None) -> Floats:
+    """The chance (wells,) of a cell to become a neuron; half of the wells lie above a half, clones lean a little."""
+    rng = np.random.default_rng([world.seed, 3]) if rng is None else rng
+    leaning = 0.5 * rng.standard_normal(world.groups)[wells.group] + rng.standard_normal(len(wells))
+    leaning -= np.median(leaning)
+    return np.asarray(1 / (1 + np.exp(-0.9 * leaning - 0.35 * np.sign(leaning))))
+
+
 def outcomes(world: World, folder: Path, progress: Progress) -> list[str]:
     """Wells that will be efficient or not, pictured before it is obvious; the evidence is where neurons show."""
     wells = wells_of(world)
     rng = np.random.default_rng([world.seed, 3])
-    leaning = 0.5 * rng.standard_normal(world.groups)[wells.group] + rng.standard_normal(len(wells))
-    leaning -= np.median(leaning)
-    efficiency = 1 / (1 + np.exp(-0.9 * leaning - 0.35 * np.sign(leaning)))
+    efficiency = efficiencies(world, wells, rng)
     outcome = (efficiency > 0.5).astype(np.int64)
     planted = artefact.choose(rng, outcome, len(OUTCOMES), world.shortcut) if world.shortcut > 0 else None
     rows, cells = [], []

@@ -16,6 +16,7 @@ LIMITS: dict[str, tuple[type, float, float]] = {
     "classes": (int, 2, len(FATES)), "cells": (int, 1, 10_000_000), "groups": (int, 1, 10_000), "wells": (int, 1, 60),
     "seed": (int, 0, 2**63 - 1), "shortcut": (float, 0, 1), "size": (int, 16, 512), "field": (int, 64, 8192),
     "pixel_size": (float, 0.2, 3), "batch": (float, 0, 10), "density": (float, 0, 1), "frames": (int, 1, 1000),
+    "onset": (float, 0, 10_000), "ripening": (float, 0.01, 1000), "wash": (float, 0, 10_000),
 }  # fmt: skip
 
 
@@ -40,12 +41,20 @@ class World:
     hours: tuple[float, float] = (60.0, 120.0)  # when pictures are taken, since the start of differentiation
     batch: float = 1.0  # strength of donor, clone, plate and well effects
     density: float = 0.25  # chance that a neighbour reaches into a crop
-    frames: int = 24  # of a movie
+    frames: int = 24  # of a movie, a course or a track
+    onset: float = 24.0  # hour before which nothing can be seen, in courses, inductions and tracks
+    ripening: float = 20.0  # hours that a cell takes to change, there
+    wash: float = 0.0  # hour at which courses and inductions are washed, 0 = never
 
     @property
     def fates(self) -> tuple[str, ...]:
         """Names of the classes in order."""
         return FATES[: self.classes]
+
+    @property
+    def lineages(self) -> int:
+        """How many lineages tracked cells choose from: all fates of the world but the stem cell's, two at least."""
+        return max(2, self.classes - 1)
 
     @property
     def channels(self) -> tuple[str, ...]:
