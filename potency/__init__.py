@@ -27,6 +27,7 @@ _FACE = {
     "PotencyError": "potency.errors",
     "audit": "potency.confounding.audit",
     "early": "potency.timing.early",
+    "controls": "potency.reliance.controls",
     "ensemble": "potency.learning.ensemble",
     "evaluate": "potency.evaluation.evaluate",
     "explain": "potency.explanation.explain",

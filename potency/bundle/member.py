@@ -91,9 +91,10 @@ class NetworkMember(Member):
         self.run = run or self._eager
 
     def crops(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """The batch (N, C, *tile) the network sees: padded with background or stretched, scaled by the plan."""
+        """The batch (N, C, *tile) the network sees: padded with background or stretched, scaled and levelled."""
         fit = FITTINGS[self.plan.fitting].apply
-        return scale(np.stack([fit(image, self.plan.tile) for image in self.images(samples)]), self.plan.ranges())
+        crops = np.stack([fit(image, self.plan.tile) for image in self.images(samples)])
+        return scale(crops, self.plan.ranges(), self.plan.level)
 
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
         crops = self.crops(samples)

@@ -154,7 +154,7 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
         from potency.bundle import Bundle
 
         before = Bundle.load(options.start).card.plan
-        changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise")}
+        changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise", "level")}
     changed |= changes(options.set)
     if options.steps:
         changed["steps"] = options.steps

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from potency.cli.answer import gathered, labelled
 from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
-from potency.cli.rows import EACH_HELP, NAMES_HELP, spread
+from potency.cli.rows import EACH_HELP, NAMES_HELP, grid, spread
 from potency.errors import ImageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from potency.bundle import Bundle
     from potency.data.manifest import Manifest
+    from potency.explanation.segments import Segmented
 
 app = typer.Typer()
 METHOD_HELP = "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, occlusion, masks."
@@ -41,6 +43,9 @@ class Explain(Options):
     channels: Annotated[str, typer.Option(metavar="A,B,...", help="Channels kept in files of their own, by name.")] = ""
     names: Annotated[str, typer.Option(metavar="PATTERN|REGEX", help=NAMES_HELP)] = ""
     each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
+    segments: Annotated[
+        str, typer.Option(metavar="COLUMN|auto", help="Sum the maps over segments: a column of label images, or auto.")
+    ] = ""
     no_checks: Annotated[bool, typer.Option("--no-checks", help="Maps only, untested: some ten times faster.")] = False
     first: Annotated[int, typer.Option(min=0, metavar="N", help="The first N rows only. [dim]0: all[/dim]")] = 0
 
@@ -51,6 +56,7 @@ class Explain(Options):
     ("example:cell-cycle cell.png", "a model that comes with the program"),
     ("out/first/bundle labels.csv --label G1 --against G2", "why the one class rather than the other"),
     ("out/first/bundle images/ --method occlusion --first 20", "another method, on some images"),
+    ("out/first/bundle labels.csv --segments mask", "how much of the maps lies in cell, hole, ground, by class"),
     ("out/first/bundle images/ --like typical.png", "why an image resembles this one"),
     again="the same command goes on: maps that are done are kept",
 )
@@ -60,6 +66,7 @@ def explain(options: Explain, say: Console) -> dict[str, Any]:
     from potency.explanation.explain import explain as apply
     from potency.explanation.explain import verdict
     from potency.explanation.page import write_page
+    from potency.explanation.segments import segmented
     from potency.tasks import Focus
 
     manifest = spread(gathered(options.images, options.channels, options.names), options.each)
@@ -73,9 +80,14 @@ def explain(options: Explain, say: Console) -> dict[str, Any]:
         progress = stack.enter_context(Progress()).of("explaining")
         made = apply(manifest, bundle, into=options.into, method=options.method, focus=focus,
                      checks=not options.no_checks, progress=progress)  # fmt: skip
-    page = write_page(made, bundle, options.into, options.method)
+        over = segmented(made, bundle, options.into, options.segments,
+                         progress=stack.enter_context(Progress()).of("summing")) if options.segments else None
+    page = write_page(made, bundle, options.into, options.method, segments=over)
     answer = told(made, options, say)
     answer |= {"failing": verdict(made.table), "page": page, "method": options.method}
+    if over is not None:
+        answer["segments"] = over.write(options.into)
+        summed(over, say)
     for line in answer["failing"]:
         say.print(f"[yellow]{options.method} fails a check on these images: {line}[/yellow]")
     say.print(f"written: {page}", soft_wrap=True)
@@ -99,6 +111,20 @@ def told(made: Manifest, options: Explain, say: Console) -> dict[str, Any]:
     if "deletion" in answer:
         say.print(f"median gain over chance: deletion {answer['deletion']:+.3f}, insertion {answer['insertion']:+.3f}")
     return answer
+
+
+def summed(over: Segmented, say: Console) -> None:
+    """Print how much of the maps lies where."""
+    for line in over.verdict:
+        say.print(escape(line), soft_wrap=True)
+    rows = {
+        f"{part.label}, {part.segment}": {
+            "images": part.images, "of the area": str(part.area), "of the map": str(part.share),
+            "difference": str(part.beyond),
+        }
+        for part in over.parts
+    }  # fmt: skip
+    grid(f"segments ({over.how})", rows, say)
 
 
 def embedded(bundle: Bundle, path: Path) -> Tensor:

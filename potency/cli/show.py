@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from potency.cli import along
 from potency.cli.frame import Options, command
 from potency.cli.rows import Rows, grid, listed
 from potency.errors import AnswerError, PotencyError
@@ -40,6 +41,9 @@ class Evaluate(Rows):
         ),
     ] = ""
     by: Annotated[str, typer.Option(help="Column that the bootstrap draws whole.")] = "group"
+    along: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Compare them at each level of this column too: time, dose, plate.")
+    ] = ""
     draws: Annotated[int, typer.Option(min=100, help="Draws of the bootstrap.")] = 1000
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0
 
@@ -48,6 +52,7 @@ class Evaluate(Rows):
     app,
     ("predictions.csv --truth label --into out/report", "a table with a truth and a column 'prediction'"),
     ("readings.xlsx --predictions prediction,prediction@reader2 --into out/readers", "two readers, row by row"),
+    ("both.csv --predictions prediction,prediction@patch --along time --into out/time", "two models at each time"),
 )
 def evaluate(options: Evaluate, say: Console) -> dict[str, Any]:
     """Compare prediction columns with the truth: numbers with intervals over groups, and a report; knows no model."""
@@ -61,10 +66,14 @@ def evaluate(options: Evaluate, say: Console) -> dict[str, Any]:
     if not columns:
         raise AnswerError("the table has no column of predictions", str(options.source), "name it with --predictions")
     report = judge(rows, predictions=columns, by=options.by, draws=options.draws, seed=options.seed, facts=facts)
+    levels = along.levels(rows, columns, options) if options.along else ()
     page = report.write(options.into)
     figures(report.json(), say)
+    answer: dict[str, Any] = {"report": page, **report.json()}
+    if levels:
+        answer["along"] = along.told(levels, options, say)
     say.print(f"report: {page}", soft_wrap=True)
-    return {"report": page, **report.json()}
+    return answer
 
 
 def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from potency.confounding import embedding as embedded
 from potency.confounding import forest, pictures
@@ -18,6 +17,7 @@ from potency.confounding.result import Audit
 from potency.confounding.rules import EMBEDDING, LABEL, LEVEL, Fault, Row, rule_of, told
 from potency.confounding.suspects import BIOLOGICAL, TECHNICAL, Suspect, kind_of, suspects, truth_of
 from potency.data.columns import plain, simulated
+from potency.data.groups import evenly
 from potency.data.wells import PLATE
 from potency.errors import ManifestError, PlanError, nearest
 from potency.evaluation.subgroups import Subgroups, subgroups
@@ -175,15 +175,8 @@ def _usable(manifest: Manifest, most: int, seed: int) -> Manifest:
     if rows.table["truth"].nunique() < 2:
         raise ManifestError("the truths are all alike: nothing can be confounded with them", where,
                             "give rows of at least two classes")  # fmt: skip
-    rows = rows.where(_thinned(rows.table["group"], most, seed).tolist())
+    rows = rows.where(evenly(rows.table["group"], most, seed).tolist())
     return replace(rows, table=rows.table.reset_index(drop=True))
-
-
-def _thinned(groups: pd.Series, most: int, seed: int) -> NDArray[np.bool_]:
-    """At most so many rows, as many of every group."""
-    random = np.random.default_rng(seed).random(len(groups))
-    turn = pd.Series(random).groupby(groups.astype(str).to_numpy()).rank(method="first").to_numpy()
-    return np.asarray(pd.Series(turn + random).rank(method="first").to_numpy() <= most)
 
 
 def _judged(
@@ -213,7 +206,7 @@ def _forest(
     if not names:
         return None, None
     values = numbers[names].to_numpy(np.float64)
-    whole = np.isfinite(values).all(axis=1) & _thinned(rows.table["group"], FOREST_ROWS, chance[1])
+    whole = np.isfinite(values).all(axis=1) & evenly(rows.table["group"], FOREST_ROWS, chance[1])
     seen = np.flatnonzero(whole)
     kept = rows.where(whole.tolist())
     table = kept.table

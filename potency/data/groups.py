@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from potency.data.columns import find_column, match_groups, plain
 
@@ -163,3 +165,14 @@ def settle_groups(frame: pd.DataFrame, asked: str | None, where: str, named: boo
 def _mend(told: Collection[str]) -> str:
     names = f"what the file names tell ({', '.join(told)}), " if told else ""
     return f"name a column, {names}or a pattern with a bracket around what differs, such as 'clone-([0-9]+)'"
+
+
+def evenly(groups: pd.Series, most: int, seed: int) -> NDArray[np.bool_]:
+    """At most so many rows, as many of every group: a mask.
+
+    >>> evenly(pd.Series(["a"] * 9 + ["b"]), 4, 0).sum()
+    np.int64(4)
+    """
+    random = np.random.default_rng(seed).random(len(groups))
+    turn = pd.Series(random).groupby(groups.astype(str).to_numpy()).rank(method="first").to_numpy()
+    return np.asarray(pd.Series(turn + random).rank(method="first").to_numpy() <= most)

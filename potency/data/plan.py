@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from potency.data.facts import LARGEST_TILE, Facts, span
-from potency.data.tiles import FITTINGS, sides
+from potency.data.tiles import FITTINGS, LEVELS, sides
 from potency.errors import PlanError, nearest
 
 __all__ = ["Facts", "Plan", "span"]
@@ -35,6 +35,7 @@ class Plan:
     fitting: str = "pad"  # or "stretch": a crop of another size is resized to the tile, and its size is lost
     halo: int | None = None  # px of context a side; None: a global network on a fixed grid
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
+    level: str = "none"  # or "mean": every crop less its own mean; "patch": and its own deviation made a fixed one
     learner: str = "gradient"  # or "estimator": features and a classical model; or "average": an ensemble
     network: str = "tiny"  # or the estimator's name
     families: tuple[str, ...] = ()  # measured features of an estimator; (): its own, or none beside embeddings
@@ -141,6 +142,7 @@ class Plan:
             "halo": self.halo is None or self.halo >= 0, "seed": 0 <= self.seed < 2**32,
             "augment": all(0 <= strength < math.inf for strength in self.augment.values()),
             "settings": all(map(math.isfinite, self.settings.values())), "fitting": self.fitting in FITTINGS,
+            "level": self.level in LEVELS,
         }  # fmt: skip
         faults = [f"{name} = {getattr(self, name)!r}" for name, fine in limits.items() if not fine]
         if faults:

@@ -157,7 +157,29 @@ class Fitting:
 FITTINGS: Mapping[str, Fitting] = {"pad": Fitting(False, fit, unfit), "stretch": Fitting(True, stretch, unstretch)}
 
 
-def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Map each channel of (..., C, H, W) from its (low, high) in `ranges` (C, 2) to 0..1, float32, without clipping."""
+LEVELS = ("none", "mean", "patch")
+MIDDLE, SPREAD = 0.5, 0.2  # what a crop's own mean, and deviation, are brought to on the scale of 0..1
+FLAT = 1e-6  # of that scale: a crop of less contrast holds nothing to be stretched
+
+
+def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32], level: str = "none") -> NDArray[np.float32]:
+    """Map each channel of (..., C, H, W) from its (low, high) in `ranges` (C, 2) to 0..1, float32, without clipping.
+
+    `level` then takes out what a crop has as a whole: "mean" its own mean in each channel, which becomes MIDDLE;
+    "patch" its own mean and deviation, which become MIDDLE and SPREAD. A flat crop is MIDDLE throughout. This is the
+    one place where that is done: learning, prediction, every engine and every explanation see the same values.
+
+    >>> scale(np.array([[[0, 100]]], np.uint8), np.array([[0, 200]], np.float32), "mean").tolist()
+    [[[0.25, 0.75]]]
+    """
     low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
-    return np.asarray((pixels.astype(np.float32) - low) / (high - low), np.float32)
+    values = np.asarray((pixels.astype(np.float32) - low) / (high - low), np.float32)
+    if level == "none":
+        return values
+    mean = values.mean((-2, -1), keepdims=True, dtype=np.float64)
+    own = values - mean
+    if level == "patch":
+        spread = np.sqrt((own * own).mean((-2, -1), keepdims=True))
+        flat = spread <= FLAT * np.maximum(1.0, np.abs(mean))
+        own = np.where(flat, 0.0, own * (SPREAD / np.where(flat, 1.0, spread)))
+    return np.asarray(own + MIDDLE, np.float32)

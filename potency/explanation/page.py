@@ -15,6 +15,7 @@ from potency.explanation.picture import face
 if TYPE_CHECKING:
     from potency.bundle import Bundle
     from potency.data.manifest import Manifest
+    from potency.explanation.segments import Part, Segmented
 
 SHOWN = 60
 PARTS = {
@@ -29,7 +30,10 @@ PARTS = {
 }
 
 
-def write_page(made: Manifest, bundle: Bundle, folder: Path, method: str, name: str = "explanation") -> Path:
+def write_page(
+    made: Manifest, bundle: Bundle, folder: Path, method: str, name: str = "explanation",
+    segments: Segmented | None = None,
+) -> Path:  # fmt: skip
     """Write `explanations.html` beside the maps."""
     from jinja2 import Environment, StrictUndefined
 
@@ -49,6 +53,8 @@ def write_page(made: Manifest, bundle: Bundle, folder: Path, method: str, name: 
         verdict=_headline(done, name),
         rows=[(part, *_spread(done[f"{name}.{part}"]), said) for part, said in PARTS.items()
               if f"{name}.{part}" in done and done[f"{name}.{part}"].notna().any()],
+        segments=segments,
+        parts=[] if segments is None else [_part(part) for part in segments.parts],
         cards=[_card(row, name) for row in done.head(SHOWN).to_dict("records")],
         left=max(0, len(done) - SHOWN),
         failed=len(table) - len(done),
@@ -72,6 +78,11 @@ def _headline(done: Any, name: str) -> str:
 def _spread(values: Any) -> tuple[str, str]:
     low, middle, high = np.nanpercentile(np.asarray(values, float), (25, 50, 75))
     return f"{middle:.3f}", f"{low:.3f} to {high:.3f}"
+
+
+def _part(part: Part) -> tuple[str, ...]:
+    figures = (part.area, part.share, part.beyond, part.mean)
+    return part.label or "the value", part.segment, f"{part.images:,}", *map(str, figures)
 
 
 def _card(row: dict[Any, Any], name: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Log = list[dict[str, Any]]
 AT_ONCE = 256  # crops whose features are made together
 USUAL = Plan()
-BROUGHT = ("network", "tile", "scaling", "normalise")  # by a bundle's network, unless a member says otherwise
+BROUGHT = ("network", "tile", "scaling", "normalise", "level")  # by a bundle's network, unless a member says otherwise
 
 
 def frozen(plan: Plan) -> bool:

@@ -18,6 +18,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from potency.bundle import NetworkMember
 from potency.data.plan import Plan
+from potency.data.tiles import scale
 from potency.errors import PlanError
 from potency.learning import checkpoint
 from potency.learning.augment import augment
@@ -89,8 +90,8 @@ class State:
             checkpoint.restore_module(name, getattr(self, name), tensors)
         for part, optimiser in self.optimisers.items():
             checkpoint.restore_optimiser(f"optimiser.{part}", optimiser, tensors)
-        for part, scale in facts.pop("scalers").items():
-            self.scalers[part].load_state_dict(scale)
+        for part, grown in facts.pop("scalers").items():
+            self.scalers[part].load_state_dict(grown)
         for name, value in facts.items():
             setattr(self, name, value)
 
@@ -221,12 +222,9 @@ def _views(
     task: Task, plan: Plan, lesson: Lesson, chosen: NDArray[np.intp], number: int
 ) -> Iterator[Mapping[str, Tensor]]:
     where = lesson.where[chosen]
-    crops = torch.from_numpy(np.asarray(lesson.samples.crops[where], np.float32))
     seen = lesson.samples.inside(where)
     inside = None if seen is None else torch.from_numpy(seen)
-    ranges = torch.from_numpy(plan.ranges())
-    low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
-    images = (crops - low) / (high - low)
+    images = torch.from_numpy(scale(lesson.samples.crops[where], plan.ranges(), plan.level))
     rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
     views = [augment(images, plan.augment, rng, inside) for _ in range(task.views)]
     targets = [{k: torch.as_tensor(v) for k, v in lesson.targets[i].items()} for i in chosen]

@@ -19,7 +19,13 @@ DEPTH = 3.0  # times the usual edge of the image: a bubble's rim is strong
 
 
 def specks(plane: Plane, cells: NDArray[np.bool_]) -> float:
-    """Small spots per megapixel of ground that are darker or brighter than anything there; NaN where all is cells.
+    """Small spots per megapixel of ground that are darker or brighter than anything there; NaN where all is cells."""
+    places = speck_places(plane, cells)
+    return float("nan") if places is None else float(np.count_nonzero(places[0])) / int(places[1].sum()) * 1e6
+
+
+def speck_places(plane: Plane, cells: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """The peaks of the specks, and the ground they are looked for in, (H, W) both; None where there is too little.
 
     A difference of two Gaussians answers to spots; those beyond six times the ground's own scatter (median absolute
     deviation) count, one a peak. `cells` (H, W) is where cells are: single specks in it are small pieces and stay.
@@ -27,18 +33,18 @@ def specks(plane: Plane, cells: NDArray[np.bool_]) -> float:
     import cv2
 
     if min(plane.shape) < SMALLEST:
-        return float("nan")
+        return None
     pieces = cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
     wide = cv2.dilate(pieces, np.ones((13, 13), np.uint8))
     ground = wide == 0
     if int(ground.sum()) < 1024:
-        return float("nan")
+        return None
     answer = np.abs(cv2.GaussianBlur(plane, (0, 0), SMALL[0]) - cv2.GaussianBlur(plane, (0, 0), SMALL[1]))
     scatter = float(np.median(answer[ground])) / 0.6745
     if scatter <= 0:
         scatter = float(answer[ground].mean())
     peak = (answer == cv2.dilate(answer, np.ones((7, 7), np.uint8))) & ground & (answer > STRONG * max(scatter, 1e-9))
-    return float(np.count_nonzero(peak)) / int(ground.sum()) * 1e6
+    return np.asarray(peak, np.bool_), np.asarray(ground, np.bool_)
 
 
 def bubbles(plane: Plane) -> float:
