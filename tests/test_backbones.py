@@ -29,7 +29,8 @@ TILE, CHANNELS = (45, 60), 2  # the oblong crops of imaging flow cytometry
 # More of the same blocks as another of the list, which is compiled and bundled in its place; benchmarks/backbones.py
 # compiles them all and prints how far each engine is from eager torch.
 DEEPER = (
-    *("vgg19", "resnet34", "resnet101", "xresnet34", "xresnet50", "efficientnet-b7", "vit-small", "mobilenetv3-large"),
+    *("vgg16-bn", "vgg19", "resnet34", "resnet101", "xresnet34", "xresnet50", "efficientnet-b7"),
+    *("vit-small", "mobilenetv3-large"),
 )
 
 

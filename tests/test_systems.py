@@ -6,22 +6,17 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from cheap_learner import Learner
 
 from potency import systems
 from potency.errors import ManifestError, PlanError
-from potency.estimators import ESTIMATORS
-from potency.measurement import features
 from potency.simulate import simulate
 from potency.systems import SYSTEMS, arms, list_systems, nsc_fate, reproduce, sources
 from potency.systems.arms import slug
-from potency.systems.recipe import AREAS, Arm, Asked, Budget, Fact, Learned, Order, Recipe
-
-if TYPE_CHECKING:
-    from potency.data.manifest import Manifest
+from potency.systems.recipe import AREAS, Arm, Budget, Fact, Order, Recipe
 
 IDS = [
     "nsc-fate", "nsc-web", "beta-efficiency", "ipsc-colony", "ipsc-ec", "early-onset", "lineage-choice",
@@ -36,40 +31,6 @@ SMALL = Budget(
     "quick", (Arm("ResNet18", {"network": "resnet18"}, passes=2), Arm("MobileNet (v3)", {"network": "mobilenetv3"})),
     rows=150, cells=150, passes=1, changes={"seed": 0},
 )  # fmt: skip
-
-
-class Learner:
-    """Stands for the protocol: a linear model on size and intensity in place of each network, under both splits."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, Asked]] = []
-        self.seen: list[tuple[str, Manifest]] = []
-
-    def __call__(self, manifest: Manifest, asked: Asked, into: Path, say: object) -> Learned:
-        self.asked.append((into.parent.name, asked))
-        self.seen.append((into.parent.name, manifest))
-        table = features([manifest.open(row).crop() for _, row in manifest.table.iterrows()], ("trivial",))
-        rows = manifest.table[["id"]]
-        for column, kind in (("prediction", "stratified"), ("prediction@random", "random")):
-            rows = rows.merge(self.answers(manifest, table, column, kind, asked.folds), on="id", how="left")
-        for name in asked.baselines:
-            rows[f"prediction@{name}"] = rows["prediction"].where(rows["prediction"].isna(), manifest.classes[0])
-        plan = {
-            "tile": [64, 64],
-            "rate": 0.003,
-            "batch": 64,
-            "classes": list(manifest.classes),
-            "seed": asked.changes["seed"],
-        }
-        return Learned(rows, {"split_kind": "stratified", "split": "a split", "plan": plan, "fingerprint": "f" * 64})
-
-    def answers(self, manifest: Manifest, table: pd.DataFrame, column: str, kind: str, folds: int) -> pd.DataFrame:
-        rows = manifest.split(folds=folds, kind=kind).fold(0).table
-        known = (rows["split"] != "test").to_numpy()
-        fitted = ESTIMATORS["logistic"].fit(table[known], rows["truth"][known], classes=manifest.classes)
-        scores = pd.DataFrame(fitted.predict(table[~known])["probability"], columns=list(manifest.classes))
-        answers = pd.DataFrame({"id": rows["id"][~known].to_numpy(), column: scores.idxmax(axis=1)})
-        return answers.join(scores.add_prefix(f"{column}.probability."))
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,12 @@ def tracks(into: Path, **changes: Any) -> Manifest:
     return simulate(into, kind="tracks", **{**small, **changes})
 
 
+def viability(into: Path, **changes: Any) -> Manifest:
+    """8 fields of 96 pixels in 4 groups, half with a drug, 5 cells a field, and the stain of the dead."""
+    small = {"cells": 40, "groups": 4, "wells": 2, "field": 96}
+    return simulate(into, kind="viability", **{**small, **changes})
+
+
 def arrays(count: int = 32, **changes: Any) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.bool_]]:
     """Crops in memory, nothing written: pictures (N, C, H, W), class numbers (N,), masks (N, H, W)."""
     world = World.of({**EASY, "cells": count, "groups": 2, "wells": 1, **changes})

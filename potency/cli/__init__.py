@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from potency import __version__
-from potency.cli import answer, audit, choose, controls, data, demo, doctor, frame, learn, pool, quantise, reason, show
+from potency.cli import (
+    answer, audit, choose, controls, data, demo, doctor, frame, learn, pool, quantise, reader, reason, show,
+)  # fmt: skip
 
 __all__ = ["app", "run"]
 
@@ -19,7 +21,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (demo, data, audit, controls, learn, answer, reason, pool, choose, quantise, show, doctor):
+for room in (demo, data, audit, controls, learn, answer, reason, pool, choose, quantise, reader, show, doctor):
     app.registered_commands += room.app.registered_commands
 
 

@@ -127,7 +127,9 @@ def plan(options: PlanOptions, say: Console) -> dict[str, Any]:
 @dataclass(frozen=True, kw_only=True)
 class Simulate(Options):
     into: Annotated[Path, typer.Argument(help="The new folder to write.")]
-    kind: Annotated[str, typer.Option(help="crops, fields, movie, wells, course, induction or tracks.")] = "crops"
+    kind: Annotated[
+        str, typer.Option(help="crops, fields, movie, wells, course, induction, tracks or viability.")
+    ] = "crops"
     look: Annotated[
         str, typer.Option(help="brightfield, phase or fluorescence. [dim]phase for a movie, else brightfield[/dim]")
     ] = ""

@@ -62,6 +62,7 @@ BACKBONES: Mapping[str, Backbone] = {
     "mobilenetv3": Backbone("timm/mobilenetv3_small_100", 1.52, "searched for phones, small (Howard 2019)"),
     "mobilenetv3-large": Backbone("timm/mobilenetv3_large_100", 4.20, "searched for phones, large (Howard 2019)"),
     "squeezenet": Backbone("torchvision/squeezenet1_1", 0.72, "fire modules, no batch norm (Iandola 2016)"),
+    "vgg16-bn": Backbone("torchvision/vgg16_bn", 14.72, "thirteen plain convolutions with batch norm (Simonyan 2015)"),
     "vgg19": Backbone("torchvision/vgg19", 20.02, "sixteen plain convolutions, no batch norm (Simonyan 2015)"),
     "vgg19-bn": Backbone("torchvision/vgg19_bn", 20.04, "the same with batch norm"),
     "inceptionv3": Backbone("timm/inception_v3", 21.79, "parallel factorised convolutions (Szegedy 2016)"),

@@ -13,6 +13,7 @@ from potency.simulate.course import courses, inductions
 from potency.simulate.movie import movies
 from potency.simulate.survey import fields, outcomes
 from potency.simulate.tracks import tracks
+from potency.simulate.viability import viability
 from potency.simulate.world import World, wells_of
 from potency.simulate.write import png, table
 
@@ -77,4 +78,5 @@ EXPERIMENTS: dict[str, Experiment] = {
                                          "hours": (0.0, 3.5), "onset": 0.75, "ripening": 2.0}, True),
     "tracks": Experiment(tracks, {"cells": 240, "groups": 6, "wells": 2, "classes": 3, "frames": 16,
                                   "hours": (0.0, 45.0), "onset": 12.0, "ripening": 15.0}, True),
+    "viability": Experiment(viability, {"cells": 960, "groups": 20, "wells": 2, "field": 384}, False),
 }

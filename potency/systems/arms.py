@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from potency.systems.comparison import Comparison, Scene, write
-from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Learned, Order, Recipe
+from potency.systems.comparison import Comparison, Scene, Sheet, write
+from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Order, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,16 @@ class Compared:
     plans: Mapping[str, Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The rows of a problem with the answers of every arm, and what there is to know about them."""
+
+    manifest: Manifest
+    names: Mapping[str, str]  # column -> how the page calls its learner
+    plans: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, Any]
+
+
 def compare(
     problem: Problem,
     arms: Sequence[Arm],
@@ -59,8 +69,19 @@ def compare(
         arms: the first is compared with each of the others, on the same rows.
         averaged: the mean of all arms' probabilities as one more learner (an ensemble, out of fold like its members).
     """
-    from potency.evaluation.evaluate import evaluate
+    answered = answer(problem, arms, order, baselines=baselines, averaged=averaged)
+    return Compared(judge(problem, answered, order), answered.plans)
 
+
+def answer(
+    problem: Problem,
+    arms: Sequence[Arm],
+    order: Order,
+    *,
+    baselines: Sequence[str] = BASELINES,
+    averaged: bool = False,
+) -> Answered:
+    """The first half of `compare`: every arm learns and answers the rows that it has not seen."""
     place, manifest = order.into / problem.name, problem.manifest
     arms = _possible(arms, order)
     rows, groups = len(manifest), manifest.table["group"].nunique()
@@ -71,11 +92,11 @@ def compare(
         asked = Asked(
             {**order.budget.changes, **arm.changes}, passes=arm.passes or order.budget.passes,
             folds=order.budget.folds, holdout=order.budget.holdout, baselines=tuple(baselines) if first else (),
-            trials=arm.trials,
+            trials=arm.trials, start=arm.start,
             title=f"{problem.title}: {arm.name}", arm=f"{arm.name} ({number} of {len(arms)})",
         )  # fmt: skip
         learned = order.learn(problem.manifest, asked, place / slug(arm.name), order.say)
-        renamed = _columns(learned, slug(arm.name), first)
+        renamed = named_columns(learned.rows, slug(arm.name), first)
         manifest = manifest.add(renamed)
         names |= {column: arm.name for column in mains(renamed) if column in OWN or not first}
         plans[arm.name] = learned.facts.get("plan", {})
@@ -84,17 +105,25 @@ def compare(
         together = _averaged(manifest, list(names))
         manifest = manifest.add(together)
         names |= dict.fromkeys(mains(together), MEAN)
+    return Answered(manifest, names, plans, facts)
+
+
+def judge(problem: Problem, answered: Answered, order: Order) -> Scene:
+    """The second half of `compare`: one evaluation of all columns, on the rows that `answered` holds."""
+    from potency.evaluation.evaluate import evaluate
+
+    facts, kept = answered.facts, ("split", "split_kind", "fingerprint", "versions", "plan")
+    told = [name for name in mains(answered.manifest.table) if answered.manifest.table[name].notna().any()]
     report = evaluate(
-        manifest,
-        predictions=sorted(mains(manifest.table), key=lambda name: (name != "prediction", name.endswith("random"))),
+        answered.manifest,
+        predictions=sorted(told, key=lambda name: (name != "prediction", name.endswith("random"))),
         facts={
-            **{key: facts[key] for key in ("split", "split_kind", "fingerprint", "versions", "plan") if key in facts},
-            "title": problem.title, "names": names, "simulated": problem.simulated,
+            **{key: facts[key] for key in kept if key in facts},
+            "title": problem.title, "names": answered.names, "simulated": problem.simulated,
         },
     )  # fmt: skip
-    report.write(place)
-    scene = Scene(problem.name, problem.title, problem.about, problem.simulated, report, problem.published)
-    return Compared(scene, plans)
+    report.write(order.into / problem.name)
+    return Scene(problem.name, problem.title, problem.about, problem.simulated, report, problem.published)
 
 
 def _possible(arms: Sequence[Arm], order: Order) -> Sequence[Arm]:
@@ -114,13 +143,15 @@ def paper(
     *,
     banner: Sequence[str] = (),
     findings: Sequence[str] = (),
+    sheets: Sequence[Sheet] = (),
 ) -> Path:
     """Write the page of a recipe that compared arms; its path."""
-    quick = (TRIED,) if order.budget.name == "quick" else ()
-    bare = () if any(not scene.simulated for scene in scenes) else (NONE_REAL,)
+    quick = (TRIED,) if order.budget.name == "quick" and order.budget.arms else ()
+    drawn = [*(scene.simulated for scene in scenes), *(sheet.simulated for sheet in sheets)]
+    bare = (NONE_REAL,) if all(drawn) else ()
     told = Comparison(
         system=recipe, scenes=tuple(scenes), protocol=tuple(protocol), banner=(*banner, *quick, *bare),
-        command=order.command(recipe.id), findings=tuple(findings),
+        command=order.command(recipe.id), findings=tuple(findings), sheets=tuple(sheets),
     )  # fmt: skip
     return write(told, order.into)
 
@@ -163,17 +194,17 @@ def mains(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table if str(name).startswith("prediction") and "." not in str(name)]
 
 
-def _columns(learned: Learned, arm: str, first: bool) -> pd.DataFrame:
+def named_columns(rows: pd.DataFrame, arm: str, first: bool = False) -> pd.DataFrame:
     """An arm's answers under its name; of the first, which is compared with the rest, everything as it is."""
     if first:
-        return learned.rows
+        return rows
     own = {name: f"prediction@{arm}{end}" for name, end in OWN.items()}
     renamed = {}
-    for name in learned.rows:
+    for name in rows:
         source, dot, part = str(name).partition(".")
         if source in own:
             renamed[str(name)] = own[source] + dot + part
-    return learned.rows[["id", *renamed]].rename(columns=renamed)
+    return rows[["id", *renamed]].rename(columns=renamed)
 
 
 def _averaged(manifest: Manifest, columns: Sequence[str]) -> pd.DataFrame:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
 from potency.evaluation import wording
+from potency.evaluation.gallery import Wall
 from potency.evaluation.plots import glance
+from potency.measurement.quality.page import Picture
 from potency.systems.recipe import Fact, Figure, Recipe, told
 
 if TYPE_CHECKING:
@@ -44,6 +46,21 @@ class Scene:
     report: Report
     published: Mapping[str, Figure] = field(default_factory=dict)
     grids: tuple[Grid, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A section without an evaluation of its own: what tables, pictures and thumbnails show of one set of images."""
+
+    name: str
+    title: str
+    about: str
+    simulated: bool
+    grids: tuple[Grid, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    walls: tuple[Wall, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # (path within the folder of the page, what is there)
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,7 @@ class Comparison:
     banner: tuple[str, ...] = ()
     command: str = ""
     findings: tuple[str, ...] = ()  # what the scenes say together, in words
+    sheets: tuple[Sheet, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,11 @@ class Figures:
 
     metrics: tuple[tuple[str, str], ...]  # name, published figure of networks or ""
     lines: tuple[Line, ...]
+
+    @property
+    def random(self) -> bool:
+        """Whether anything was answered under a random split too."""
+        return any(cell != wording.spoken(None, "") for line in self.lines for _, cell in line.cells)
 
 
 def tables(scene: Scene) -> Iterator[Figures]:
@@ -145,6 +168,15 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             for fact in comparison.protocol
         ],
         "scenes": scenes,
+        "sheets": {
+            sheet.name: {
+                "title": sheet.title,
+                "simulated": sheet.simulated,
+                "grids": [asdict(grid) for grid in sheet.grids],
+                "shown": {wall.title: len(wall.cards) for wall in sheet.walls},
+            }
+            for sheet in comparison.sheets
+        },
     }
 
 
@@ -170,6 +202,7 @@ def page(comparison: Comparison) -> str:
                     for scene in comparison.scenes
                     if scene.simulated is simulated
                 ],
+                [sheet for sheet in comparison.sheets if sheet.simulated is simulated],
             )
             for kind, simulated in (("Real images", False), ("Simulated images", True))
         ],

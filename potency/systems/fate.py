@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from potency.systems import ipsc_ec, nsc_fate
+from potency.systems import culture_qc, ipsc_ec, mixed_culture, nsc_fate
 from potency.systems.recipe import row
 
 ROWS = (
@@ -60,11 +60,7 @@ ROWS = (
         "image embedding fused with an expression or clinical table", (),
         "late-fusion classifier of image and table", "ablation of each modality",
     ),
-    row(
-        "culture-qc", "Automated quality control of cultures",
-        "focus, illumination, confluence, debris and contamination", (),
-        "table of quality and flags for every image before any analysis", "confluence curve for a time-lapse",
-    ),
+    culture_qc.RECIPE,
     row(
         "vlm-reader", "Vision-language model asked for the class (LLaVA, named as next step by the NSC paper)",
         "zero- and few-shot prompt on a local model", (),
@@ -83,11 +79,7 @@ ROWS = (
         "feature profile of each cell over a movie", "fate probability against time",
         "cell-cycle phase from FUCCI-like channels",
     ),
-    row(
-        "mixed-culture", "Mixed and co-cultures (called for by the NSC paper)", "-", (),
-        "fraction of each fate per well with interval, from single-cell classes", "the same end to end",
-        "mixtures with known truth",
-    ),
+    mixed_culture.RECIPE,
     row(
         "cardio-efficiency", "hPSC to cardiomyocyte efficiency from phase contrast",
         "the beta-efficiency recipe with another outcome", (),

@@ -26,7 +26,7 @@ def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], Non
     from potency.tasks import task_for
 
     task = task_for(manifest.kinds.get("truth", ""))
-    plan = planned(Facts.of(manifest), task, **asked.changes)
+    plan = planned(Facts.of(manifest), task, started=bool(asked.start), **asked.changes)
     trainings = (1 if asked.holdout else asked.folds) * (2 if asked.random else 1) * (asked.trials or 1)
     if asked.passes and plan.steps:
         share = 1 - 1 / asked.folds
@@ -46,6 +46,7 @@ def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], Non
             random_split=asked.random,
             baselines=asked.baselines,
             search=Search(trials=asked.trials) if asked.trials else None,
+            start=asked.start,
             keep_folds=True,  # a recipe wants figures: no model is refitted on all rows
             resume=True,
             title=asked.title,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from potency.systems import cell_line, lineage_panel
+from potency.systems import actin, cell_line, lineage_panel, live_dead, uptake
 from potency.systems.recipe import row
 
 ROWS = (
@@ -13,16 +13,7 @@ ROWS = (
         "same architecture and losses", "forest, logistic regression and AdaBoost on classical features",
         "retrieval page (10 nearest neighbours)", "plate heat map", "dose-response fit",
     ),
-    row(
-        "live-dead", "Live/dead JIMT-1 from brightfield (Pattarone 2021)",
-        "ResNet, SqueezeNet, Inception-v3 on patches; labels from the fluorescence channel; empty patches removed",
-        (
-            ("balanced accuracy, no treatment", ".866 [.851, .881], AUC .941", "Inception-v3; r with mean PI -.705"),
-            ("balanced accuracy, doxorubicin/paclitaxel", ".923 [.916, .930], AUC .978", "Inception-v3; r -.281"),
-        ),
-        "labels derived from a fluorescence channel", "empty-patch removal", "balanced accuracy with 95 % interval",
-        "correlation of score with fluorescence",
-    ),
+    live_dead.RECIPE,
     row(
         "ffocm-viability", "Viability from intracellular dynamics (D-FFOCM, HeLa)",
         "mean and magnitude of temporal fluctuation per cell; logistic regression, forest, SVM, Gaussian naive Bayes",
@@ -30,18 +21,9 @@ ROWS = (
         "dynamic features from an image series", "four classifiers", "confusion matrices", "viability over time",
     ),
     cell_line.RECIPE,
-    row(
-        "actin", "Actin cytoskeleton of MCF-10A, MCF-7, MDA-MB-231", "CNN, transfer learning, enhancement ablation",
-        (("accuracy", "97.6 %", "experts 78.6 %"),),
-        "transfer v. scratch", "enhanced v. raw", "blinded human-reader page",
-    ),
+    actin.RECIPE,
     lineage_panel.RECIPE,
-    row(
-        "uptake", "Nanoparticle uptake in TNBC confocal images",
-        "2 own CNNs + VGG16, ResNet50, Inception-v3; cross-validation; random patches averaged, threshold .5",
-        (("image score", ".742 = high uptake", "mean of 10 random patches of one unseen image"),),
-        "k-fold comparison of five models", "patch-averaged image score", "agreement with measured intensity",
-    ),
+    uptake.RECIPE,
     row(
         "cecile", "CeCILE: living, dividing, round, dead in phase-contrast video (CHO-K1, HeLa)",
         "Faster R-CNN with ResNet-101 + classification",

@@ -62,6 +62,7 @@ class Arm:
     changes: Mapping[str, Any] = field(default_factory=dict)  # of the plan, by name
     passes: float = 0  # over the learning rows; 0: as the budget says
     trials: int = 0  # of a search for its settings, inside the learning rows of each fold; 0: none
+    start: str = ""  # folder of a bundle that it goes on from
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Asked:
     random: bool = True  # the same learner under a random split too, as so much is published
     baselines: tuple[str, ...] = ()
     trials: int = 0  # of a search for its settings
+    start: str = ""  # folder of a bundle to go on from (fine-tuning)
     title: str = ""
     arm: str = ""  # what is said before it starts
 

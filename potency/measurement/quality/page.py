@@ -67,7 +67,7 @@ def page(
         title="Quality of the images", subtitle=f"{len(manifest)} images of {manifest.folder.name or 'a table'}",
         verdict=f"{wrong} of {len(manifest)} images carry a flag." if wrong else "No image carries a flag.",
         style=(resources.files("potency.evaluation") / "page.css").read_text("utf-8"), version=__version__,
-        tables=tables, pictures=pictures, walls=[_wall(manifest, *item) for item in flags.items()],
+        tables=tables, pictures=pictures, walls=[worst(manifest, flag) for flag in flags],
     )  # fmt: skip
 
 
@@ -103,8 +103,9 @@ def _numbers(manifest: Manifest) -> Grid:
     return Grid("Measures", ("measure", "5 % are below", "median", "5 % are above"), rows)
 
 
-def _wall(manifest: Manifest, flag: str, rows: Sequence[int]) -> Wall:
-    """The images of a flag, those furthest beyond its limit first."""
+def worst(manifest: Manifest, flag: str) -> Wall:
+    """The first images of a flag of judged rows, those furthest beyond its limit first."""
+    rows: Sequence[int] = flagged(manifest)[flag]
     table, limits = manifest.table, _limits(flag)
     column, sign = "", 1.0
     for limit in limits:
