@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from potency.systems.arms import chosen, paper
-from potency.systems.efficiency import ONSET, SCALES, WASH, Outcome, courses
+from potency.systems.efficiency import BATCH, ONSET, SCALES, WASH, Outcome, courses
 from potency.systems.efficiency_page import findings, study, warnings
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 
@@ -16,7 +16,7 @@ AT_53 = Figure("clone accuracy at 53 h", "96.7 %", "original paper; of clones")
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
 TINY = Arm("tiny (ours)", {"network": "tiny"})
 NETWORK = Arm("EfficientNetV2-S", {"network": "efficientnetv2-s"})
-QUICK = Budget("quick", (TINY,), passes=6, folds=3, changes=LIGHT)
+QUICK = Budget("quick", (TINY,), passes=10, folds=3, changes=LIGHT)
 DEFAULT = Budget("default", (NETWORK,), passes=2, folds=3, changes={**LIGHT, "precision": "bfloat16"})
 FULL = Budget("full", (NETWORK,), passes=50, folds=6, changes={"batch": 32, "weights": "imagenet"})
 OUTCOME = Outcome("differentiating iPSC", "label", {24.0: AT_24, 53.0: AT_53})
@@ -49,6 +49,7 @@ def protocol(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
         Fact("first hour at which anything can be told", "", f"{ONSET:g} h, of the simulated cells"),
         Fact("split", "", f"whole clones, {budget.folds} folds"),
         Fact("split beside it", "", "random patches"),
+        Fact("batch effects", "", f"{BATCH:g} of what the simulator has by default"),
         Fact("rule of relevance", "", "bounded growth, fitted to the network; see docs/explain.md"),
         Fact("trivial answer", "", "logistic regression on size, mean intensity and variance"),
         *chosen(plan, budget),

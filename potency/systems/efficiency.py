@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HOURS, ONSET, WASH = (9.5, 67.5), 15.0, 45.0  # of the simulated course; 24 h and 53 h are among five times or nine
 ASKED = (24.0, 53.0)  # hours that figures were published of
+BATCH = 0.3  # strength of donor, plate and well effects: with those of the default, so few clones would not suffice
 AGREEMENT = 0.95  # how often the planted shortcut agrees with the outcome
 HIDDEN = ("label", "efficiency", "cells", "changed", "shows", "evidence", "artefact", "shortcut")  # a simulator knows
 NORMALISED = "patch-normalised"
@@ -46,9 +47,9 @@ class Scale:
 
 
 SCALES = {
-    "quick": Scale(12, 4, 10, 5, 128, 1.3, 64, 24, 120, 300),
-    "default": Scale(24, 6, 32, 5, 256, 0.65, 128, 120, 400, 1000),
-    "full": Scale(60, 8, 48, 9, 512, 0.65, 128, 400, 1000, 1000),
+    "quick": Scale(12, 4, 40, 5, 160, 1.3, 80, 24, 120, 300),
+    "default": Scale(24, 6, 40, 5, 320, 0.65, 160, 120, 400, 1000),
+    "full": Scale(60, 8, 100, 9, 512, 0.65, 160, 400, 1000, 1000),
 }
 
 
@@ -92,7 +93,7 @@ def courses(order: Order, outcome: Outcome) -> Iterator[Course]:
             f"of a well and agrees with its outcome {AGREEMENT:.0%} of the time, from the first hour on. Nothing that "
             "learns or judges is told.")  # fmt: skip
     planted = _drawn(order, outcome, AGREEMENT)
-    yield Course(SHORTCUT, "Simulated wells with a planted shortcut", trap, planted, True, True)
+    yield Course(SHORTCUT, "Planted shortcut", trap, planted, True, True)
 
 
 def _drawn(order: Order, outcome: Outcome, shortcut: float) -> Manifest:
@@ -102,7 +103,7 @@ def _drawn(order: Order, outcome: Outcome, shortcut: float) -> Manifest:
     made = simulated(
         place, order, f"{wells} wells at {size.frames} times" + (" with a shortcut" if shortcut else ""), kind="course",
         cells=wells * size.cells, groups=size.clones, wells=size.wells, field=size.field, pixel_size=size.pixel_size,
-        frames=size.frames, hours=HOURS, onset=ONSET, wash=WASH, shortcut=shortcut,
+        frames=size.frames, hours=HOURS, onset=ONSET, wash=WASH, shortcut=shortcut, batch=BATCH,
     )  # fmt: skip
     return made if outcome.truth == "label" else type(made).read(place, truth=outcome.truth)
 
@@ -121,7 +122,7 @@ def _own(order: Order, outcome: Outcome) -> Manifest | None:
     found = Manifest.read(order.data)
     missing = [name for name in ("well", "time") if name not in found.table]
     if missing:
-        raise ManifestError(f"there is no column {' and no column '.join(missing)!r}", str(order.data),
+        raise ManifestError(f"there is no column {' and no column '.join(map(repr, missing))}", str(order.data),
                             "give a table with file, label, group (clone), well and time")  # fmt: skip
     if found.kinds.get("truth") != outcome.kind:
         raise ManifestError(f"the truth is a {found.kinds.get('truth')}, and a {outcome.kind} is foretold here",

@@ -59,7 +59,7 @@ def study(course: Course, outcome: Outcome, order: Order) -> Studied:
     order.say(f"{course.title}: patches become wells, wells over time")
     visits, pooled = wells(rows, network, outcome)
     answered = replace(answered, names={**answered.names, **pooled})
-    early = _early(visits, place, size)
+    early = _early(visits, place, size, {**answered.names, "prediction": "each time alone"})
     scenes = tuple(_scenes(course, outcome, visits, answered, order))
     times = rows.table["time"].astype(float)
     late = rows.where((times >= times.median()).tolist())  # where something can be told
@@ -80,20 +80,18 @@ def audited(course: Course, place: Path) -> tuple[Sheet, str]:
     bare = table.drop(columns=[name for name in HIDDEN if name in table])
     found = audit(replace(course.visits, table=bare), parts=("pictures",), draws=999)
     found.write(place / "audit")
-    lines = tuple((line,) for line in found.lines) or (("nothing beside the cells was found to tell the outcome",),)
-    sheet = Sheet(
-        f"{course.name}-audit", f"{course.title}: confounder audit", found.verdict, course.drawn,
-        grids=(Grid("What the verdict rests on", ("finding",), lines),),
-        links=((f"{course.name}/audit/audit.html", "The whole audit: every suspect, every rule"),),
-    )  # fmt: skip
+    link = (f"{course.name}/audit/audit.html", "The whole audit: every suspect, every rule")
+    said = " ".join([course.about, found.verdict, *(f"{line[:1].upper()}{line[1:]}" for line in found.lines)])
+    sheet = Sheet(f"{course.name}-audit", f"{course.title}: confounder audit", said, course.drawn, links=(link,))
     return sheet, found.verdict
 
 
-def _early(visits: Manifest, place: Path, size: Scale) -> Early:
+def _early(visits: Manifest, place: Path, size: Scale, names: Mapping[str, str]) -> Early:
     from potency.timing import early
 
     chosen = [name for name in ("prediction", HEADS[1], PATCH) if name in visits.table]
     found = early(visits, "time", "well", predictions=chosen, chance=(size.draws, SEED))
+    found = passages.called(found, names)
     found.write(place / "early")
     return found
 
@@ -108,7 +106,7 @@ def _scenes(
         rows = visits.where((there == hour).tolist())
         said = outcome.published.get(hour)
         metric = "accuracy" if outcome.kind == "category" else "mae"
-        about = f"One answer a well from its patches at {hour:g} h. {course.about}"
+        about = f"One answer a well, from its patches at {hour:g} h."
         problem = Problem(f"{course.name}-{hour:g}h", f"{course.title} at {hour:g} h", about, rows, course.drawn,
                           {metric: said} if said is not None else {})  # fmt: skip
         named = {"prediction": f"{answered.names['prediction']}, patches pooled by {RULES[outcome.kind][0]}"}
@@ -212,37 +210,32 @@ def _maps(course: Course, outcome: Outcome, late: Manifest, network: Path, place
     for column, (word, heading) in known.items():
         if column in found.made.table and found.made.table[column].notna().all():
             grids.append(passages.segments(heading, found.over(f"{column}:ground,{word}")))
-    look = "Left the patch, right its map: red speaks for the answer, blue against it."
-    wall = passages.maps("Patches and their maps", look, found.made, found.folder)
+    pictures = passages.maps(found.made, found.folder)
     about = ("Layer-wise relevance propagation of single patches, each by the network of the fold that had not seen "
-             "its clone. What is handed back is what the patch has beyond its background.")  # fmt: skip
-    return Sheet(name, title, about, course.drawn, grids=tuple(grids), walls=(wall,))
+             "its clone. What is handed back is what the patch has beyond its background. In the pictures the patch is "
+             "left, its map right: red speaks for the answer, blue against it.")  # fmt: skip
+    return Sheet(name, title, about, course.drawn, tuple(grids), pictures)
 
 
 def findings(studies: Sequence[Studied], outcome: Outcome) -> tuple[str, ...]:
     """What the courses say together, in words."""
     from potency.evaluation.wording import known, spoken
 
-    said = []
+    said, metric = [], SHOWN[outcome.kind][0]
     for one in studies:
-        if one.course.planted:
-            when = "at no time" if one.early.first is None else f"from {one.early.first:g} h"
-            said.append(f"With a shortcut planted, the answers beat the trivial one {when}, though nothing can be told "
-                        f"before {ONSET:g} h. The audit says: {one.audit}")  # fmt: skip
-            continue
-        figures = [
-            f"{known(metric)[0]} {spoken(numbers[metric], metric)} {scene.title.partition(' at ')[2]}"
-            for scene in one.scenes for numbers in [scene.report.numbers["prediction"]]
-            for metric in SHOWN[outcome.kind][:2] if metric in numbers
-        ]  # fmt: skip
-        said.append(f"{one.course.title}: {'; '.join(figures)}. {one.early.verdict}")
+        figures = []
+        for scene in one.scenes:
+            found, published = scene.report.numbers["prediction"], scene.published.get(metric)
+            told = "" if published is None else f" (published {published.value})"
+            figures.append(f"{spoken(found.get(metric), metric)}{scene.title.removeprefix(one.course.title)}{told}")
+        first = next((point for point in one.early.curves[0].points if point.figure is not None), None)
+        before = "" if first is None or not one.course.drawn or first.time >= ONSET else (
+            f" At {first.time:g} h, when nothing can be told of these cells, {known(one.early.score)[0].lower()} is "
+            f"{first.figure}.")  # fmt: skip
+        said.append(f"{one.course.title}: {known(metric)[0].lower()} of wells {'; '.join(figures)}.{before}")
     return tuple(said)
 
 
 def warnings(studies: Sequence[Studied]) -> tuple[str, ...]:
     """The audit's words, which stand at the top of the page."""
-    return tuple(f"Confounder audit of the {_lower(one.course.title)}: {one.audit}" for one in studies)
-
-
-def _lower(title: str) -> str:
-    return title[:1].lower() + title[1:]
+    return tuple(f"Confounder audit. {one.course.title}: {one.audit}" for one in studies)

@@ -114,14 +114,7 @@ def before_marker(rows: Manifest, names: Mapping[str, str], into: Path, size: Sc
 
     order = [*(f"prediction@{head}" for head in HEADS), "prediction"]
     found = early(rows, BEFORE, "track", predictions=order, every=EVERY, score="auc", chance=(size.draws, SEED))
-    called = {column.partition("@")[2] or column: name for column, name in names.items()}
-
-    def name_of(curve: str) -> str:
-        column, comma, rest = curve.partition(",")
-        return called.get(column, column) + comma + rest
-
-    found = replace(found, curves=tuple(replace(one, name=name_of(one.name)) for one in found.curves),
-                    compared={name_of(name): gap for name, gap in found.compared.items()})  # fmt: skip
+    found = passages.called(found, names)
     found.write(into / "early")
     return found
 

@@ -1,15 +1,16 @@
-"""What other rooms found, as tables, pictures and cards of a recipe's page: early curves, controls, columns, maps."""
+"""What other rooms found, as tables and pictures of a recipe's page: early curves, controls, columns, maps."""
 
 from __future__ import annotations
 
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from potency.evaluation.gallery import Card, Wall
-from potency.evaluation.wording import known, source, spoken
+from potency.evaluation.wording import known, spoken
 from potency.measurement.quality.page import Picture
 from potency.systems.comparison import Grid
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from potency.data.manifest import Manifest
     from potency.evaluation.along import Level
     from potency.evaluation.drawing import Plot
-    from potency.evaluation.results import Report
     from potency.evaluation.tables import Table
     from potency.explanation.segments import Segmented
     from potency.reliance import Controls
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 NONE = "–"
 ACCOUNT = {
-    "input": "reached the image", "bias": "held by biases and constants", "absorbed": "reached nothing",
-}  # fmt: skip
+    "input": "of the score, reached the image",
+    "bias": "of the score, held by biases and constants",
+    "absorbed": "of the score, reached nothing",
+}
 
 
 def drawn(plot: Plot | None) -> tuple[Picture, ...]:
@@ -38,11 +40,10 @@ def drawn(plot: Plot | None) -> tuple[Picture, ...]:
 
 
 def _standing(svg: str) -> str:
-    """An <svg> that may stand by itself: with its namespace, its size, and what a page would give it."""
-    from potency.evaluation.drawing import VARIABLES
-
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(f"var(--{variable})", colour)
+    """An <svg> that may stand by itself: with its namespace, its size, and the colours that a page would give it."""
+    style = (resources.files("potency.evaluation") / "page.css").read_text("utf-8").partition("}")[0]
+    colours = dict(re.findall(r"--(\w+): (#\w+)", style)) | {"paper": "#ffffff"}
+    svg = re.sub(r"var\(--(\w+)\)", lambda found: colours.get(found[1], "#1c2126"), svg)
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     sides = f' width="{size[1]}" height="{size[2]}"' if size else ""
     look = f' xmlns="http://www.w3.org/2000/svg" font-family="Helvetica, Arial, sans-serif"{sides}'
@@ -70,7 +71,19 @@ def curve(found: Early, unit: str = "hours") -> tuple[tuple[Grid, ...], tuple[Pi
             "error, how much smaller it is.")  # fmt: skip
     header = ("curve", "first at", "and stays so from", "the first curve is better by")
     later = Grid("When each curve beats the trivial answer", header, rest, note)
-    return (grid(f"{known(found.score)[0]} at each time", tables[first], found.verdict), later), drawn(over_time(found))
+    return (grid(f"{known(found.score)[0]} at each time", tables[first]), later), drawn(over_time(found))
+
+
+def called(found: Early, names: Mapping[str, str]) -> Early:
+    """The same curves, each by the name of its column in `names`."""
+
+    def name_of(curve: str) -> str:
+        column, comma, rest = curve.partition(",")
+        own = "prediction" if column == "prediction" else f"prediction@{column}"
+        return names.get(own, column) + comma + rest
+
+    return replace(found, curves=tuple(replace(one, name=name_of(one.name)) for one in found.curves),
+                   compared={name_of(name): gap for name, gap in found.compared.items()})  # fmt: skip
 
 
 def _when(time: float | None, unit: str) -> str:
@@ -107,17 +120,6 @@ def compared(
     return Grid(title, header, rows, note or f"{metric.capitalize()}, with 95 % intervals over whole groups.")
 
 
-def figures(title: str, report: Report, metrics: Sequence[str], note: str = "") -> Grid:
-    """Every column of a report by these metrics, where its answers have them."""
-    shown = [name for name in metrics if any(name in found for found in report.numbers.values())]
-    header = ("way", *(known(name)[0] for name in shown))
-    rows = tuple(
-        (source(column, report.facts), *(spoken(found.get(name), name) for name in shown))
-        for column, found in report.numbers.items()
-    )
-    return Grid(title, header, rows, note)
-
-
 def segments(title: str, found: Segmented) -> Grid:
     """Area and share of the map of every segment, by the class that is explained."""
     rows = tuple(
@@ -141,7 +143,7 @@ def account(made: Manifest, books: tuple[float, float, int], name: str = "explan
     for part, words in ACCOUNT.items():
         values = table[f"{name}.{part}"].to_numpy(float)
         low, middle, high = np.percentile(values, (25, 50, 75))
-        rows.append((f"share of the score that {words}", f"{middle:.3f}", f"{low:.3f} to {high:.3f}"))
+        rows.append((words, f"{middle:.3f}", f"{low:.3f} to {high:.3f}"))
     layer, total, images = books
     rows.append((f"worst step: of what entered it, on no account ({images} images)", f"{layer:.1e}", NONE))
     rows.append(("image, biases and absorbed together, off the score by at most", f"{total:.1e}", NONE))
@@ -155,18 +157,18 @@ def account(made: Manifest, books: tuple[float, float, int], name: str = "explan
     return Grid("Is every unit of the score accounted for?", ("", "median", "middle half"), tuple(rows), note)
 
 
-def maps(title: str, look: str, made: Manifest, folder: Path, most: int = 8, name: str = "explanation") -> Wall:
-    """Images with their maps beside them, as cards, as many of each class that was explained."""
+def maps(made: Manifest, folder: Path, most: int = 8, name: str = "explanation") -> tuple[Picture, ...]:
+    """Images with their maps beside them, as many of each class that was explained."""
     table = made.table[made.table[name].notna()]
     each = max(1, most // max(1, table[f"{name}.label"].nunique()))
     chosen = table.groupby(f"{name}.label", sort=True).head(each).sort_values(f"{name}.label", kind="stable")
-    return Wall(title, look, tuple(_card(row, folder, name) for row in chosen.to_dict("records")))
+    return tuple(_shown(row, folder, name) for row in chosen.to_dict("records"))
 
 
-def _card(row: Mapping[Any, Any], folder: Path, name: str) -> Card:
+def _shown(row: Mapping[Any, Any], folder: Path, name: str) -> Picture:
     path = (folder / str(row[name])).with_suffix(".png")
     coded = base64.b64encode(path.read_bytes()).decode("ascii")
-    time = row.get("time")
-    lines = (f"truth {row['truth']}", *([f"{time:g} h"] if isinstance(time, float) else []))
-    label = str(row[f"{name}.label"]) or "value"
-    return Card(f"data:image/png;base64,{coded}", f"for {label}", lines, str(row["id"]))
+    time, truth = row.get("time"), row["truth"]
+    said = f"truth {truth:.2f}" if isinstance(truth, float) else f"truth {truth}"
+    when = f", {time:g} h" if isinstance(time, float) else ""
+    return Picture(f"{row[f'{name}.label'] or 'the value'} ({said}{when})", f"data:image/png;base64,{coded}", "")
