@@ -137,7 +137,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
     into = tmp_path_factory.mktemp("net")
     budget = replace(SMALL, passes=1, folds=2, changes={"seed": 0, "batch": 32, "test_views": 1, "validations": 1})
     order = Order(into, None, budget, learn, lambda line: None)
-    small = Scale(6, 2, 8, 3, 48, 1.6, 24, 6, 12, 100)
+    small = Scale(6, 2, 8, 3, 64, 1.6, 32, 6, 12, 100)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(efficiency.SCALES, "quick", small)
         course = list(courses(order, Outcome("cells", "label")))[1]

@@ -9,8 +9,21 @@ import typer
 
 from potency import __version__
 from potency.cli import (
-    answer, audit, choose, controls, data, demo, doctor, frame, learn, pool, quantise, reader, reason, show,
-)  # fmt: skip
+    answer,
+    audit,
+    choose,
+    controls,
+    data,
+    demo,
+    doctor,
+    frame,
+    learn,
+    pool,
+    quantise,
+    reader,
+    reason,
+    show,
+)
 
 __all__ = ["app", "run"]
 
