@@ -23,7 +23,7 @@ from potency.systems.efficiency import (
     learned,
     wells,
 )  # fmt: skip
-from potency.systems.maps import folds_of, mapped
+from potency.systems.maps import folds_of, holding, mapped
 from potency.systems.sources import SEED
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def study(course: Course, outcome: Outcome, order: Order) -> Studied:
         order.say(f"{course.title}: controls")
         parts.append(_controls(course, late, network, place, size))
     order.say(f"{course.title}: relevance maps")
-    parts.append(_maps(course, outcome, late, network, place, size))
+    shown = holding(rows, "shortcut") if course.planted else late
+    parts.append(_maps(course, shown, network, place, size))
     return Studied(course, tuple(parts), scenes, verdict, early, next(iter(answered.plans.values())))
 
 
@@ -197,10 +198,10 @@ def _controls(course: Course, late: Manifest, network: Path, place: Path, size: 
     return Sheet(f"{course.name}-controls", title, about, course.drawn, grids=grids, pictures=pictures, links=(link,))
 
 
-def _maps(course: Course, outcome: Outcome, late: Manifest, network: Path, place: Path, size: Scale) -> Sheet:
+def _maps(course: Course, rows: Manifest, network: Path, place: Path, size: Scale) -> Sheet:
     """Relevance with its account, and where it lies: in holes and cells, where the fate shows, in the artefact."""
     name, title = f"{course.name}-maps", f"{course.title}: relevance maps"
-    found = mapped(late, network, place / "maps", size.maps, SEED)
+    found = mapped(rows, network, place / "maps", size.maps, SEED)
     if found is None:
         return Sheet(name, title, f"No map was made. {NO_NETWORK}", course.drawn)
     grids = [passages.account(found.made, found.books)]
@@ -214,6 +215,7 @@ def _maps(course: Course, outcome: Outcome, late: Manifest, network: Path, place
     about = ("Layer-wise relevance propagation of single patches, each by the network of the fold that had not seen "
              "its clone. What is handed back is what the patch has beyond its background. In the pictures the patch is "
              "left, its map right: red speaks for the answer, blue against it.")  # fmt: skip
+    about += " Patches that the artefact reaches, of all times." if course.planted else " Patches of the later times."
     return Sheet(name, title, about, course.drawn, tuple(grids), pictures)
 
 

@@ -64,6 +64,18 @@ def spread(table: pd.DataFrame, most: int, seed: int) -> NDArray[np.bool_]:
     return np.isin(np.arange(len(table)), chosen)
 
 
+def holding(rows: Manifest, column: str, least: float = 0.02) -> Manifest:
+    """The rows in whose window the mask of that column covers at least this share of the pixels; all, if none does."""
+    from potency.explanation.segments import read_labels
+    from potency.inference.view import View
+
+    inside = []
+    for row in rows.records():
+        shape = View.of(rows, row, None).shape
+        inside.append(bool((read_labels(rows, row, column, shape) > 0).mean() >= least))
+    return rows.where(inside) if any(inside) else rows
+
+
 def mapped(rows: Manifest, run: Path, into: Path, most: int, seed: int) -> Mapped | None:
     """Maps of at most so many rows, each by the network of the fold that left it out; None without networks."""
     from potency.bundle import Bundle

@@ -36,7 +36,7 @@ def drawn(plot: Plot | None) -> tuple[Picture, ...]:
     if plot is None:
         return ()
     coded = base64.b64encode(_standing(plot.svg).encode("utf-8")).decode("ascii")
-    return (Picture(plot.title, f"data:image/svg+xml;base64,{coded}", f"{plot.look} {plot.found}".strip()),)
+    return (Picture(plot.title, f"data:image/svg+xml;base64,{coded}", f"{plot.look} {plot.found}".strip(), plot.wide),)
 
 
 def _standing(svg: str) -> str:
