@@ -57,9 +57,9 @@ def test_the_time_found_stands_beside_the_known_onset(page: tuple[Path, Knowing]
     grid = found["sheets"]["time"]["grids"][0]
     rows = {row[0]: row[1] for row in grid["rows"]}
     assert rows["no pixel depends on induction before (known)"] == f"{60 * ONSET:.0f}"
-    assert rows["tiny: first beats the trivial answer"] == rows["plain: first beats the trivial answer"] == "120"
+    assert rows["tiny: first beats guessing"] == rows["plain: first beats guessing"] == "120"
     assert rows["the first picture in which any cell has begun to change (known)"] == "60"
-    assert "first beats the trivial answer 120 min after induction" in found["findings"][0]
+    assert "first beats guessing 120 min after induction" in found["findings"][0]
     assert "> 99 %" in found["findings"][0] and "known onset of these simulated cells is 20 min" in found["findings"][0]
     scene = found["scenes"]["last"]
     assert scene["metrics"]["accuracy"]["value"] == 1 and scene["rows"] == 32 and scene["groups"] == 8
