@@ -44,6 +44,7 @@ def test_auc_stands_against_the_time_before_the_marker(page: Path) -> None:
     scene = found["scenes"]["tracks"]
     assert scene["groups"] == 6 and scene["rows"] <= 36
     assert {"frame", "causal", "trivial"} <= set(scene["baselines"])
+    assert "frame" in scene["random_split"] and "prediction" not in scene["random_split"]
     assert "published" in page.read_text("utf-8") and "3 generations early" in found["published"]
 
 

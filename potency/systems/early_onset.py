@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from potency.timing import Early
 
 BATCH = 0.3  # strength of plate and well effects: under those of the default so few experiments would not do
-TRIVIAL, PLAIN = "prediction@trivial", "prediction@plain-numbers"
 HOURS, ONSET, RIPENING = (0.0, 4.0), 1 / 3, 2.0  # the onset that was published, 20 min, is that of the simulated world
 ABOVE = Figure("accuracy", "> 99 %", "from about 20 min; networks not confirmed")
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
@@ -97,18 +96,14 @@ def learned(visits: Manifest, order: Order) -> Answered:
 def _early(answered: Answered, into: Path, size: Scale) -> Early:
     from potency.timing import early
 
-    # The onset is when there is anything to see, for plain numbers too: the rival of all is guessing one class.
-    rows = replace(answered.manifest, table=answered.manifest.table.rename(columns=_plain))
-    columns = [*(name for name in answered.names if not name.endswith("random")), PLAIN]
-    found = early(rows, "time", "well", predictions=columns, score="accuracy", chance=(size.draws, SEED))
-    found = passages.called(found, {**answered.names, PLAIN: "plain numbers (mean intensity, variance)"})
+    rows = passages.as_learner(answered.manifest)
+    rows = rows.add({"hours since induction": rows.table["time"]})
+    columns = [*(name for name in answered.names if not name.endswith("random")), passages.PLAIN]
+    chance = (size.draws, SEED)
+    found = early(rows, "hours since induction", "well", predictions=columns, score="accuracy", chance=chance)
+    found = passages.called(found, {**answered.names, passages.PLAIN: passages.NUMBERS})
     found.write(into / "early")
     return found
-
-
-def _plain(name: str) -> str:
-    """The trivial answer's columns as those of one more learner."""
-    return PLAIN + name.removeprefix(TRIVIAL) if name == TRIVIAL or name.startswith(f"{TRIVIAL}.") else name
 
 
 def timed(early: Early, table: pd.DataFrame) -> Sheet:

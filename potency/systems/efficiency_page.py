@@ -91,7 +91,8 @@ def _early(visits: Manifest, place: Path, size: Scale, names: Mapping[str, str])
     from potency.timing import early
 
     chosen = [name for name in ("prediction", HEADS[1], PATCH) if name in visits.table]
-    found = early(visits, "time", "well", predictions=chosen, chance=(size.draws, SEED))
+    visits = visits.add({"hours": visits.table["time"]})
+    found = early(visits, "hours", "well", predictions=chosen, chance=(size.draws, SEED))
     found = passages.called(found, names)
     found.write(place / "early")
     return found

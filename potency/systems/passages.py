@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from potency.timing import Early
 
 NONE = "–"
+TRIVIAL, PLAIN = "prediction@trivial", "prediction@plain-numbers"
+NUMBERS = "plain numbers (size, mean intensity, variance)"
 ACCOUNT = {
     "input": "of the score, reached the image",
     "bias": "of the score, held by biases and constants",
@@ -72,6 +74,19 @@ def curve(found: Early, unit: str = "hours") -> tuple[tuple[Grid, ...], tuple[Pi
     header = ("curve", "first at", "and stays so from", "the first curve is better by")
     later = Grid("When each curve beats the trivial answer", header, rest, note)
     return (grid(f"{known(found.score)[0]} at each time", tables[first]), later), drawn(over_time(found))
+
+
+def as_learner(rows: Manifest) -> Manifest:
+    """The trivial answer as one more learner, PLAIN, so that the rival of all, in time, is guessing one class.
+
+    What asks from when on there is anything to see asks it for plain numbers too.
+    """
+
+    def plain(name: str) -> str:
+        return PLAIN + name.removeprefix(TRIVIAL) if name == TRIVIAL or name.startswith(f"{TRIVIAL}.") else name
+
+    kinds = {plain(name): kind for name, kind in rows.kinds.items()}
+    return replace(rows, table=rows.table.rename(columns=lambda name: plain(str(name))), kinds=kinds)
 
 
 def called(found: Early, names: Mapping[str, str]) -> Early:
