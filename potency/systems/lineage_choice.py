@@ -148,9 +148,11 @@ def finding(early: Early) -> str:
     if early.first is None:
         return f"Simulated tracks: {early.verdict}"
     point = next(one for one in early.curves[0].points if one.time == early.first)
-    when = f"{-early.first:g} h before" if early.first < 0 else f"{early.first:g} h after"
+    when = f"{-early.first:g} h before" if early.first < 0 else f"{early.first:g} h after" if early.first else "at"
+    alone = next((gap for name, gap in early.compared.items() if name.endswith("alone")), None)
+    beside = "" if alone is None else f" Over all times its AUC less that of each frame alone is {alone}."
     return (f"Simulated tracks: {early.curves[0].name} tells the lineage from {when} the marker on (AUC "
-            f"{point.figure}). Published: {EARLY.value}; these simulated cells do not divide.")  # fmt: skip
+            f"{point.figure}).{beside} Published: {EARLY.value}; these simulated cells do not divide.")  # fmt: skip
 
 
 def _whole(rows: Manifest, names: Mapping[str, str], facts: Mapping[str, Any], order: Order) -> Any:
