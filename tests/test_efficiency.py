@@ -18,10 +18,11 @@ from potency.errors import ManifestError
 from potency.evaluation.evaluate import evaluate
 from potency.systems import SYSTEMS, efficiency, reproduce
 from potency.systems.efficiency import Outcome, Scale, courses, tiles
-from potency.systems.efficiency_page import study
+from potency.systems.efficiency_page import study, too_early
 from potency.systems.learn import learn
 from potency.systems.maps import spread
 from potency.systems.recipe import Arm, Budget, Order
+from potency.timing import early
 
 SMALL = Budget("quick", (Arm("tiny", {"network": "tiny"}),), passes=1, folds=3, changes={"seed": 0})
 SCALE = Scale(12, 3, 8, 5, 64, 1.6, 32, 6, 12, 100)
@@ -89,6 +90,17 @@ def test_wells_are_their_patches_and_no_clone_is_torn(page: tuple[str, Path, Lea
     assert len(rows) == 36 and rows["group"].nunique() == 12
     truth = patches.table.drop_duplicates("tile.of").set_index("tile.of")["truth"]
     assert (truth.dtype.kind == "f") == (name == "cardio-efficiency")
+
+
+def test_an_answer_before_the_onset_is_called_what_it_is() -> None:
+    rng = np.random.default_rng(0)
+    rows = [(f"g{w // 4}", f"w{w}", t, "ab"[w % 2], "ab"[w % 2] if t > first else "ab"[int(rng.integers(2))])
+            for first, t in ((0, 9.5), (0, 24.0)) for w in range(48)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["group", "well", "hours", "truth", "prediction"])
+    told = too_early(early(table, "hours", chance=(200, 0)))
+    assert "prediction (at 9.5 h)" in told and "something else than the cells" in told
+    table.loc[table["hours"] < 15, "prediction"] = "a"
+    assert not too_early(early(table, "hours", chance=(200, 0)))
 
 
 def test_patches_cover_an_image_evenly(tmp_path: Path) -> None:

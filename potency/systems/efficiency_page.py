@@ -121,13 +121,19 @@ def _time(course: Course, early: Early) -> Sheet:
     grids, pictures = passages.curve(early)
     about = early.verdict
     if course.drawn:
-        told = "at no time" if early.first is None else f"first at {early.first:g} h"
-        about += f" In truth nothing can be told before {ONSET:g} h; the answers beat the trivial one {told}."
-        if early.first is not None and early.first < ONSET:
-            about += " An answer that is right before there is anything to see rests on something else than the cells."
+        about += f" In truth nothing can be told of these cells before {ONSET:g} h.{too_early(early)}"
     link = (f"{course.name}/early/early.html", "All curves, all times")
     title = f"{course.title}: how early can it be told?"
     return Sheet(f"{course.name}-time", title, about, course.drawn, grids=grids, pictures=pictures, links=(link,))
+
+
+def too_early(early: Early) -> str:
+    """What must be said of curves that beat the trivial answer before there is anything to see; else nothing."""
+    names = [f"{one.name} (at {one.first:g} h)" for one in early.curves if one.first is not None and one.first < ONSET]
+    if not names:
+        return ""
+    return (f" Yet {', '.join(names)} beats the trivial answer: what is right before there is anything to see rests on "
+            "something else than the cells.")  # fmt: skip
 
 
 def _patches(
@@ -235,7 +241,8 @@ def findings(studies: Sequence[Studied], outcome: Outcome) -> tuple[str, ...]:
         before = "" if first is None or not one.course.drawn or first.time >= ONSET else (
             f" At {first.time:g} h, when nothing can be told of these cells, {known(one.early.score)[0].lower()} is "
             f"{first.figure}.")  # fmt: skip
-        said.append(f"{one.course.title}: {known(metric)[0].lower()} of wells {'; '.join(figures)}.{before}")
+        said.append(f"{one.course.title}: {known(metric)[0].lower()} of wells {'; '.join(figures)}.{before}"
+                    + (too_early(one.early) if one.course.drawn else ""))
     return tuple(said)
 
 
