@@ -26,10 +26,16 @@ class Learner:
         table = features([manifest.open(row).crop(manifest.window(row)) for row in manifest.records()], self.families)
         rows = manifest.table[["id"]]
         for column, kind in (("prediction", "stratified"), ("prediction@random", "random")):
-            rows = rows.merge(self.answers(manifest, table, column, kind, asked.folds), on="id", how="left")
+            if kind == "random" and not asked.random:
+                continue
+            folds = range(1 if asked.holdout or "split" in manifest.table else asked.folds)
+            told = [self.answers(manifest, table, column, kind, (asked.folds, k)) for k in folds]
+            rows = rows.merge(pd.concat(told), on="id", how="left")
         constant = manifest.classes[0] if manifest.classes else manifest.table["truth"].mean()
         for name in asked.baselines:
             rows[f"prediction@{name}"] = rows["prediction"].where(rows["prediction"].isna(), constant)
+            for label in manifest.classes:
+                rows[f"prediction@{name}.probability.{label}"] = float(label == constant)
         plan = {
             "tile": [64, 64],
             "rate": 0.003,
@@ -39,9 +45,11 @@ class Learner:
         }
         return Learned(rows, {"split_kind": "stratified", "split": "a split", "plan": plan, "fingerprint": "f" * 64})
 
-    def answers(self, manifest: Manifest, table: pd.DataFrame, column: str, kind: str, folds: int) -> pd.DataFrame:
+    def answers(
+        self, manifest: Manifest, table: pd.DataFrame, column: str, kind: str, fold: tuple[int, int]
+    ) -> pd.DataFrame:
         own = kind != "random" and "split" in manifest.table  # a table that came divided is obeyed
-        rows = manifest.table if own else manifest.split(folds=folds, kind=kind).fold(0).table
+        rows = manifest.table if own else manifest.split(folds=fold[0], kind=kind).fold(fold[1]).table
         known = (rows["split"] != "test").to_numpy()
         if not manifest.classes:
             fitted = ESTIMATORS["logistic"].fit(table[known], rows["truth"][known], estimates="value")

@@ -21,7 +21,8 @@ from potency.systems.recipe import Fact, Figure, Recipe, told
 if TYPE_CHECKING:
     from potency.evaluation.results import Report
 
-HEADLINES = ("accuracy", "balanced_accuracy", "auc", "mae", "mape", "r2")  # of every scene, where its answers have them
+# Of every scene, where its answers have them.
+HEADLINES = ("accuracy", "balanced_accuracy", "auc", "mae", "mape", "pearson", "r2")
 RANDOM = "random"  # the end of a column answered under a random split
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from potency.systems import culture_qc, ipsc_ec, mixed_culture, nsc_fate
+from potency.systems import (
+    beta_efficiency,
+    cardio_efficiency,
+    culture_qc,
+    early_onset,
+    ipsc_ec,
+    lineage_choice,
+    mixed_culture,
+    nsc_fate,
+)
 from potency.systems.recipe import row
 
 ROWS = (
@@ -13,18 +22,7 @@ ROWS = (
         "upload of one or many images in a browser", "class, calibrated probabilities and explanation in seconds",
         "a differentiation-medium model and a pluripotent/differentiated model to choose from", "about/method page",
     ),
-    row(
-        "beta-efficiency", "Early prediction of iPSC to beta-cell efficiency (bioRxiv 2025.05.22.652867)",
-        "phase contrast, EfficientNetV2-S on patches, outcome per well; relevance maps; Fourier; patch variance",
-        (
-            ("clone accuracy", "76.7 % at 24 h, 96.7 % at 53 h", "original paper"),
-            ("finding", "the negative class shows more hole-like regions", ""),
-            ("finding", "patch normalisation raises patch accuracy after washing", ""),
-        ),
-        "patches to a prediction per well", "accuracy per time point", "relevance maps with conservation check",
-        "frequency-band occlusion curve", "patch-variance baseline beside the network",
-        "with and without patch normalisation", "splits by clone or line only",
-    ),
+    beta_efficiency.RECIPE,
     row(
         "ipsc-colony", "iPSC colony quality (Kavitha 2017, V-CNN)",
         "colony by iterative threshold; 9 shape, 13 texture features by Fisher score as a virtual image; 5-fold",
@@ -36,19 +34,8 @@ ROWS = (
         "image CNN and image + vector fusion, paired",
     ),
     ipsc_ec.RECIPE,
-    row(
-        "early-onset", "Onset of pluripotent differentiation (Waisman 2019)",
-        "transmitted light minutes to hours after induction, ResNet/DenseNet, three tasks",
-        (("accuracy", "> 99 %", "from about 20 min; networks not confirmed"),),
-        "accuracy as a function of time since induction", "group-aware split by experiment",
-    ),
-    row(
-        "lineage-choice", "Haematopoietic lineage choice (Buggenthin 2017)",
-        "brightfield single-cell time-lapse patches + displacement, CNN and recurrent net over a track",
-        (("finding", "lineage predicted up to 3 generations early", ""),),
-        "track-level classifier: CNN features per frame and recurrent or attention pooling",
-        "AUC against time before marker onset",
-    ),
+    early_onset.RECIPE,
+    lineage_choice.RECIPE,
     row(
         "diff-state-map", "Differentiation-state recognition in colonies (Piotrowski 2021)",
         "U-Net semantic segmentation: hiPSC colony, single cells, differentiated cells, dead cells", (),
@@ -80,9 +67,5 @@ ROWS = (
         "cell-cycle phase from FUCCI-like channels",
     ),
     mixed_culture.RECIPE,
-    row(
-        "cardio-efficiency", "hPSC to cardiomyocyte efficiency from phase contrast",
-        "the beta-efficiency recipe with another outcome", (),
-        "the beta-efficiency recipe on this outcome", "regression of efficiency, not only positive or negative",
-    ),
+    cardio_efficiency.RECIPE,
 )  # fmt: skip

@@ -184,8 +184,10 @@ def agreement(table: pd.DataFrame, names: dict[str, str]) -> Grid:
         if len(both) < 3:
             continue
         same = float(both[column].eq(both["prediction@measured"]).mean())
-        r = both[f"{column}.probability.{HIGH}"].corr(both["measured"], method="spearman")
-        rows.append((name, f"{same:.0%} of {len(both)}", f"{r:.2f}".replace("-", "−")))
+        score = both[f"{column}.probability.{HIGH}"]
+        varied = score.nunique() > 1 and both["measured"].nunique() > 1
+        r = f"{score.corr(both['measured'], method='spearman'):.2f}".replace("-", "−") if varied else "–"
+        rows.append((name, f"{same:.0%} of {len(both)}", r))
     note = f"Published: one image, {SCORE.value}; {MEASURED.value} measured, {MEASURED.stated.partition('; ')[2]}."
     header = ("network", "images called as by their intensity", "Spearman r of score and intensity")
     return Grid("Agreement with the measured intensity", header, tuple(rows), note)

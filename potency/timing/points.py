@@ -51,7 +51,7 @@ def binned(
         times = np.unique(np.asarray(at, np.float64))
         found = np.searchsorted(times, values, side="left")
         return np.asarray(np.where(found < len(times), found, -1), np.intp), times
-    ends = np.asarray(np.round(np.ceil(np.round(values / every, 9)) * every, 9) if every else values, np.float64)
+    ends = np.asarray(np.round(np.ceil(np.round(values / every, 9)) * every, 9) if every else values, np.float64) + 0.0
     times, point = np.unique(ends, return_inverse=True)
     if len(times) > MOST_TIMES:
         raise PlanError(f"{len(times)} times are too many to look at one by one", "the time column",

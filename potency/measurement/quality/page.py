@@ -39,11 +39,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a data URI, with a sentence on how to read it."""
+    """A figure as a data URI, with a sentence on how to read it; a wide one takes the whole width of a page."""
 
     title: str
     source: str
     look: str
+    wide: bool = False
 
 
 def page(
