@@ -55,7 +55,7 @@ def test_the_page_has_patches_and_images_and_the_intensity(tmp_path: Path, monke
     assert {"measured", "own-cnn-5-layers"} <= set(images["baselines"]) and images["groups"] >= 5
     assert images["metrics"]["balanced_accuracy"]["low"] is not None
     grid = next(grid for grid in images["grids"] if grid["title"] == "Agreement with the measured intensity")
-    assert [row[0] for row in grid["rows"]] == ["own CNN, 3 layers", "own CNN, 5 layers"]
+    assert [row[0] for row in grid["rows"]] == ["own CNN, 3 layers", "own CNN, 5 layers", "trivial"]
     text = page.read_text("utf-8")
     assert "intensity alone should decide" in text and ".742 = high uptake" in text
     assert learner.seen[0][1].classes == ("high", "low")
