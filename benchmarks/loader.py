@@ -46,7 +46,7 @@ def rates(augment: dict[str, float], folder: Path, repeats: int, steps: int) -> 
     device = next(nets.parameters()).device
 
     def loaded(number: int) -> Any:
-        batch = task.collate(list(gradient._views(task, plan, lesson, order(number), number)))
+        batch = task.collate(list(gradient.views(task, plan, lesson, order(number), number)))
         return gradient._laid_out(batch, device)
 
     ready = [loaded(number) for number in range(steps)]

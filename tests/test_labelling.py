@@ -251,19 +251,3 @@ def test_a_study_compares_encoders_and_goes_on_where_it_was(
         assert said in capsys.readouterr().err
     assert run([*words[:2], "--into", str(tmp_path / "other")]) == 2
     assert "no encoder is named" in capsys.readouterr().err
-
-
-def test_the_page_names_every_option_of_its_four_commands() -> None:
-    from dataclasses import fields
-
-    from potency.cli.label import Labels, Rehearse, Suggest
-    from potency.cli.pretrain import Pretrain
-    from potency.cli.rows import Rows
-
-    page = (Path(__file__).parents[1] / "docs" / "few-labels.md").read_text("utf-8")
-    shared = {field.name for field in fields(Rows)} - {"json"}
-    for name, options in (("pretrain", Pretrain), ("labels", Labels), ("suggest", Suggest), ("rehearse", Rehearse)):
-        part = page.split(f"## Options of {name}\n")[1].split("\n## ")[0]
-        missing = [f.name for f in fields(options) if f.name not in shared
-                   and f"--{f.name.replace('_', '-')}" not in part]  # fmt: skip
-        assert not missing, f"{name}: {missing}"

@@ -214,6 +214,8 @@ def test_an_unknown_augmentation_or_learner_is_named(rows: Manifest, plan: Plan,
 def test_an_estimator_is_a_plan_of_the_same_task(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
     chosen = plan.but(learner="estimator", network="logistic")
     bundle = train(rows, "classify", into=tmp_path, plan=chosen)
-    assert {p.name for p in (tmp_path / "bundle").iterdir()} == {"card.json", "weights.skops", "examples.safetensors"}
+    assert {p.name for p in (tmp_path / "bundle").iterdir()} == {
+        "card.json", "weights.skops", "examples.safetensors", "known.safetensors", "MODEL_CARD.md"
+    }
     assert len(bundle([{"image": rows.open(rows.table.iloc[0]).crop()}])) == 1
     assert len(measured(rows, Features(chosen, ()))) == len(rows)

@@ -23,7 +23,7 @@ from potency.inference.predict import predict
 from potency.learning import gradient
 from potency.learning.samples import cut
 from potency.learning.train import train
-from potency.tasks import TASKS
+from potency.tasks import TASKS, Focus
 
 RANGES = np.array([[10, 210], [0, 50]], np.float32)
 
@@ -57,7 +57,7 @@ def test_learning_and_prediction_see_the_same_values(tmp_path: Path) -> None:
     task = TASKS["classify"]
     targets = [task.encode(task.answer.of_cells({"": row["truth"]}, Path()), plan) for row in rows.records()]
     lesson = gradient.Lesson(samples, np.arange(len(rows)), targets)
-    learned = torch.stack([v["image"] for v in gradient._views(task, plan, lesson, np.arange(8), 0)])
+    learned = torch.stack([v["image"] for v in gradient.views(task, plan, lesson, np.arange(8), 0)])
     member = bundle_of(**{n: getattr(plan, n) for n in ("level", "tile", "channels", "scaling")}).members[0]
     predicted = member.crops([{"image": rows.open(row).crop()} for row in rows.records()[:8]])  # type: ignore[attr-defined]
     np.testing.assert_allclose(learned.numpy(), predicted, atol=1e-6)  # augmentation lays padding anew, in float32
@@ -81,7 +81,7 @@ def test_the_level_stands_in_the_bundle_and_every_engine_obeys_it(level: str, tm
             np.testing.assert_allclose(told, plain, atol=off)
     table = predict(rows, back, into=None, precision="float32").table
     np.testing.assert_allclose(table[f"prediction.probability.{CLASSES[0]}"], plain[:, 0], atol=1e-3)
-    told = explain(rows.where([True, *[False] * 11]), back, into=tmp_path / "why", checks=False)
+    told = explain(rows.where([True, *[False] * 11]), back, into=tmp_path / "why", checks=False, focus=Focus("logit"))
     label = str(told.table["explanation.label"][0])
     with torch.no_grad():
         member = back.members[0]

@@ -92,7 +92,7 @@ class EstimatorMember(Member):
         else:
             settings = self.plan.settings
             output = (found["value"][:, None] - settings["mean"]) / settings["spread"]
-        seen = features.to_numpy(np.float32)
+        seen = np.asarray(features, np.float32)
         return [{"output": row, "embedding": own} for row, own in zip(output.astype(np.float32), seen, strict=True)]
 
     def with_networks(self, change: Callable[[NetworkMember], NetworkMember]) -> Member:
