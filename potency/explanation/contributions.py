@@ -18,6 +18,7 @@ from potency.data.manifest import Manifest
 from potency.errors import ManifestError, PlanError, nearest
 from potency.explanation.bars import write_bars
 from potency.explanation.shapley import Shares, Values, shapley
+from potency.explanation.written import finished
 from potency.inference.claim import claimed
 from potency.inference.store import WHOLE, Store, fingerprint
 from potency.inference.view import View, windows
@@ -209,7 +210,7 @@ def contributions(
                 errors[key] = describe(fault)
         if progress is not None:
             progress(len(rows), len(rows))
-        return _finished(manifest, store, keys, errors, folder, name)
+        return finished(manifest, store, keys, errors, folder, name)
 
 
 def _cells(found: Contributed, name: str) -> Mapping[str, Any]:
@@ -236,20 +237,6 @@ def _usual(rows: Manifest, bundle: Bundle) -> list[NDArray[Any]]:
         if len(found) == BACKGROUND:
             break
     return found
-
-
-def _finished(
-    manifest: Manifest, store: Store, keys: list[str], errors: Mapping[str, str], folder: Path, name: str
-) -> Manifest:
-    found = store.frame(keys)
-    if name not in found.columns:
-        found.insert(0, name, None)
-    found[f"{name}.error"] = pd.array([errors.get(key) for key in keys], dtype="str")
-    made = manifest.add(found, {name: "picture"})
-    store.compact()
-    made.write(folder / "explanations.parquet")
-    made.write(folder / "explanations.csv")
-    return made
 
 
 def table_of(made: Manifest, name: str = "explanation", part: str = OF) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from potency.explanation.choice import ENOUGH, Case, fitted
 from potency.explanation.method import Method, Told
 from potency.explanation.picture import write_map
 from potency.explanation.relevance import Run, Score
+from potency.explanation.written import finished
 from potency.inference.claim import claimed
 from potency.inference.store import WHOLE, Store, fingerprint
 from potency.inference.view import View, windows
@@ -109,29 +110,13 @@ def explain(
             store.add([(key, WHOLE, cells)])
         if progress is not None:
             progress(len(rows), len(rows))
-        return _finished(manifest, store, keys, errors, folder, name)
+        return finished(manifest, store, keys, errors, folder, name)
 
 
 def _exact(focus: Focus) -> str:
     """A focus in words of which nothing is left out, as torch leaves out the middle of a long embedding."""
     like = None if focus.like is None else focus.like.tolist()
     return repr((focus.score, focus.label, focus.against, like))
-
-
-def _finished(
-    manifest: Manifest, store: Store, keys: list[str], errors: Mapping[str, str], folder: Path, name: str
-) -> Manifest:
-    import pandas as pd
-
-    found = store.frame(keys)
-    if name not in found.columns:
-        found.insert(0, name, None)
-    found[f"{name}.error"] = pd.array([errors.get(key) for key in keys], dtype="str")
-    made = manifest.add(found, {name: "picture"})
-    store.compact()
-    made.write(folder / "explanations.parquet")
-    made.write(folder / "explanations.csv")
-    return made
 
 
 class Explainer:
