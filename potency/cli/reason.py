@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TABLES = "shapley"
-METHOD_HELP = "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, occlusion, masks."
+METHOD_HELP = (
+    "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, attention, occlusion, masks."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
