@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
 from potency.answers.category import Category, Ordinal
+from potency.answers.evidence import Evidence
 from potency.answers.number import Number
 from potency.answers.vector import Vector
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, factorize
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
 from potency.data.columns import simulated
 from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import class_order, column_of, comparable, kind_of, parts_of

@@ -7,7 +7,8 @@ from collections.abc import Container, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
 from potency.evaluation.intervals import FEWEST_GROUPS, pure
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, Series
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
 from potency.errors import AnswerError
 from potency.evaluation.columns import class_order, column_of, comparable, gaps, kind_of, parts_of
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, interval
