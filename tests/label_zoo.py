@@ -23,7 +23,7 @@ ZOO = {
     "chipped": (TWO, _image((1, 1, 1, 6, 6), (3, 1, 6, 6, 7), (2, 7, 8, 11, 15))),
     "merged": (_image((1, 1, 1, 6, 7), (2, 1, 7, 6, 13)), _image((1, 1, 1, 6, 13))),
     "swallowed": (_image((1, 1, 1, 6, 10), (2, 1, 10, 6, 12)), _image((1, 1, 1, 6, 12))),
-    "shifted": (TWO, np.roll(TWO, (1, 1), (0, 1))),
+    "shifted": (TWO, np.roll(TWO, 1, 1)),
     "shifted far": (TWO, np.roll(TWO, 3, 0)),
     "spurious": (TWO, _image((1, 1, 1, 6, 7), (2, 7, 8, 11, 15), (3, 1, 10, 4, 13))),
     "empty truth": (EMPTY, TWO),

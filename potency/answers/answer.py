@@ -40,6 +40,8 @@ class Answer(ABC):
     parts: ClassVar[tuple[str, ...]] = ()  # part columns it owns beside the main one, up to their first dot
     labelled: ClassVar[bool] = False  # cells are names out of a list of classes
     ordered: ClassVar[bool] = False  # and the list stands in an order
+    in_files: ClassVar[bool] = False  # cells are paths of files: no averages, no permutation of truths
+    asks: ClassVar[str] = "estimate a number for each of"  # what is asked of the samples, after "to"
 
     oddity: float | None = field(default=None, kw_only=True)
     ood: float | None = field(default=None, kw_only=True)

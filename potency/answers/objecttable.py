@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, Series, isna
 
+from potency.answers.category import as_label
 from potency.answers.matching import numbered, whole
 from potency.errors import AnswerError
 
@@ -54,7 +55,9 @@ def objects_of(instances: NDArray[Any], ignore: int | None = None) -> DataFrame:
     first = np.flatnonzero(np.diff(values, prepend=np.uint64(0)))
     places = np.unravel_index(at, image.shape)
     if not len(first):
-        return DataFrame({name: np.empty(0) for name in (LABEL, AREA, *centre(image.ndim), *box(image.ndim))})
+        whole_numbers = (LABEL, AREA, *box(image.ndim))
+        return DataFrame({name: np.empty(0, np.int64 if name in whole_numbers else np.float64)
+                          for name in (LABEL, AREA, *centre(image.ndim), *box(image.ndim))})  # fmt: skip
     area = np.add.reduceat(lengths, first)
     middles = [place.astype(np.float64) for place in places]
     middles[-1] = middles[-1] + (lengths - 1) / 2
@@ -98,7 +101,7 @@ def classes_of(tables: Iterable[DataFrame]) -> tuple[str, ...]:
     for table in tables:
         if CLASS not in table.columns:
             return ()
-        found |= set(table[CLASS].dropna().astype(str))
+        found |= set(map(as_label, table[CLASS].dropna()))
     return tuple(sorted(found))
 
 
@@ -107,20 +110,22 @@ def codes(table: DataFrame, classes: Sequence[str]) -> NDArray[np.intp]:
     if not classes:
         return np.zeros(len(table), np.intp)
     order = {name: code for code, name in enumerate(classes)}
-    odd = [name for name in table[CLASS] if isna(name) or str(name) not in order]
+    odd = [name for name in table[CLASS] if isna(name) or as_label(name) not in order]
     if odd:
         raise AnswerError(f"an object has the class {odd[0]!r}", "the table of objects",
                           "give every object one of: " + ", ".join(classes))  # fmt: skip
-    return np.array([order[str(name)] for name in table[CLASS]], np.intp)
+    return np.array([order[as_label(name)] for name in table[CLASS]], np.intp)
 
 
 def numbers(table: DataFrame, columns: Sequence[str], what: str) -> NDArray[np.float64]:
     """Columns of a table of objects as finite numbers (objects, columns)."""
+    if not len(table):
+        return np.empty((0, len(columns)))
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise AnswerError(f"the table of objects has no column {missing[0]!r}", ", ".join(map(str, table.columns)),
                           f"{what} needs " + ", ".join(columns))  # fmt: skip
-    values = np.stack([_floats(table[name]) for name in columns], axis=1) if len(columns) else np.empty((len(table), 0))
+    values = np.stack([_floats(table[name]) for name in columns], axis=1)
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
         raise AnswerError(f"the {what} of an object is no finite number", f"row {table.index[wrong[0]]}",

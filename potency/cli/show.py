@@ -7,7 +7,7 @@ import json
 import webbrowser
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +39,9 @@ class Evaluate(Rows):
             metavar="A,B,...",
             help="Columns to judge; the others are compared with the first. [dim]else all prediction columns[/dim]",
         ),
+    ] = ""
+    kind: Annotated[
+        str, typer.Option(help="What the columns hold: labels, regions, category ... [dim]else seen[/dim]")
     ] = ""
     by: Annotated[str, typer.Option(help="Column that the bootstrap draws whole.")] = "group"
     along: Annotated[
@@ -81,6 +84,7 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
     from importlib.metadata import version
 
     from potency.data import columns, tables
+    from potency.evaluation.along import Bare
 
     versions = {name: version(name) for name in ("potency", "numpy", "pandas", "scikit-learn")}
     facts: dict[str, Any] = {"command": options.line("evaluate"), "versions": versions}
@@ -89,8 +93,12 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
         if not any(columns.plain(str(c)) in columns.IMAGE or str(c).startswith("image.") for c in frame.columns):
             frame, _ = columns.truth_column(frame, options.truth or None, str(options.source))
             frame, _ = columns.settle_types(frame, parse=True)
-            return grouped(frame, options, facts), facts
+            facts["folder"] = str(options.source.parent)
+            made = grouped(frame, options, facts)
+            return (Bare(made, {"truth": options.kind}, facts["folder"]) if options.kind else made), facts
     manifest = options.read()
+    if options.kind:
+        manifest = replace(manifest, kinds={**manifest.kinds, "truth": options.kind})
     if all(path.is_file() for _, row in manifest.table.iterrows() for path in manifest.paths(row).values()):
         facts["fingerprint"] = manifest.fingerprint()
     return manifest, facts

@@ -14,6 +14,7 @@ from potency.errors import ManifestError, nearest
 
 IMAGE = ("image", "file", "path", "filename", "filepath", "imagepath", "imagefile", "img")
 TRUTH = ("truth", "label", "class", "target")
+HELD = {"labels": {".tif", ".tiff"}, "objects": {".csv", ".parquet"}}  # what a column of paths holds, by suffix
 _TEXT = ("id", "image", "group", "split", "tile.of")
 
 
@@ -107,7 +108,7 @@ def truth_column(frame: pd.DataFrame, truth: str | None, where: str) -> tuple[pd
 
 
 def settle_types(frame: pd.DataFrame, parse: bool) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Names as text, numbers as numbers, and the kind of answer the truth is ("category", "number", "vector").
+    """Names as text, numbers as numbers, and the kind of answer the truth is ("category", "number", "vector" ...).
 
     With `parse` text is looked at for numbers (tables of text); without, every column keeps its type.
     """
@@ -122,7 +123,7 @@ def settle_types(frame: pd.DataFrame, parse: bool) -> tuple[pd.DataFrame, dict[s
         settled["split"] = settled["split"].map(lambda name: split_name(name) if isinstance(name, str) else name)
     if "truth" in settled:
         kinds["truth"] = truth_kind(settled["truth"])
-        if kinds["truth"] == "category":
+        if kinds["truth"] in ("category", *HELD):
             settled["truth"] = _text(frame["truth"])
     elif any(name.startswith("truth.") and pd.api.types.is_numeric_dtype(settled[name]) for name in settled):
         kinds["truth"] = "vector"
@@ -130,16 +131,26 @@ def settle_types(frame: pd.DataFrame, parse: bool) -> tuple[pd.DataFrame, dict[s
 
 
 def truth_kind(truth: pd.Series) -> str:
-    """Text and a few whole numbers that repeat are categories; other numbers are numbers.
+    """Text and a few whole numbers that repeat are categories, paths what their files hold, other numbers numbers.
 
     >>> truth_kind(pd.Series(["a", "b"])), truth_kind(pd.Series([0.5, 1.5, 2.0])), truth_kind(pd.Series([0, 1, 0, 1]))
     ('category', 'number', 'category')
     """
     if not pd.api.types.is_numeric_dtype(truth) or pd.api.types.is_bool_dtype(truth):
-        return "category"
+        return file_kind(truth) or "category"
     present = truth.dropna()
     whole = bool((present == present.round()).all())
     return "category" if whole and present.nunique() <= min(20, max(2, len(present) // 2)) else "number"
+
+
+def file_kind(cells: pd.Series) -> str:
+    """What a column of paths holds by their suffixes: label images ("labels"), tables ("objects"), or "" for none.
+
+    >>> file_kind(pd.Series(["masks/a.tif", None])), file_kind(pd.Series(["a.csv"])), file_kind(pd.Series(["a"]))
+    ('labels', 'objects', '')
+    """
+    suffixes = {PurePosixPath(cell).suffix.lower() if isinstance(cell, str) else "" for cell in cells.dropna()}
+    return next((kind for kind, known in HELD.items() if suffixes and suffixes <= known), "")
 
 
 def _text(cells: pd.Series) -> pd.Series:

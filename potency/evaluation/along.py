@@ -64,7 +64,7 @@ def along(
         if len(rows) < FEWEST_ROWS or rows[truth].nunique() < 2:
             continue
         try:
-            report = evaluate(_Rows(rows, dict(kinds or {})), truth=truth, predictions=tuple(predictions), draws=draws,
+            report = evaluate(Bare(rows, dict(kinds or {})), truth=truth, predictions=tuple(predictions), draws=draws,
                               seed=seed)  # fmt: skip
         except AnswerError:  # no row of this level has an answer in one of the columns
             continue
@@ -82,7 +82,7 @@ def _apart(contests: Sequence[Contest], metric: str) -> dict[str, Interval]:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Bare:
     """A table with kinds, as `evaluate` takes it."""
 
     table: DataFrame

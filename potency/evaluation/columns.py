@@ -12,6 +12,7 @@ from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype, is
 from potency.answers import ANSWERS, Answer
 from potency.answers.category import as_labels, class_names
 from potency.answers.probability import PROBABILITY
+from potency.data.columns import file_kind
 from potency.errors import AnswerError, nearest
 
 MOST_CODES = 20  # whole numbers with more values than this are taken as numbers, not as class codes
@@ -71,8 +72,9 @@ def comparable(
 def kind_of(table: DataFrame, kinds: Mapping[str, str], truth: str, predictions: Sequence[str]) -> type[Answer]:
     """The answer that truth and predictions are: as declared, else as their cells look.
 
-    Undeclared: lists are vectors; texts, yes/no and columns with probabilities are categories (ordered ones
-    ordinal); so are whole numbers of at most 20 values whose predictions are all among the truth's; else numbers.
+    Undeclared: lists are vectors; paths of label images are labels, of tables objects; other texts, yes/no and columns
+    with probabilities are categories (ordered ones ordinal); so are whole numbers of at most 20 values whose
+    predictions are all among the truth's; else numbers.
     """
     for column in (truth, *predictions):
         if column in kinds:
@@ -86,6 +88,8 @@ def kind_of(table: DataFrame, kinds: Mapping[str, str], truth: str, predictions:
     if isinstance(cells.dtype, CategoricalDtype):
         return ANSWERS["ordinal" if cells.cat.ordered else "category"]
     filled = cells[~gaps(cells)]
+    if filed := file_kind(filled):
+        return ANSWERS[filed]
     if len(filled) and isinstance(filled.iloc[0], list | tuple | np.ndarray):
         return ANSWERS["vector"]
     probable = any(str(name).startswith(f"{column}.{PROBABILITY}") for name in table.columns for column in predictions)

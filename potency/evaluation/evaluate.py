@@ -84,10 +84,11 @@ def evaluate(
     chance = {
         column: permutation(answer, piece, groups[rows], draws, seed)
         for column, (rows, piece) in zip(columns, pieces, strict=True)
-        if draws
+        if draws and not answer.in_files
     }
     rows, first = pieces[0]
-    facts.setdefault("permutation", scheme(first, groups[rows]))
+    if not answer.in_files:
+        facts.setdefault("permutation", scheme(first, groups[rows]))
     _state(facts, known, origin)
     return Report(
         task=answer.kind, rows=_report_rows(table.iloc[rows], truth, columns, groups[rows]), labels=labels,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from potency.evaluation.scores import scores
+from potency.evaluation.terms import UNIT
 from potency.evaluation.wording import (
-    UNIT,
     chance,
     clean,
     difference,
@@ -18,6 +18,7 @@ from potency.evaluation.wording import (
     first_column,
     grouped,
     headline_metric,
+    inline,
     is_random,
     known,
     places,
@@ -94,7 +95,7 @@ def metrics(report: Report) -> Table | None:
         cells += [spoken(difference(c, metric, first), metric, signed=True) for _, c in contests]
         rows.append((known(metric)[0], *cells))
     told = "; ".join(f"{me} against {source(other, report.facts)}: {_told(c, first)}" for other, c in contests)
-    return Table(head, tuple(rows), f"On {known(lead)[0].lower()}, {told}." if told else "")
+    return Table(head, tuple(rows), f"On {inline(lead)}, {told}." if told else "")
 
 
 def _told(contest: Contest, first: str) -> str:

@@ -1,0 +1,87 @@
+"""Answers whose cells are paths of files beside the table, compared row by row and never held all at once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pandas import DataFrame, isna
+
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
+from potency.answers.files import path_of, read_table
+from potency.answers.objecttable import SCORE, classes_of
+from potency.errors import AnswerError
+
+
+@dataclass(frozen=True, eq=False)
+class Filed(Answer):
+    """What answers in files share; `against` is their comparison once it is known what all rows have."""
+
+    in_files: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def table_of(cls, cells: Mapping[str, Any], folder: Path) -> DataFrame | None:
+        """The table of objects of a row, without its pixels; None where it has none."""
+
+    @abstractmethod
+    def against(self, truth: Self, classes: Sequence[str], scored: bool) -> Evidence:
+        """What this sample contributes, in these classes (none: without classes), and ranked by score or not."""
+
+    @classmethod
+    def compare_columns(
+        cls, truth: DataFrame, predicted: DataFrame, labels: Sequence[str] = (), folder: Path = Path()
+    ) -> Evidence:
+        """Row by row, in the classes that any row's objects have, where all of both columns have classes.
+
+        An error says in which row it is.
+        """
+        sides = [
+            [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+            for frame in (truth, predicted)
+        ]
+        known = [[cls.table_of(row, folder) for row in rows] for rows in sides]
+        told = [[table for table in tables if table is not None] for tables in known]
+        whole = [len(some) == len(rows) for some, rows in zip(told, sides, strict=True)]
+        classes = cls.names_in(told[0] + told[1]) if all(whole) else ()
+        scored = whole[1] and all(SCORE in table.columns for table in told[1])
+        pieces = []
+        for index, true, said in zip(truth.index, *sides, strict=True):
+            try:
+                pieces.append(cls.of_cells(said, folder).against(cls.of_cells(true, folder), classes, scored))
+            except AnswerError as fault:
+                raise AnswerError(fault.what, f"row {index}; {fault.where}", fault.mend) from fault
+        return Evidence.stack(pieces)
+
+    @staticmethod
+    def names_in(tables: Sequence[DataFrame]) -> tuple[str, ...]:
+        """The classes of some tables, () unless all have classes."""
+        return classes_of(tables)
+
+
+def given(cells: Mapping[str, Any], part: str) -> bool:
+    """Whether a row has a part."""
+    value = cells.get(part)
+    return value is not None and not isna(value) and str(value) != ""
+
+
+def table_at(cells: Mapping[str, Any], part: str, folder: Path) -> DataFrame | None:
+    """The table of objects that a part names; None where there is none."""
+    return read_table(path_of(cells[part], folder, f"part {part!r}")) if given(cells, part) else None
+
+
+def whole_number(cells: Mapping[str, Any], part: str) -> int | None:
+    """A part that is a whole number; None where there is none."""
+    if not given(cells, part):
+        return None
+    try:
+        value = float(cells[part])
+    except (TypeError, ValueError):
+        value = 0.5
+    if not value.is_integer():
+        raise AnswerError(f"{cells[part]!r} is no whole number", f"part {part!r}", "write a value of the pixels")
+    return int(value)
