@@ -17,7 +17,8 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
 from potency.inference.pool import Pool
-from potency.learning import protocol
+from potency.inference.predict import predict
+from potency.learning import folds, protocol
 from potency.tasks import TASKS
 
 SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5}
@@ -88,7 +89,7 @@ def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:
 
 
 def test_a_pool_and_a_resumed_run_give_the_same_columns(
-    outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path
+    outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choices = protocol.Choices(folds=3, draws=50, baselines=("trivial",))
     with Pool(2) as on:
@@ -104,8 +105,18 @@ def test_a_pool_and_a_resumed_run_give_the_same_columns(
         protocol.run(renamed, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
     shutil.rmtree(tmp_path / "out" / "bundle")
     resumed = protocol.Choices(folds=3, draws=50, baselines=("trivial",), resume=True)
+    damaged = tmp_path / "out" / "folds" / "network-0" / "answers.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    asked: list[str] = []
+
+    def watched(rows: Manifest, bundle: Bundle, **given: Any) -> Manifest:
+        asked.append(given["name"])
+        return predict(rows, bundle, **given)
+
+    monkeypatch.setattr(folds, "predict", watched)
     again = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=resumed)
     assert again.manifest.table[column].equals(made.manifest.table[column])
+    assert asked == ["prediction"], "only the fold whose answers were damaged is asked again"
 
 
 def test_a_damaged_note_of_a_run_is_named_and_nothing_is_written(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
