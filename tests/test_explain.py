@@ -21,6 +21,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
 from potency.explanation import METHODS, background, faithful
+from potency.explanation.account import shares, shares_of
 from potency.explanation.explain import _exact, explain, verdict
 from potency.explanation.page import write_page
 from potency.explanation.picture import coloured, face, read_map
@@ -90,7 +91,7 @@ def test_a_last_map_is_refused_where_there_is_none() -> None:
 
 def test_integrated_gradients_add_up(bright: Tensor) -> None:
     found = METHODS["integrated"](corner, first, bright)
-    assert float(found.shares["missing"].abs().max()) < 0.02
+    assert np.abs(shares({"score": found.score, **found.parts})["missing"]).max() < 0.02
     empty = first(corner(background(bright).expand_as(bright)))
     torch.testing.assert_close(found.values.sum((1, 2, 3)), found.score - empty, rtol=0.02, atol=1e-4)
 
@@ -155,9 +156,9 @@ def test_explain_writes_a_map_a_picture_and_what_was_tested(learned: tuple[Manif
         values, facts = read_map(tmp_path / row["explanation"])
         assert values.shape[1:] == made.open(row).shape[-2:] and np.isfinite(values).all()
         assert facts["method"] == "relevance" and facts["label"] in rows.classes
-        for part in ("score", "input", "bias", "absorbed", "deletion", "insertion", "stability", "likeness"):
+        for part in ("score", "empty", "input", "bias", "absorbed", "deletion", "insertion", "stability", "likeness"):
             assert facts[part] == pytest.approx(row[f"explanation.{part}"])
-        assert facts["input"] + facts["bias"] + facts["absorbed"] == pytest.approx(1, abs=1e-3)
+        assert facts["input"] + facts["bias"] + facts["absorbed"] == pytest.approx(facts["score"], abs=1e-3)
         assert (tmp_path / row["explanation"]).with_suffix(".png").is_file()
     again = Manifest.read(tmp_path / "explanations.parquet")
     assert list(again.table["explanation.score"]) == list(made.table["explanation.score"])
@@ -248,7 +249,7 @@ def test_the_page_says_what_fails_and_shows_the_maps(learned: tuple[Manifest, Bu
     rows, bundle = learned
     made = explain(few(rows, 6), bundle, into=tmp_path)
     page = write_page(made, bundle, tmp_path, "relevance").read_text("utf-8")
-    assert page.count("<figure>") == 6 and "share of the score that reached the image" in page
+    assert page.count("<figure>") == 6 and "share that reached the image" in page
     for line in verdict(made.table):
         assert line in page
     made.table["explanation.likeness"] = 0.9
@@ -257,10 +258,25 @@ def test_the_page_says_what_fails_and_shows_the_maps(learned: tuple[Manifest, Bu
 
 
 def test_a_face_says_when_less_than_half_reached_the_image() -> None:
-    cells = {"label": "G1", "score": 2.0, "input": 0.4, "bias": 0.6, "absorbed": 0.0, "deletion": -0.1}
+    cells = {"label": "G1", "score": 2.0, "empty": 0, "input": 0.8, "bias": 1.2, "absorbed": 0.0, "deletion": -0.1}
     told = face(cells)
-    assert "less than half of the score reached the image" in told and "NO BETTER than chance" in told[-1]
-    assert len(face({**cells, "input": 0.6, "bias": 0.4})) == len(told) - 1
+    assert told[1:3] == ["beyond an empty image +2.00: input 40 %, bias 60 %, absorbed 0 %",
+                         "less than half of that reached the image"] and "NO BETTER than chance" in told[-1]
+    assert len(face({**cells, "input": 1.2, "bias": 0.8})) == len(told) - 1
+
+
+def test_shares_are_of_what_a_score_is_beyond_that_of_an_empty_image() -> None:
+    """Log-odds may well be near 0: that is no score to take shares of."""
+    cells = {"label": "G1", "score": -0.1, "empty": -1.6, "input": 1.53, "bias": -1.63, "absorbed": 0.0}
+    assert face(cells)[1:] == ["beyond an empty image +1.50: input 102 %, bias -2 %, absorbed 0 %"]
+    assert face({**cells, "empty": -0.2, "bias": -1.63, "absorbed": -1e-6})[1:] == [
+        "beyond an empty image +0.10: input +1.53, bias -1.43, absorbed +0.00",
+        "these cancel, so they are told in units of the score and not in per cent",
+    ]
+    rows = pd.DataFrame([cells, {**cells, "empty": -0.2}, {**cells, "empty": -0.1}]).add_prefix("explanation.")
+    found = shares_of(rows)
+    assert list(found) == ["input", "bias", "absorbed"] and list(found["input"].isna()) == [False, True, True]
+    assert found.loc[0].sum() == pytest.approx(1)
 
 
 def test_red_speaks_for_an_answer_and_blue_against_it() -> None:

@@ -19,6 +19,7 @@ from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
 from potency.errors import PlanError
 from potency.explanation import faithful, find_method
+from potency.explanation.account import REFERENCE
 from potency.explanation.choice import ENOUGH, Case, fitted
 from potency.explanation.method import Method, Told
 from potency.explanation.picture import write_map
@@ -78,9 +79,9 @@ def explain(
 
     Returns:
         The manifest with the column `name` (path of the map) and its parts: `.label`, `.way` (of the method's ladder,
-        the one that suits the network: chosen on at most 16 of the rows), `.score`, the shares `.input`,
-        `.bias`, `.absorbed`, and of the tests `.deletion`, `.insertion` (area beyond chance; above 0 is better),
-        `.stability`, `.likeness` (correlations).
+        the one that suits the network: chosen on at most 16 of the rows), `.score`, its parts `.input`, `.bias`,
+        `.absorbed` and the score `.empty` of the background alone (see `account.shares`), and of the tests `.deletion`,
+        `.insertion` (area beyond chance; above 0 is better), `.stability`, `.likeness` (correlations).
 
     Raises:
         PlanError: there is no such method, score or class; or the bundle holds no network.
@@ -90,7 +91,8 @@ def explain(
     with claimed(folder):
         rows = manifest.records()
         explainer.suit(manifest, rows)
-        store, identity = Store(folder / "parts"), f"{bundle.fingerprint} {explainer.exactly} {name}"
+        identity = f"{bundle.fingerprint} {explainer.exactly} {name} {REFERENCE}"  # parts were shares before
+        store = Store(folder / "parts")
         keys = [fingerprint(identity, manifest.paths(row), [row["id"]]) for row in rows]
         errors: dict[str, str] = {}
         for done, (key, row) in enumerate(zip(keys, rows, strict=True)):
@@ -211,7 +213,7 @@ class Explainer:
         method = self.methods[place]
         with _ruled():
             found = method(run, score, images)
-        cells = {"score": float(found.score[0])} | {part: float(share[0]) for part, share in found.shares.items()}
+        cells = {"score": float(found.score[0])} | {part: float(value[0]) for part, value in found.parts.items()}
         if self.checks:
             curves = faithful.curves(_silent(run, self._drawn(member.plan, replace(self.focus, label=label))), images,
                                      found.values)  # fmt: skip
