@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,10 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
 from potency.explanation import METHODS, background, faithful
-from potency.explanation.account import shares, shares_of
+from potency.explanation.account import shares
 from potency.explanation.explain import _exact, explain, verdict
 from potency.explanation.page import write_page
-from potency.explanation.picture import coloured, face, read_map
+from potency.explanation.picture import read_map
 from potency.explanation.rules import LADDER
 from potency.learning.train import train
 from potency.tasks import TASKS, Focus
@@ -120,13 +121,6 @@ def test_a_network_that_forgot_has_the_same_numbers() -> None:
     assert not torch.allclose(nets["net"](image)["embedding"], lost["net"](image)["embedding"])
 
 
-def test_what_fails_is_said_in_words() -> None:
-    good, bad, none = (np.full(8, value, np.float32) for value in (0.2, 0.0, 0.0))
-    assert faithful.failing(good, good, good * 4, none) == []
-    told = faithful.failing(bad, bad, none, good * 4)
-    assert len(told) == 3 and "no more than hiding anything else" in told[0] and "shuffled weights" in told[2]
-
-
 def test_maps_are_alike_up_to_size() -> None:
     torch.manual_seed(0)
     values = torch.randn(2, 1, 32, 32)
@@ -183,6 +177,38 @@ def test_what_is_done_is_kept_and_a_bad_row_costs_itself_alone(
     assert made.table["explanation.error"].isna().all() and seen[-1] == (3, 3)
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     assert "explanation.deletion" not in made.table and verdict(made.table) == []
+
+
+def test_a_folder_holds_to_the_way_that_was_chosen_first(
+    learned: tuple[Manifest, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, bundle = learned
+    plain = partial(explain, bundle=bundle, into=tmp_path, checks=False)
+    plain(few(rows, faithful.FEWEST - 1))  # too few to choose by, so nothing is kept
+    assert json.loads((tmp_path / "run.json").read_text("utf-8"))["explanation"]["ways"] == {}
+    made = plain(few(rows, faithful.FEWEST))
+    told = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert list(told["explanation"]["ways"].values()) == [[made.table["explanation.way"].iloc[0]]]
+    other = next(way for way in LADDER if way != made.table["explanation.way"].iloc[0])
+
+    def never(*_: object) -> object:
+        raise AssertionError("chosen again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("potency.explanation.explain.fitted", never)
+        times = {path: path.stat().st_mtime_ns for path in (tmp_path / "maps").iterdir()}
+        again = plain(few(rows, faithful.FEWEST + 2))
+        assert set(again.table["explanation.way"]) == set(made.table["explanation.way"])
+        assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+        told["explanation"]["ways"] = {whose: [other] for whose in told["explanation"]["ways"]}
+        (tmp_path / "run.json").write_text(json.dumps(told))
+        assert set(plain(few(rows, 2)).table["explanation.way"]) == {other}  # it is read, not found anew
+    for damaged in ('{"explanation": {"ways": [1]}}', '{"explanation": {"ways": {"x": {}}}}', "{", "[]"):
+        (tmp_path / "run.json").write_text(damaged)
+        assert set(plain(few(rows, faithful.FEWEST)).table["explanation.way"]) == set(made.table["explanation.way"])
+    told["explanation"]["ways"] = {whose: ["of another version"] for whose in told["explanation"]["ways"]}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    assert set(plain(few(rows, faithful.FEWEST)).table["explanation.way"]) == set(made.table["explanation.way"])
 
 
 def test_an_image_larger_than_the_tile_is_explained_whole(learned: tuple[Manifest, Bundle], tmp_path: Path) -> None:
@@ -255,34 +281,6 @@ def test_the_page_says_what_fails_and_shows_the_maps(learned: tuple[Manifest, Bu
     made.table["explanation.likeness"] = 0.9
     page = write_page(made, bundle, tmp_path, "relevance").read_text("utf-8")
     assert "shuffled weights gives much the same map" in page
-
-
-def test_a_face_says_when_less_than_half_reached_the_image() -> None:
-    cells = {"label": "G1", "score": 2.0, "empty": 0, "input": 0.8, "bias": 1.2, "absorbed": 0.0, "deletion": -0.1}
-    told = face(cells)
-    assert told[1:3] == ["beyond an empty image +2.00: input 40 %, bias 60 %, absorbed 0 %",
-                         "less than half of that reached the image"] and "NO BETTER than chance" in told[-1]
-    assert len(face({**cells, "input": 1.2, "bias": 0.8})) == len(told) - 1
-
-
-def test_shares_are_of_what_a_score_is_beyond_that_of_an_empty_image() -> None:
-    """Log-odds may well be near 0: that is no score to take shares of."""
-    cells = {"label": "G1", "score": -0.1, "empty": -1.6, "input": 1.53, "bias": -1.63, "absorbed": 0.0}
-    assert face(cells)[1:] == ["beyond an empty image +1.50: input 102 %, bias -2 %, absorbed 0 %"]
-    assert face({**cells, "empty": -0.2, "bias": -1.63, "absorbed": -1e-6})[1:] == [
-        "beyond an empty image +0.10: input +1.53, bias -1.43, absorbed +0.00",
-        "these cancel, so they are told in units of the score and not in per cent",
-    ]
-    rows = pd.DataFrame([cells, {**cells, "empty": -0.2}, {**cells, "empty": -0.1}]).add_prefix("explanation.")
-    found = shares_of(rows)
-    assert list(found) == ["input", "bias", "absorbed"] and list(found["input"].isna()) == [False, True, True]
-    assert found.loc[0].sum() == pytest.approx(1)
-
-
-def test_red_speaks_for_an_answer_and_blue_against_it() -> None:
-    grey, values = np.full((2, 3), 100, np.uint8), np.array([[1, 0, -1], [1, 0, -1]], np.float32)
-    red, plain, blue = coloured(grey, values)[0].astype(int)
-    assert red[0] > red[2] and blue[2] > blue[0] and list(plain) == [100, 100, 100]
 
 
 def test_the_command_explains_with_a_model_that_comes_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
