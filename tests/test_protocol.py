@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from potency.errors import PlanError
 from potency.inference.pool import Pool
 from potency.inference.predict import predict
 from potency.learning import folds, protocol
+from potency.learning.mark import marked
 from potency.tasks import TASKS
 
 SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5}
@@ -125,6 +127,15 @@ def test_a_damaged_note_of_a_run_is_named_and_nothing_is_written(rows: Manifest,
         protocol.run(rows, TASKS["classify"], into=tmp_path, plan=plan, choices=protocol.Choices(resume=True))
     assert caught.value.where == str(tmp_path / "run.json") and "--into" in caught.value.mend
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".lock"}
+
+
+def test_a_run_is_known_again_by_its_note_whatever_columns_tell_beside_it(tmp_path: Path) -> None:
+    marked(tmp_path, {"plan": {"steps": 3}, "ids": "a"}, resume=False)
+    note = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    (tmp_path / "run.json").write_text(json.dumps({**note, "explanation": {"method": "relevance"}}))
+    marked(tmp_path, {"plan": {"steps": 3}, "ids": "a"}, resume=True)
+    with pytest.raises(PlanError, match="other images, plan or choices"):
+        marked(tmp_path, {"plan": {"steps": 4}, "ids": "a"}, resume=True)
 
 
 def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan: Plan, tmp_path: Path) -> None:

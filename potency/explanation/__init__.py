@@ -21,7 +21,7 @@ from potency.explanation.rules import LADDER, Composite, Rule
 def handed_back(run: Run, focus: Score, images: Tensor, composite: Composite | None = None) -> Map:
     """See `propagate`; what is handed back is what the image has beyond its background."""
     found = propagate(run, focus, images, composite, background(images).expand_as(images))
-    return Map(found.relevance, found.score, {part: found.share(part) for part in ("input", "bias", "absorbed")})
+    return Map(found.relevance, found.score, found.parts)
 
 
 METHODS: Mapping[str, Method] = {
