@@ -8,14 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from potency.data import columns, folders, gathering, quality, reading, split, tables
+from potency.data import columns, folders, gathering, parts, quality, reading, split, tables
 from potency.data.check import check_table
 from potency.data.findings import Finding, Findings
 from potency.data.groups import UNKNOWN
+from potency.data.readers import open_image
 from potency.errors import ImageError, ManifestError, nearest
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Manifest:
 
     Args:
         table: the rows. Channels in separate files stand in `image.<channel>`, in channel order.
-        kinds: which kind of answer a column holds, `{"truth": "category"}`, or that it names files ("file", "picture").
+        kinds: which kind of answer a column holds, `{"truth": "category"}`.
         folder: where relative paths start.
         origin: how the table was understood, for people: `origin["group"]` is "column 'group'", "inferred from ..."
             or "unknown".
@@ -67,7 +68,7 @@ class Manifest:
         rows = reading.read_rows(Path(source).expanduser(), truth, channels, names, layout)
         made = cls(*reading.understand(rows, channels, group, asked=truth is not None))
         if confined:
-            reading.confine(made.folder, made.table[list(made.files)])
+            reading.confine(made.folder, [path for row in made.records() for path in made.paths(row).values()])
         return made.keep(classes) if classes else made
 
     @classmethod
@@ -144,7 +145,9 @@ class Manifest:
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as plain mappings."""
-        return cast(list[dict[str, Any]], self.table.to_dict("records"))
+        cells = self.table.to_dict("list")  # row by row pandas takes text out of Arrow one cell at a time
+        names = [str(name) for name in cells]
+        return [dict(zip(names, row, strict=True)) for row in zip(*cells.values(), strict=True)]
 
     def open(self, row: Row) -> Image:
         """The lazy image of a row: its channel files put together, the part of it that the row names (see `parts`).
@@ -152,9 +155,6 @@ class Manifest:
         Raises:
             ImageError: a file is missing or damaged, or holds no such series, time point or plane.
         """
-        from potency.data import parts
-        from potency.data.readers import open_image
-
         files = self._files(row)
         series = parts.number(row, "series", str(row["image"])) or 0
         return parts.choose(open_image(files if self.channels else files[""], series=series), row)
@@ -205,7 +205,7 @@ class Manifest:
                                  in_time=kind == "time")
         return replace(self, table=table, origin={**self.origin, "fold": str(k)})
 
-    def of(self, *parts: str) -> Manifest:
+    def of(self, *splits: str) -> Manifest:
         """Only the rows of these splits: `train`, `validation`, `test`, `external`.
 
         Raises:
@@ -214,7 +214,7 @@ class Manifest:
         if "split" not in self.table.columns:
             raise ManifestError("the rows are not divided into train, validation and test", str(self.folder),
                                 "call split() and fold(k), or add a column split")
-        return self.where(self.table["split"].isin(list(parts)))
+        return self.where(self.table["split"].isin(list(splits)))
 
     def where(self, mask: pd.Series | Sequence[bool] | Callable[[pd.DataFrame], Any]) -> Manifest:
         """Only the rows where the mask is true."""
@@ -250,8 +250,6 @@ class Manifest:
         Raises:
             ManifestError: another column.
         """
-        from potency.data import parts
-
         if column not in parts.COUNTED:
             raise ManifestError(f"'{column}' does not count what a file holds", "each(column)",
                                 nearest(column, parts.COUNTED))
@@ -283,18 +281,10 @@ class Manifest:
         """SHA-256 of the contents of the files with their truths and groups; names and order of rows do not count."""
         return quality.fingerprint(self.table, self.digests)
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The columns that name files: images, and those of a kind that says so ("file": masks; "picture": maps)."""
-        others = (str(name) for name in self.table.columns if self.kinds.get(str(name)) in columns.FILES)
-        return ("image", *(f"image.{channel}" for channel in self.channels), *others)
-
-    def placed(self, folder: str | Path) -> Manifest:
-        """The same rows as a table in `folder`: every relative path follows, whatever column it stands in."""
-        moved = {name: gathering.moved(self.table[name], self.folder, Path(folder)) for name in self.files}
-        return replace(self, table=self.table.assign(**moved), folder=Path(folder))
-
     def write(self, path: str | Path) -> Path:
         """Write the table; Parquet keeps kinds and origin, CSV is safe for spreadsheets; paths follow the new place."""
-        table, note = self.placed(Path(path).parent).table, {"kinds": dict(self.kinds), "origin": dict(self.origin)}
-        return tables.write_table(table, Path(path), note)
+        path = Path(path)
+        names = ("image", *(f"image.{channel}" for channel in self.channels))
+        table = self.table.assign(**{name: gathering.moved(self.table[name], self.folder, path.parent)
+                                     for name in names})
+        return tables.write_table(table, path, {"kinds": dict(self.kinds), "origin": dict(self.origin)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from potency.data import columns, folders, names, tables, wells
 from potency.data.findings import Finding, some
 from potency.data.groups import UNKNOWN, settle_groups
 from potency.data.parts import COUNTED
+from potency.data.readers import SUFFIXES, plate_rows
 from potency.errors import ManifestError
 
 
@@ -37,8 +38,6 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
     Raises:
         ManifestError: nothing there, or nothing that can be understood.
     """
-    from potency.data.readers import SUFFIXES
-
     if not source.exists():
         raise ManifestError("there is no such file or folder", str(source), "check the path")
     plate_map = plate_map and plate_map.expanduser()
@@ -69,8 +68,6 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
 
 def _of_files(folder: Path, files: Sequence[str], channels: Sequence[str], pattern: str) -> Rows:
     """The rows of image files by what the folders of a plate, the names, or the folders say."""
-    from potency.data.readers import SUFFIXES, plate_rows
-
     if not files:
         raise ManifestError("the folder holds no images and no table", str(folder),
                             "images end in " + ", ".join(sorted(SUFFIXES)))
@@ -150,8 +147,6 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         frame = frame.assign(group=frame["group"].fillna(frame["id"]))
     first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
     rest = [name for name in frame.columns if name not in first]
-    if not saved:  # whoever saved kinds has looked, and columns of other rows' ids may have come in since
-        kinds |= dict.fromkeys(columns.file_columns(frame, rows.folder), columns.FILES[0])
     return frame[first + rest].reset_index(drop=True), {**kinds, **saved}, rows.folder, origin, rows.noticed
 
 
@@ -188,13 +183,13 @@ def _ids(frame: pd.DataFrame) -> pd.Series:
     return ids
 
 
-def confine(folder: Path, files: pd.DataFrame) -> None:
-    """Refuse paths, in whatever column, that leave the folder of their table, by `..`, an absolute path or a link.
+def confine(folder: Path, paths: Iterable[Path]) -> None:
+    """Refuse paths that leave the folder of their table, by `..`, an absolute path or a link.
 
     Raises:
         ManifestError: the first such path.
     """
     root = os.path.realpath(folder)
-    for path in (folder / str(cell) for name in files for cell in files[name].dropna()):
+    for path in paths:
         if not Path(os.path.realpath(path)).is_relative_to(root):
             raise ManifestError("a path leaves the folder of the table", str(path), "put the images into that folder")
