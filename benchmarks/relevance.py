@@ -57,7 +57,7 @@ def rows_of(name: str, into: Path, quick: bool) -> Manifest | None:
     if name == "simulator":
         place = into / f"simulator{'-quick' * quick}"
         if not place.exists():
-            simulate(place, cells=400 if quick else 3000, groups=20 if quick else 60, look="brightfield")
+            simulate(place, cells=120 if quick else 3000, groups=10 if quick else 60, look="brightfield")
         return Manifest.read(place).split(folds=5)
     if not (where := os.environ.get("POTENCY_DATA")):
         return None
@@ -166,7 +166,7 @@ def beside(nets: nn.ModuleDict, images: Tensor) -> float | None:
 def learned(name: str, rows: Manifest, into: Path, quick: bool) -> NetworkMember:
     inner = rows.fold(0)
     plan = Plan.of(Facts.of(inner.of("train")), task="classify")
-    plan = plan.but(steps=20) if quick else plan
+    plan = plan.but(steps=20, validations=2) if quick else plan
     member = train(inner, TASK, into=into / f"{name}{'-quick' * quick}-run", plan=plan).members[0]
     assert isinstance(member, NetworkMember)
     return member
