@@ -107,7 +107,7 @@ def lived(name: str, images: Tensor, labels: Tensor, steps: int) -> nn.ModuleDic
     return nets.eval()
 
 
-def account(name: str, images: Tensor, labels: Tensor, steps: int) -> Iterator[dict[str, Any]]:
+def account(name: str, images: Tensor, labels: Tensor, steps: int, repeats: int = 3) -> Iterator[dict[str, Any]]:
     nets = lived(name, images, labels, steps)
     weights = "trained" if steps else "fresh"
 
@@ -130,7 +130,7 @@ def account(name: str, images: Tensor, labels: Tensor, steps: int) -> Iterator[d
         leaf = shown.clone().requires_grad_()
         torch.autograd.grad(score(run(leaf)).sum(), leaf)
 
-    costs = interleaved({"both": both, "relevance": lambda: METHODS["relevance"](run, score, shown)}, 3)
+    costs = interleaved({"both": both, "relevance": lambda: METHODS["relevance"](run, score, shown)}, repeats)
     yield row | {"cost_ratio": costs["relevance"] / costs["both"]}
     if name in BESIDE and steps and (share := beside(nets, shown)) is not None:
         yield {"name": name, "weights": weights, "source": "zennit", "role": "other", "input_share": share}
@@ -288,7 +288,7 @@ def main() -> None:
         names = ["tiny", "mobilenetv3"] if given.quick else list(BACKBONES)
         for name in names:
             for steps in (0, 2 if given.quick else STEPS):
-                rows += list(account(name, images, labels, steps))
+                rows += list(account(name, images, labels, steps, 1 if given.quick else 3))
     if "faithful" in given.parts:
         methods = ["relevance", "gradient-input"] if given.quick else [m for m in METHODS if m not in LEFT_OUT]
         for name in ("simulator",) if given.quick else (*SETS, "simulator"):
