@@ -14,6 +14,9 @@ import tifffile
 from potency.cli import run
 from potency.cli.demo import places
 
+SMALL = ("--steps", "12", "--folds", "2", "--set", "batch=8", "--set", "validations=1")
+ALONE = ("--workers", "1")  # what starts processes is tried once, by `trained`, and by the demo
+
 
 def answer(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, object]:
     """The last line of stdout of a call that must succeed."""
@@ -43,45 +46,12 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     into = tmp_path_factory.mktemp("out") / "first"
-    assert (
-        run(
-            [
-                "train",
-                str(cells),
-                "--into",
-                str(into),
-                "--steps",
-                "12",
-                "--folds",
-                "2",
-                "--set",
-                "batch=8",
-                "--set",
-                "validations=1",
-            ]
-        )
-        == 0
-    )
+    assert run(["train", str(cells), "--into", str(into), *SMALL]) == 0
     return into
 
 
 def test_train_ends_with_bundle_and_report(trained: Path, cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = answer(
-        capsys,
-        "train",
-        cells,
-        "--into",
-        trained,
-        "--steps",
-        12,
-        "--folds",
-        2,
-        "--set",
-        "batch=8",
-        "--set",
-        "validations=1",
-        "--resume",
-    )
+    told = answer(capsys, "train", cells, "--into", trained, *SMALL, *ALONE, "--resume")
     assert set(told) == {"bundle", "report"}
     assert (Path(str(told["bundle"])) / "card.json").is_file() and Path(str(told["report"])).name == "report.html"
     numbers = json.loads(Path(str(told["report"])).with_suffix(".json").read_text("utf-8"))
@@ -96,25 +66,7 @@ def test_train_ends_with_bundle_and_report(trained: Path, cells: Path, capsys: p
 
 
 def test_the_same_folder_is_not_written_over(trained: Path, cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        run(
-            [
-                "train",
-                str(cells),
-                "--into",
-                str(trained),
-                "--steps",
-                "12",
-                "--folds",
-                "2",
-                "--set",
-                "batch=8",
-                "--set",
-                "validations=1",
-            ]
-        )
-        == 2
-    )
+    assert run(["train", str(cells), "--into", str(trained), *SMALL]) == 2
     assert "--resume" in capsys.readouterr().err
     assert run(["train", str(cells), "--into", str(trained), "--steps", "13"]) == 2
     assert "another --into" in capsys.readouterr().err
@@ -182,23 +134,10 @@ def test_a_dry_run_keeps_nothing(cells: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_a_plan_file_is_obeyed(cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tmp_path / "plan.json"
-    assert (
-        run(["plan", str(cells), "--set", "steps=3", "--set", "batch=8", "--set", "validations=1", "--into", str(plan)])
-        == 0
-    )
-    told = answer(
-        capsys,
-        "train",
-        cells,
-        "--plan",
-        plan,
-        "--holdout",
-        "--folds",
-        2,
-        "--no-baselines",
-        "--into",
-        tmp_path / "planned",
-    )
+    quick = ("--set", "steps=3", "--set", "batch=8", "--set", "validations=1")
+    assert run(["plan", str(cells), *quick, "--into", str(plan)]) == 0
+    asked = ("--plan", plan, "--holdout", "--folds", 2, "--no-baselines", *ALONE)
+    told = answer(capsys, "train", cells, *asked, "--into", tmp_path / "planned")
     card = json.loads((Path(str(told["bundle"])) / "card.json").read_text("utf-8"))
     assert card["members"][0]["plan"]["batch"] == 8
     plan.write_text(json.dumps({**json.loads(plan.read_text("utf-8")), "step": 3}), "utf-8")
@@ -209,7 +148,7 @@ def test_a_plan_file_is_obeyed(cells: Path, tmp_path: Path, capsys: pytest.Captu
 def test_training_goes_on_from_a_bundle_and_says_when_it_has_seen_these_images(
     trained: Path, cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = ("--steps", 1, "--folds", 2, "--set", "batch=8", "--set", "validations=1", "--no-baselines", "--holdout")
+    quick = (*SMALL, *ALONE, "--steps", 1, "--no-baselines", "--holdout")
     told = answer(capsys, "train", cells, "--start", trained / "bundle", "--into", tmp_path / "tuned", *quick)
     numbers = json.loads(Path(str(told["report"])).with_suffix(".json").read_text("utf-8"))
     assert any("had learned from these very images" in line for line in numbers["banner"])
@@ -222,7 +161,7 @@ def test_folds_of_the_table_are_obeyed_and_torn_groups_refused(
     table = pd.read_csv(cells / "labels.csv")
     table["fold"] = table["group"].map({f"clone{k}": k // 3 for k in range(6)})
     table.to_csv(cells / "folds.csv", index=False)
-    quick = ("--steps", 1, "--set", "batch=8", "--set", "validations=1", "--no-baselines")
+    quick = ("--steps", 1, "--set", "batch=8", "--set", "validations=1", "--no-baselines", *ALONE)
     into = tmp_path / "given"
     answer(capsys, "train", cells / "folds.csv", "--into", into, *quick)
     rows = pd.read_parquet(into / "predictions.parquet")
@@ -261,6 +200,7 @@ def test_demo_ends_with_report_and_bundle_and_is_never_written_over(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("potency.cli.demo.STEPS", 2)
+    monkeypatch.setattr("potency.cli.demo.FOLDS", 2)
     assert run(["demo", "--cells", "120"]) == 0
     said = capsys.readouterr().out
     assert "SIMULATED" in said

@@ -24,6 +24,7 @@ from potency.inference.cluster import Cluster, connected, mapper
 from potency.inference.pool import Lost, Pool
 from potency.inference.predict import predict
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("dask.distributed", reason="the extra cluster is not installed")
 
 
@@ -33,9 +34,10 @@ def client() -> Iterator[Any]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a killed worker is told of in many lines
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before]).rstrip(os.pathsep)
-    made = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
-    )
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):  # of 3, six workers more would start
+        made = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
+        )
     with made, distributed.Client(made) as client:
         yield client
     os.environ["PYTHONPATH"] = before

@@ -26,7 +26,6 @@ from potency.explanation.page import write_page
 from potency.explanation.picture import coloured, face, read_map
 from potency.explanation.rules import LADDER
 from potency.learning.train import train
-from potency.networks.bag import Bag
 from potency.tasks import TASKS, Focus
 
 
@@ -57,7 +56,7 @@ def bright() -> Tensor:
     return images
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("grad-cam", "grad-cam++", "attention")])
+@pytest.mark.parametrize("name", [name for name in METHODS if not name.startswith("grad-cam")])
 def test_a_method_finds_the_evidence_of_a_network_that_looks_at_one_corner(name: str, bright: Tensor) -> None:
     found = METHODS[name](corner, first, bright)
     assert found.values.shape[0] == 3 and found.values.shape[2:] == (32, 32)
@@ -87,25 +86,6 @@ def test_a_last_map_is_refused_where_there_is_none() -> None:
     nets = TASKS["classify"].build(plan).eval()
     with pytest.raises(PlanError, match="ends in tokens"):
         METHODS["grad-cam"](lambda i: TASKS["classify"].forward(nets, {"image": i}), first, torch.rand(1, 1, 64, 64))
-
-
-def test_attention_paints_the_weight_of_each_patch_and_is_refused_where_nothing_is_pooled(bright: Tensor) -> None:
-    plan = Plan(channels=("a",), classes=("x", "y"), network="bag:patch=16:pool=gated", tile=40)
-    nets = TASKS["classify"].build(plan).eval()
-    images = torch.rand(2, 1, 40, 40)
-    bag, given = next(module for module in nets.modules() if isinstance(module, Bag)), list[Tensor]()
-    bag.register_forward_pre_hook(lambda _, images: given.append(images[0]))  # standardised by the network
-    found = METHODS["attention"](lambda i: TASKS["classify"].forward(nets, {"image": i}), first, images)
-    with torch.no_grad():
-        weights = bag.pooled(given[0])[1]
-    assert len(given) == 1 and weights.std() > 0
-    assert weights.shape == (2, 3, 3) and found.values.shape == (2, 1, 40, 40)
-    corners = found.values[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]  # where one patch lies alone
-    torch.testing.assert_close(corners, 9 * weights[:, [0, 0, 2, 2], [0, 2, 0, 2]], rtol=1e-4, atol=1e-5)
-    overlap = found.values[:, 0, 0, 13]  # patches start at 0, 12 and 24
-    torch.testing.assert_close(overlap, 4.5 * weights[:, 0, :2].sum(1), rtol=1e-4, atol=1e-5)
-    with pytest.raises(PlanError, match="pools no patches"):
-        METHODS["attention"](corner, first, bright)
 
 
 def test_integrated_gradients_add_up(bright: Tensor) -> None:

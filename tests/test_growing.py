@@ -14,6 +14,7 @@ from small_bundle import MIXED, images
 
 from potency.data.plan import Plan
 from potency.errors import ImageError
+from potency.learning import samples
 from potency.learning.growing import ABANDONED, Growing, cleared
 from potency.learning.samples import cut
 
@@ -77,6 +78,24 @@ def test_what_breaks_off_leaves_nothing_and_the_next_call_starts_anew(tmp_path: 
     np.testing.assert_array_equal(again.rows, whole.rows)
     np.testing.assert_array_equal(again.fields, whole.fields)
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_small_images_read_together_are_those_read_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    count = 8 * samples.TOGETHER + 5
+    rows, plan = images(tmp_path / "in", (MIXED * count)[:count]), Plan(channels=("0",), tile=16)
+    together = cut(rows, plan, tmp_path / "together")
+    monkeypatch.setattr(samples, "SMALL", 0)
+    alone = cut(rows, plan, tmp_path / "alone")
+    assert len(set(map(tuple, together.fields.tolist()))) > 3, "images of several shapes lie differently in their tiles"
+    for part in ("crops", "rows", "fields"):
+        np.testing.assert_array_equal(getattr(together, part), getattr(alone, part))
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    np.save(tmp_path / "in" / "im 40.npy", np.zeros((2, 9, 9), np.uint8))
+    with pytest.raises(ImageError, match="has 2 channels, the plan has 1") as told:
+        cut(images_again(rows), plan, tmp_path / "bad")
+    assert told.value.where == "im 40.npy"
 
 
 def images_again(rows):  # type: ignore[no-untyped-def]

@@ -44,6 +44,21 @@ def test_a_folder_is_read_by_its_table_else_by_its_classes(tmp_path: Path) -> No
         Manifest.read(tmp_path)
 
 
+def test_records_are_plain_values_of_every_kind() -> None:
+    table = pd.DataFrame({
+        "image": ["a.png", "b.png"], "hour": [1, 2], "dose": [0.5, None], "well": pd.Series(["A1", None], dtype="str"),
+        "fate": pd.Categorical(["x", "y"]), "seen": pd.to_datetime(["2026-01-01", None]), "live": [True, False],
+        "count": pd.array([3, None], "Int64"), "note": pd.Series(["x", np.int64(7)], dtype=object),
+        5: np.float32([1.5, 2.5]),
+    })  # fmt: skip
+    made = Manifest(table)
+    found = pd.DataFrame(made.records(), dtype=object)
+    plain = pd.DataFrame([{str(k): v for k, v in row.items()} for row in table.to_dict("records")], dtype=object)
+    pd.testing.assert_frame_equal(found, plain)
+    assert found.map(type).equals(plain.map(type)), "numbers are Python's, not NumPy's"
+    assert Manifest(table[:0]).records() == []
+
+
 def test_split_folders_are_splits(tmp_path: Path) -> None:
     for part in ("train", "val", "test"):
         for name in ("a", "b"):

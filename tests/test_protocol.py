@@ -36,7 +36,7 @@ def plan(rows: Manifest) -> Plan:
 @pytest.fixture(scope="module")
 def outcome(rows: Manifest, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> protocol.Outcome:
     into = tmp_path_factory.mktemp("run") / "out"
-    choices = protocol.Choices(folds=3, draws=50, random_split=True, command="potency train cells")
+    choices = protocol.Choices(folds=2, draws=50, random_split=True, command="potency train cells")
     return protocol.run(rows, TASKS["classify"], into=into, plan=plan, choices=choices)
 
 
@@ -90,7 +90,7 @@ def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:
 def test_a_pool_and_a_resumed_run_give_the_same_columns(
     outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path
 ) -> None:
-    choices = protocol.Choices(folds=3, draws=50, baselines=("trivial",))
+    choices = protocol.Choices(folds=2, draws=50, baselines=())
     with Pool(2) as on:
         made = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices, on=on)
     column = "prediction.probability.stem"
@@ -103,7 +103,7 @@ def test_a_pool_and_a_resumed_run_give_the_same_columns(
     with pytest.raises(PlanError, match="other images"):  # what is kept there is kept by the old names
         protocol.run(renamed, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
     shutil.rmtree(tmp_path / "out" / "bundle")
-    resumed = protocol.Choices(folds=3, draws=50, baselines=("trivial",), resume=True)
+    resumed = protocol.Choices(folds=2, draws=50, baselines=(), resume=True)
     again = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=resumed)
     assert again.manifest.table[column].equals(made.manifest.table[column])
 

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TABLES = "shapley"
-METHOD_HELP = (
-    "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, attention, occlusion, masks."
-)
+METHOD_HELP = "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, occlusion, masks."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,13 +79,14 @@ class Image:
         Slices follow NumPy: they are clipped to the image. An empty or stepped one is an ImageError, as are a
         window beyond the memory limit and a file that cannot be decoded there.
         """
-        pixels = self.pixels
-        full = {axis: slice(0, size) for axis, size in zip(pixels.axes, pixels.shape, strict=True)}
-        for axis, part in window.items():
-            resolved = self._resolve(axis, part, full)
-            if axis in full:
-                full[axis] = resolved
-        shape = tuple(part.stop - part.start for part in full.values())
+        pixels, shape = self.pixels, self.pixels.shape
+        full = {axis: slice(0, size) for axis, size in zip(pixels.axes, shape, strict=True)}
+        if window:  # small images come by the thousand, and mostly whole
+            for axis, part in window.items():
+                resolved = self._resolve(axis, part, full)
+                if axis in full:
+                    full[axis] = resolved
+            shape = tuple([part.stop - part.start for part in full.values()])
         size = math.prod(shape) * pixels.dtype.itemsize
         if size > WINDOW_LIMIT:
             raise ImageError(

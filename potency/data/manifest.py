@@ -8,14 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from potency.data import columns, folders, gathering, quality, reading, split, tables
+from potency.data import columns, folders, gathering, parts, quality, reading, split, tables
 from potency.data.check import check_table
 from potency.data.findings import Finding, Findings
 from potency.data.groups import UNKNOWN
+from potency.data.readers import open_image
 from potency.errors import ImageError, ManifestError, nearest
 
 if TYPE_CHECKING:
@@ -144,7 +145,9 @@ class Manifest:
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as plain mappings."""
-        return cast(list[dict[str, Any]], self.table.to_dict("records"))
+        cells = self.table.to_dict("list")  # row by row pandas takes text out of Arrow one cell at a time
+        names = [str(name) for name in cells]
+        return [dict(zip(names, row, strict=True)) for row in zip(*cells.values(), strict=True)]
 
     def open(self, row: Row) -> Image:
         """The lazy image of a row: its channel files put together, the part of it that the row names (see `parts`).
@@ -152,9 +155,6 @@ class Manifest:
         Raises:
             ImageError: a file is missing or damaged, or holds no such series, time point or plane.
         """
-        from potency.data import parts
-        from potency.data.readers import open_image
-
         files = self._files(row)
         series = parts.number(row, "series", str(row["image"])) or 0
         return parts.choose(open_image(files if self.channels else files[""], series=series), row)
@@ -205,7 +205,7 @@ class Manifest:
                                  in_time=kind == "time")
         return replace(self, table=table, origin={**self.origin, "fold": str(k)})
 
-    def of(self, *parts: str) -> Manifest:
+    def of(self, *splits: str) -> Manifest:
         """Only the rows of these splits: `train`, `validation`, `test`, `external`.
 
         Raises:
@@ -214,7 +214,7 @@ class Manifest:
         if "split" not in self.table.columns:
             raise ManifestError("the rows are not divided into train, validation and test", str(self.folder),
                                 "call split() and fold(k), or add a column split")
-        return self.where(self.table["split"].isin(list(parts)))
+        return self.where(self.table["split"].isin(list(splits)))
 
     def where(self, mask: pd.Series | Sequence[bool] | Callable[[pd.DataFrame], Any]) -> Manifest:
         """Only the rows where the mask is true."""
@@ -250,8 +250,6 @@ class Manifest:
         Raises:
             ManifestError: another column.
         """
-        from potency.data import parts
-
         if column not in parts.COUNTED:
             raise ManifestError(f"'{column}' does not count what a file holds", "each(column)",
                                 nearest(column, parts.COUNTED))

@@ -15,6 +15,7 @@ from potency.data import columns, folders, names, tables, wells
 from potency.data.findings import Finding, some
 from potency.data.groups import UNKNOWN, settle_groups
 from potency.data.parts import COUNTED
+from potency.data.readers import SUFFIXES, plate_rows
 from potency.errors import ManifestError
 
 
@@ -37,8 +38,6 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
     Raises:
         ManifestError: nothing there, or nothing that can be understood.
     """
-    from potency.data.readers import SUFFIXES
-
     if not source.exists():
         raise ManifestError("there is no such file or folder", str(source), "check the path")
     plate_map = plate_map and plate_map.expanduser()
@@ -69,8 +68,6 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
 
 def _of_files(folder: Path, files: Sequence[str], channels: Sequence[str], pattern: str) -> Rows:
     """The rows of image files by what the folders of a plate, the names, or the folders say."""
-    from potency.data.readers import SUFFIXES, plate_rows
-
     if not files:
         raise ManifestError("the folder holds no images and no table", str(folder),
                             "images end in " + ", ".join(sorted(SUFFIXES)))

@@ -10,7 +10,6 @@ from torch import Tensor
 from potency.errors import PlanError, nearest
 from potency.explanation.account import Account
 from potency.explanation.activation import cam, cam_plus
-from potency.explanation.attention import attention
 from potency.explanation.gradient import integrated, saliency, smooth, times_input
 from potency.explanation.masking import masks, occlusion
 from potency.explanation.method import Map, Method, background
@@ -35,7 +34,6 @@ METHODS: Mapping[str, Method] = {
     "integrated": Method("gradients on the way from an empty image", "Sundararajan 2017", integrated),
     "grad-cam": Method("the last map, weighed by its gradients", "Selvaraju 2017", cam),
     "grad-cam++": Method("the same, weighed place by place", "Chattopadhay 2018", cam_plus),
-    "attention": Method("how much each patch weighs, of networks that pool patches", "Ilse 2018", attention),
     "occlusion": Method("what is lost when a block is hidden", "Zeiler 2014", occlusion),
     "masks": Method("mean score over random masks (RISE)", "Petsiuk 2018", masks),
 }  # fmt: skip

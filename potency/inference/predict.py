@@ -22,7 +22,7 @@ from potency.inference.cluster import mapper
 from potency.inference.origin import ENGINE, engines_of, runs_of, write_origin
 from potency.inference.pool import Lost, Mapper
 from potency.inference.store import WHOLE, Cells, Store, fingerprint
-from potency.inference.work import Batch, Outcome, Work, describe, records
+from potency.inference.work import Batch, Outcome, Work, describe
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -119,7 +119,7 @@ class _Prediction:
         windows = [str(n) for n in self.manifest.table.columns if is_part(str(n))]
         return [
             fingerprint(identity, self.manifest.paths(row), [row[name] for name in windows])
-            for row in records(self.manifest)
+            for row in self.manifest.records()
         ]
 
     def run(self, on: Mapper) -> Manifest:

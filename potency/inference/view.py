@@ -37,7 +37,8 @@ class View:
         whole = manifest.open(row)
         image = whole if um is None else whole.at(um)
         height, width = image.shape[-2:]  # Y and X are the last of "TCZYX"
-        if pd.isna(row.get("tile.y")):
+        start = row.get("tile.y")
+        if start is None or pd.isna(start):
             return cls(image, 0, 0, height, width)
         # Tiles of an exploded manifest are in pixels of the file.
         tall, broad = height / whole.sizes["Y"], width / whole.sizes["X"]

@@ -140,7 +140,7 @@ class _Run:
         self.waiting: list[tuple[int, Tile, Sample]] = []
 
     def outcomes(self) -> list[Outcome]:
-        for i, (row, tile) in enumerate(zip(records(self.batch.rows), self.batch.tiles, strict=True)):
+        for i, (row, tile) in enumerate(zip(self.batch.rows.records(), self.batch.tiles, strict=True)):
             try:
                 for part, sample in self._samples(i, row, tile):
                     self.waiting.append((i, part, sample))
@@ -202,11 +202,6 @@ class _Run:
 
     def _fail(self, i: int, fault: Exception) -> None:
         self.found[i] = Outcome(error=describe(fault))
-
-
-def records(manifest: Manifest) -> list[dict[str, Any]]:
-    """The rows of a manifest as mappings."""
-    return [{str(name): cell for name, cell in row.items()} for row in manifest.table.to_dict("records")]
 
 
 def describe(fault: BaseException) -> str:

@@ -151,7 +151,7 @@ def crops_of(rows: Manifest, plan: Plan) -> Iterator[tuple[str, list[NDArray[Any
         view = View.of(rows, row, plan.pixel_size)
         return str(row["id"]), [view.crop(tile) for tile in windows(view.shape, plan)]
 
-    records = rows.table.to_dict("records")
+    records = rows.records()
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:  # decoders release the interpreter
         for start in range(0, len(records), AT_ONCE):  # never more of the pixels in memory than are worked on
             yield from pool.map(one, records[start : start + AT_ONCE])

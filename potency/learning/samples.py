@@ -84,9 +84,10 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
         ImageError: an image that cannot be read or has other channels; the row is named.
         PotencyError: the cache cannot be written.
     """
-    rows = manifest.table.to_dict("records")
+    rows = manifest.records()
     # The crops stand in the order of the rows, so the order counts here, which a fingerprint leaves out.
-    which = [[str(row[name]) for name in manifest.table if is_part(str(name))] for row in rows]
+    parts = [str(name) for name in manifest.table if is_part(str(name))]
+    which = [[str(row[name]) for name in parts] for row in rows]
     made_of = [manifest.digests, which, plan.tile, plan.fitting, plan.pixel_size, plan.channels]
     key = hashlib.sha256(json.dumps(made_of).encode())
     path = folder / f"crops-{key.hexdigest()[:16]}.npy"
@@ -113,12 +114,14 @@ Cut = tuple[NDArray[Any], NDArray[np.intp]]
 
 
 def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], object] | None) -> Iterator[Cut]:
-    rows = manifest.table.to_dict("records")
+    rows = manifest.records()
     fitting = FITTINGS[plan.fitting]
 
+    # Most images have one shape, so where its windows lie is worked out once.
     cover = lru_cache(lambda shape: windows(shape, plan))
+    located = lru_cache(lambda shapes: np.array([_field(shape, plan.tile) for shape in shapes]))
 
-    def one(row: dict[Any, Any]) -> Cut:
+    def opened(row: dict[Any, Any]) -> View:
         view = View.of(manifest, row, plan.pixel_size)
         if len(view.image.channels) != len(plan.channels):
             raise ImageError(
@@ -126,14 +129,18 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
                 str(row["image"]),
                 "mend or leave out the image, or plan again",
             )
+        return view
+
+    def one(view: View) -> Cut:
         seen = [view.crop(tile) for tile in cover(view.shape)]
-        fields = [plan.tile if fitting.whole else pixels.shape[1:] for pixels in seen]
+        where = located(tuple([plan.tile if fitting.whole else pixels.shape[1:] for pixels in seen]))
         crops = [fitting.apply(pixels, plan.tile) for pixels in seen]
-        where = np.array([_field(shape, plan.tile) for shape in fields])
         return crops[0][None] if len(crops) == 1 else np.stack(crops), where
 
     def several(some: list[dict[Any, Any]]) -> list[Cut]:
-        return [one(row) for row in some]
+        # All are opened first, so that Python and the decoder take turns in the processor's caches less often.
+        views = deque([opened(row) for row in some])
+        return [one(views.popleft()) for _ in some]
 
     threads = min(8, os.cpu_count() or 1)
     # Small images are decoded faster than a task is handed over, large ones would fill the memory.

@@ -141,7 +141,6 @@ RECIPE = Recipe(
     title="Eight lineages in digital contrast, and quantity",
     area="B",
     published=(OVERALL, WEAKEST),
-    missing=("a run to its end at the default budget, which nobody has watched yet",),
     method="simple CNN; lineage first, then count",
     run=run,
     budgets=(QUICK, DEFAULT, FULL),

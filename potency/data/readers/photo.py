@@ -38,6 +38,10 @@ class Header(NamedTuple):
     notes: tuple[str, ...] = ()
     most: int = 2**62  # bytes that one byte of the file can unpack to
 
+    @property
+    def claim(self) -> str:
+        return f"the header claims {self.width} x {self.height} pixels of {self.channels} channels"
+
 
 class Photo:
     """The pixels of one PNG, JPEG, WebP or BMP file."""
@@ -59,7 +63,7 @@ class Photo:
 
     def read(self, window: Window, level: int = 0) -> NDArray[Any]:
         whole = self.whole if self.whole is not None else self._decoded()
-        array = whole[tuple(window[axis] for axis in self.axes)]
+        array = whole[tuple([window[axis] for axis in self.axes])]
         if array.size < whole.size:
             # Who reads a part will read the next one: keep the whole, and hand out a copy that does not.
             self.whole = whole
@@ -89,7 +93,7 @@ class Photo:
 
 def recognises(path: str, head: bytes) -> bool:
     """Say whether the first bytes are those of a PNG, JPEG, WebP or BMP file."""
-    return any(marked(head).startswith(magic) for magic in FORMATS)
+    return marked(head).startswith(MAGICS)
 
 
 def marked(head: bytes) -> bytes:
@@ -99,24 +103,23 @@ def marked(head: bytes) -> bytes:
 
 def open(path: str, head: bytes, size: int, pages: str | None = None, series: int = 0) -> Photo:
     """Open a file of which `head` are the first bytes and `size` is the length; there are no pages, nor series."""
-    parse, decode = next(pair for magic, pair in FORMATS.items() if marked(head).startswith(magic))
+    parse, decode = FORMATS[next(filter(marked(head).startswith, MAGICS))]
     try:
         header = parse(head if len(head) == size else whole_head(path, head))
     except (struct.error, IndexError) as error:
         raise cut_short(path, "or damaged in its header") from error
     decoded = header.height * header.width * header.channels * header.dtype.itemsize
-    shape = f"{header.width} x {header.height} pixels of {header.channels} channels"
     if min(header.height, header.width) < 1 or max(header.height, header.width) > 2**31 - 1:
-        raise ImageError(f"the header claims {shape}", path, "export the image again: its header is damaged")
+        raise ImageError(header.claim, path, "export the image again: its header is damaged")
     if decoded > DECODED_LIMIT:
         raise ImageError(
-            f"the header claims {shape}, {decoded / 2**30:.1f} GiB to decode",
+            f"{header.claim}, {decoded / 2**30:.1f} GiB to decode",
             path,
             "if the image is genuine, save it as tiled TIFF or OME-Zarr, which are read window by window",
         )
     if decoded > header.most * size:
         raise ImageError(
-            f"the header claims {shape}, more than {size} bytes can hold",
+            f"{header.claim}, more than {size} bytes can hold",
             path,
             "the file is cut short or a decompression bomb; copy or export it again",
         )
@@ -248,3 +251,4 @@ FORMATS: dict[bytes, tuple[Callable[[bytes], Header], Callable[[bytes], NDArray[
     WEBP: (webp_header, webp_pixels),
     BMP: (bmp_header, bmp_pixels),
 }
+MAGICS = tuple(FORMATS)
