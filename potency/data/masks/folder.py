@@ -19,7 +19,7 @@ from potency.data.masks.outlined import HIDDEN, numbers_of
 from potency.data.readers import open_image
 from potency.errors import AnswerError
 
-suffixes = ("/masks",)  # no file's name ends so: a folder of masks is written when it is asked for by its format
+suffixes: tuple[str, ...] = ()  # a folder of masks is written when it is asked for by its format
 KINDS = (".png", ".tif", ".tiff", ".bmp")
 
 

@@ -65,11 +65,12 @@ class _Text:
                     return found
             except json.JSONDecodeError as error:
                 if len(self.text) - self.at > LONGEST or not self.more(size):
-                    raise self.broken() from error
+                    short = error.pos >= len(self.text.rstrip(BLANK)) or error.msg.startswith("Unterminated")
+                    raise self.broken(short and self.ended) from error
             size = min(2 * size, LONGEST)  # an item of many pieces is tried again only each time its length doubles
 
-    def broken(self) -> AnswerError:
-        if self.ended and self.at >= len(self.text.rstrip(BLANK)):
+    def broken(self, short: bool = False) -> AnswerError:
+        if short or (self.ended and self.at >= len(self.text.rstrip(BLANK))):
             return AnswerError("the file is cut short: its JSON does not end", self.where,
                                "copy or export it again")
         near = self.text[self.at : self.at + 40]

@@ -17,7 +17,7 @@ from potency.data.masks.annotation import Annotation, Shape, agreed, of_labels
 from potency.data.masks.labelled import read_image
 from potency.errors import AnswerError
 
-suffixes = (".zarr", ".zarr/labels")
+suffixes = (".zarr",)
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 CHUNK, SMALLEST = 1024, 256  # pixels of a side of a chunk; of an image that gets no smaller level
 NAME = "objects"

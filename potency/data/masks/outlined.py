@@ -39,6 +39,8 @@ class Drawing:
         self.more: list[Mapping[str, float]] = []
         self.lost: Counter[str] = Counter()
         self.drawn = 0
+        # Outlines and runs wait to be drawn many at once, but only one of the two at a time: the order counts.
+        self.runs_waiting: list[tuple[NDArray[Any], NDArray[Any], int]] = []
         self.name: object = None  # of the object that is added next, in its file: its id if all names are numbers
         self.names: list[object] = []
 
@@ -49,6 +51,8 @@ class Drawing:
         if corners is None or not (np.abs(corners[~np.isnan(corners[:, 0])]) < FAR).all():
             self.lost[FEWER if corners is None else NO_NUMBER] += 1
             return
+        if self.runs_waiting:
+            self._draw()
         low, high = np.nanmin(corners, axis=0), np.nanmax(corners, axis=0)
         y, x = middle(corners) if self.canvas is None else (low + high) / 2 - 0.5
         self._add((kind, score, y, x, low[0], low[1], high[0], high[1], True), corners, more)
@@ -59,11 +63,12 @@ class Drawing:
         """Add an object given as runs of pixels down the columns of the image."""
         if self.canvas is None:
             raise AnswerError("runs of pixels need an image of one plane", self.where, "name the image")
-        self._draw()
+        if not self.runs_waiting:
+            self._draw()
         self._add((kind, score, 0, 0, 0, 0, 0, 0, True), None, None)
-        self.drawn = len(self.rows)
-        if len(length):
-            self.canvas.runs(start, length, np.full(len(length), self.drawn), columns=True)
+        self.runs_waiting.append((start, length, len(self.rows)))
+        if len(self.runs_waiting) >= BATCH:
+            self._draw()
 
     def box(self, edges: Sequence[float], kind: str = "", score: float = np.nan,
             more: Mapping[str, float] | None = None) -> None:
@@ -84,6 +89,12 @@ class Drawing:
         self.more.append(more or {})
 
     def _draw(self) -> None:
+        if self.canvas is not None and self.runs_waiting:
+            start, length, numbers = zip(*self.runs_waiting, strict=True)
+            ids = np.repeat(numbers, [len(one) for one in length])
+            self.canvas.runs(np.concatenate(start), np.concatenate(length), ids, columns=True)
+            self.runs_waiting = []
+            self.drawn = numbers[-1]
         new = range(self.drawn, len(self.rows))
         chosen = [i for i in new if self.polygons[i] is not None]
         if self.canvas is not None and chosen:

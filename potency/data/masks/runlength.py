@@ -67,26 +67,29 @@ def runs_of(counts: Counts, size: int, where: str = "") -> tuple[Counts, Counts]
 def unpacked(text: str) -> Counts:
     """Read the letters in which pycocotools writes counts: 5 bits each, the sixth says that more follow.
 
-    From the fourth on a count is written as the difference to the one before the last.
+    From the fourth on a count is written as the difference to the one before the last. Plain Python, because an object
+    has some tens of letters, for which NumPy takes ten times as long.
 
     >>> unpacked("132").tolist()
     [1, 3, 2]
     """
-    letters = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
-    if len(letters) and (letters.min() < 0 or letters.max() > 63 or letters[-1] & 32):
-        raise ValueError("these letters are no run lengths")
-    if not len(letters):
-        return np.zeros(0, np.int64)
-    ends = np.flatnonzero(letters & 32 == 0)
-    begins = np.append(0, ends[:-1] + 1)
-    place = np.arange(len(letters)) - np.repeat(begins, ends - begins + 1)
-    if place.max() > 11:
-        raise ValueError("a run length is longer than any image")
-    numbers = np.add.reduceat((letters & 31) << (5 * place), begins)
-    numbers -= np.where(letters[ends] & 16 != 0, np.int64(1) << (5 * (ends - begins + 1)), 0)
-    numbers[1::2] = np.cumsum(numbers[1::2])
-    numbers[2::2] = np.cumsum(numbers[2::2])
-    return numbers
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text.encode("ascii"):
+        bits = letter - 48
+        if not 0 <= bits < 64 or shift > 55:
+            raise ValueError("these letters are no run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("the run lengths break off")
+    return np.array(counts, np.int64)
 
 
 def packed(counts: Counts) -> str:
@@ -95,12 +98,15 @@ def packed(counts: Counts) -> str:
     >>> packed(np.array([1, 3, 2])), unpacked(packed(np.array([5, 70, 8, 1, 9000, 2]))).tolist()
     ('132', [5, 70, 8, 1, 9000, 2])
     """
-    numbers = np.asarray(counts, np.int64).copy()
-    numbers[3:] -= np.asarray(counts, np.int64)[1:-2]
-    width = np.ones(len(numbers), np.int64)
-    for n in range(1, 12):
-        width += (numbers < -(1 << (5 * n - 1))) | (numbers >= 1 << (5 * n - 1))
-    place = np.arange(int(width.sum())) - np.repeat(np.cumsum(width) - width, width)
-    letters = (np.repeat(numbers, width) >> (5 * place)) & 31
-    letters |= np.where(place < np.repeat(width, width) - 1, 32, 0)
-    return (letters + 48).astype(np.uint8).tobytes().decode("ascii")
+    numbers = counts.tolist()
+    letters = bytearray()
+    for i, value in enumerate(numbers):
+        if i > 2:
+            value -= numbers[i - 2]
+        more = True
+        while more:
+            bits = value & 31
+            value >>= 5
+            more = value != (-1 if bits & 16 else 0)
+            letters.append(bits + 32 * more + 48)
+    return letters.decode("ascii")
