@@ -159,8 +159,10 @@ def test_explain_writes_a_map_a_picture_and_what_was_tested(learned: tuple[Manif
             assert facts[part] == pytest.approx(row[f"explanation.{part}"])
         assert facts["input"] + facts["bias"] + facts["absorbed"] == pytest.approx(1, abs=1e-3)
         assert (tmp_path / row["explanation"]).with_suffix(".png").is_file()
-    again = Manifest.read(tmp_path / "explanations.parquet")
-    assert list(again.table["explanation.score"]) == list(made.table["explanation.score"])
+    moved = Manifest.read(tmp_path / "explanations.csv").write(tmp_path / "elsewhere" / "rows.csv")
+    for again in (Manifest.read(tmp_path / "explanations.parquet"), Manifest.read(moved)):
+        assert list(again.table["explanation.score"]) == pytest.approx(list(made.table["explanation.score"]))
+        assert all((again.folder / path).is_file() for path in again.table["explanation"])
 
 
 def test_what_is_done_is_kept_and_a_bad_row_costs_itself_alone(
