@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from potency.answers import Evidence, Labels, Objects, Regions
 from potency.answers.seams import numbered_by_place
+from potency.data import masks
 from potency.data.tiles import cover
 from potency.errors import AnswerError
 from potency.evaluation import evaluate
@@ -153,7 +154,11 @@ def test_the_command_reads_a_table_of_label_images(tmp_path):
 
 def test_what_is_not_an_answer_is_refused_in_words(tmp_path):
     float_path, bad, there = tmp_path / "f.tif", tmp_path / "bad.tif", tmp_path / "ok.tif"
-    tifffile.imwrite(float_path, np.zeros((4, 4), np.float32))
+    tifffile.imwrite(float_path, np.tile(np.float32([0, 0.5]), (4, 2)))
+    tifffile.imwrite(tmp_path / "below.tif", np.diag([1, -1, 2, 3]).astype(np.int16))
+    tifffile.imwrite(tmp_path / "large.tif", np.zeros((6, 4), np.uint8))
+    (tmp_path / "boxes.csv").write_text("xmin,ymin,xmax,ymax\n1,1,3,3\n")
+    masks.write(tmp_path / "outlines.geojson", masks.of_labels(np.eye(4, dtype=np.uint32)))
     tifffile.imwrite(there, np.eye(4, dtype=np.uint8))
     bad.write_bytes(b"II*\0\0\0\0\0")
     DataFrame({"label": [7]}).to_csv(tmp_path / "other.csv", index=False)
@@ -162,9 +167,12 @@ def test_what_is_not_an_answer_is_refused_in_words(tmp_path):
     for cells, message in (
         ({"": "gone.tif"}, "there is no file gone.tif"),
         ({"": None}, "names no file"),
-        ({"": "f.tif"}, "holds float32 values"),
-        ({"": "bad.tif"}, "the label image cannot be read"),
-        ({"": "other.csv"}, "not read from .csv"),
+        ({"": "f.tif"}, "8 pixels are no whole numbers"),
+        ({"": "below.tif"}, "1 pixels have negative ids"),
+        ({"": "bad.tif"}, "holds no pages"),
+        ({"": "boxes.csv"}, "holds boxes or points, no outlines"),
+        ({"": "outlines.geojson"}, "the size of the image is not known"),
+        ({"": "ok.tif", "image": "large.tif"}, "the truth is of 4 x 4 pixels, its image of 6 x 4"),
         ({"": "ok.tif", "objects": "other.csv"}, "does not tell of 1 of 1 objects"),
         ({"": "ok.tif", "objects": "twice.csv"}, "has the label 1 twice"),
         ({"": "ok.tif", "objects": "none.csv"}, "has no column 'label'"),

@@ -62,7 +62,8 @@ class Ragged:
 class Evidence:
     """What each sample contributes to the figures: arrays whose first axis is the samples, and the class order.
 
-    `lists` hold what has no fixed length: the ranked hits of a sample, the pairs of a confusion.
+    `lists` hold what has no fixed length: the ranked hits of a sample, the pairs of a confusion. `lost` counts, in
+    words, what could not be read of all that was compared.
 
     >>> evidence = Evidence(3, {"error": np.array([0.5, 0.0, -1.0])})
     >>> evidence.take(np.array([2, 2])).arrays["error"]
@@ -73,6 +74,7 @@ class Evidence:
     arrays: Mapping[str, NDArray[Any]]
     labels: tuple[str, ...] = field(default=())
     lists: Mapping[str, Ragged] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sizes = {name: len(array) for name, array in self.arrays.items()}
@@ -88,7 +90,8 @@ class Evidence:
         """The evidence of these rows, given as indices (repeats allowed) or as a mask."""
         arrays = {name: array[rows] for name, array in self.arrays.items()}
         samples = int(np.count_nonzero(rows)) if np.asarray(rows).dtype == bool else len(rows)
-        return Evidence(samples, arrays, self.labels, {name: each.take(rows) for name, each in self.lists.items()})
+        lists = {name: each.take(rows) for name, each in self.lists.items()}
+        return Evidence(samples, arrays, self.labels, lists, self.lost)
 
     @staticmethod
     def stack(pieces: Sequence[Evidence]) -> Evidence:

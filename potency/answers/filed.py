@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,7 +21,12 @@ from potency.errors import AnswerError
 
 @dataclass(frozen=True, eq=False)
 class Filed(Answer):
-    """What answers in files share; `against` is their comparison once it is known what all rows have."""
+    """What answers in files share; `against` is their comparison once it is known what all rows have.
+
+    `lost` counts, in words, what reading the file has changed or left out.
+    """
+
+    lost: Mapping[str, int] = field(default_factory=dict, kw_only=True)
 
     in_files: ClassVar[bool] = True
 
@@ -44,23 +51,37 @@ class Filed(Answer):
             [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
             for frame in (truth, predicted)
         ]
-        known = [[cls.table_of(row, folder) for row in rows] for rows in sides]
+        known: list[list[DataFrame | None]] = [[], []]
+        for tables, rows in zip(known, sides, strict=True):
+            for index, row in zip(truth.index, rows, strict=True):
+                with located(index):
+                    tables.append(cls.table_of(row, folder))
         told = [[table for table in tables if table is not None] for tables in known]
         whole = [len(some) == len(rows) for some, rows in zip(told, sides, strict=True)]
         classes = cls.names_in(told[0] + told[1]) if all(whole) else ()
         scored = whole[1] and all(SCORE in table.columns for table in told[1])
-        pieces = []
+        pieces, lost = [], Counter[str]()
         for index, true, said in zip(truth.index, *sides, strict=True):
-            try:
-                pieces.append(cls.of_cells(said, folder).against(cls.of_cells(true, folder), classes, scored))
-            except AnswerError as fault:
-                raise AnswerError(fault.what, f"row {index}; {fault.where}", fault.mend) from fault
-        return Evidence.stack(pieces)
+            with located(index):
+                right, answer = cls.of_cells(true, folder), cls.of_cells(said, folder)
+                pieces.append(answer.against(right, classes, scored))
+            for side, one in (("truth", right), ("answers", answer)):
+                lost.update({f"{side}: {words}": count for words, count in one.lost.items()})
+        return replace(Evidence.stack(pieces), lost=lost)
 
     @staticmethod
     def names_in(tables: Sequence[DataFrame]) -> tuple[str, ...]:
         """The classes of some tables, () unless all have classes."""
         return classes_of(tables)
+
+
+@contextmanager
+def located(row: Any) -> Iterator[None]:
+    """Say of an error in which row it is."""
+    try:
+        yield
+    except AnswerError as fault:
+        raise AnswerError(fault.what, f"row {row}; {fault.where}", fault.mend) from fault
 
 
 def given(cells: Mapping[str, Any], part: str) -> bool:

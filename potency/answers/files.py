@@ -1,4 +1,4 @@
-"""Answers that are files beside the table: label images as TIFF, tables of objects as Parquet or CSV."""
+"""Answers that are files beside the table: how ours are written, and how those of other programs are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +17,66 @@ from pandas import DataFrame, read_csv, read_parquet
 
 from potency.errors import AnswerError
 
+if TYPE_CHECKING:
+    from potency.data.masks import Annotation
+
+IMAGE = "image"  # the part that names the image of a row
+MAPS = (".tif", ".tiff", ".png", ".npy", ".zarr")  # files that hold a number a pixel
+CLASS, SCORE, UNCLASSIFIED = "class", "score", "unclassified"
+REGIONPROPS = {
+    "y": "centroid-0", "x": "centroid-1", "top": "bbox-0", "left": "bbox-1", "bottom": "bbox-2", "right": "bbox-3",
+}  # fmt: skip
 Writer = Callable[[io.BytesIO], object]
 
 
 def path_of(cell: Any, folder: Path, what: str) -> Path:
-    """The file that a cell names, from the table's folder."""
+    """The file (or folder of masks, or OME-Zarr) that a cell names, from the table's folder."""
     if not isinstance(cell, str) or not cell.strip():
         raise AnswerError(f"the cell {cell!r} names no file", what, "write a path from the table's folder")
     path = folder / cell
-    if not path.is_file():
+    if not path.exists():
         raise AnswerError(f"there is no file {cell}", what, f"paths start at {folder}")
     return path
 
 
-def read_pixels(path: Path) -> NDArray[Any]:
-    """The integers of a label image or semantic map, (H, W) or (Z, H, W)."""
-    reader = PIXELS.get(path.suffix.lower())
-    if reader is None:
-        raise AnswerError(f"label images are not read from {path.suffix or 'files without a suffix'}", str(path),
-                          "write one of " + ", ".join(PIXELS))  # fmt: skip
-    try:
-        return np.asarray(reader(path))
-    except Exception as fault:  # whatever a broken file does to a decoder
-        raise AnswerError(f"the label image cannot be read: {fault}", str(path), "write it again") from fault
+def read_objects(cells: Mapping[str, Any], folder: Path) -> Annotation:
+    """What the file of a row says of the objects in its image, in any format that `potency.data.masks` knows.
+
+    The part "image" names the image, if it is there its size is checked, and outlines are drawn to it.
+    """
+    from potency.data import masks
+
+    image = cells.get(IMAGE)
+    known = isinstance(image, str) and bool(image)
+    where = folder / str(image) if known else None
+    return masks.read(path_of(cells.get(""), folder, "part ''"), image=where)
+
+
+def read_map(cells: Mapping[str, Any], folder: Path) -> NDArray[Any]:
+    """The number of each pixel in the image or array that a row names; colours and outlines are none."""
+    path = path_of(cells.get(""), folder, "part ''")
+    if path.suffix.lower() not in MAPS:
+        raise AnswerError(f"semantic maps are not read from {path.suffix or 'files without a suffix'}", str(path),
+                          "write one of " + " ".join(MAPS))  # fmt: skip
+    found = read_objects(cells, folder)
+    if found.labels is None or found.lost:
+        raise AnswerError("the map is in colours, and which class a colour is nobody has said", str(path),
+                          "write the number of each pixel's class, in one channel")  # fmt: skip
+    return found.labels
+
+
+def told_in(annotation: Annotation) -> DataFrame:
+    """The table of an annotation by the names of regionprops; with classes or scores where it has them.
+
+    What has no class among others that do is called unclassified.
+    """
+    table = annotation.objects.drop(columns="polygon", errors="ignore").rename(columns=REGIONPROPS)
+    if len(table):
+        bare = [name for name in REGIONPROPS.values() if name in table and table[name].isna().all()]
+        bare += [] if table[SCORE].notna().all() else [SCORE]
+        bare += [] if (table[CLASS] != "").any() else [CLASS]
+        table = table.drop(columns=bare)
+    return table.assign(**{CLASS: table[CLASS].replace("", UNCLASSIFIED)}) if CLASS in table else table
 
 
 def read_table(path: Path) -> DataFrame:
@@ -54,17 +91,7 @@ def read_table(path: Path) -> DataFrame:
         raise AnswerError(f"the table of objects cannot be read: {fault}", str(path), "write it again") from fault
 
 
-def _tiff(path: Path) -> NDArray[Any]:
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        if not len(file.pages):
-            raise ValueError("the file holds no image")
-        return np.asarray(file.asarray())
-
-
-# The visible lists of what is read, by suffix.
-PIXELS: Mapping[str, Callable[[Path], NDArray[Any]]] = {".tif": _tiff, ".tiff": _tiff}
+# What holds a table as we write it, by suffix; the formats of others are the list of `potency.data.masks`.
 TABLES: Mapping[str, Callable[[Path], DataFrame]] = {".parquet": read_parquet, ".csv": read_csv}
 
 

@@ -13,13 +13,16 @@ from pandas import DataFrame
 
 from potency.answers.drawing import captioned, colours_of, upon
 from potency.answers.evidence import Evidence, Ragged
-from potency.answers.filed import Filed, table_at, whole_number
-from potency.answers.files import path_of, read_pixels, write_pixels, write_table
+from potency.answers.filed import Filed, given, table_at, whole_number
+from potency.answers.files import REGIONPROPS, path_of, read_objects, told_in, write_pixels, write_table
 from potency.answers.matching import Overlap, overlap
 from potency.answers.metrics import boundaries, counting, instances, ranked, typed
 from potency.answers.metrics.averages import Figures
 from potency.answers.objecttable import SCORE, centre, classes_of, codes, described, numbers
 from potency.answers.seams import Seams
+from potency.errors import AnswerError
+
+BARE = (".tif", ".tiff", ".png", ".npy")  # files that tell nothing of an object but where it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +68,24 @@ class Labels(Filed):
 
     @classmethod
     def of_cells(cls, cells: Mapping[str, Any], folder: Path) -> Self:
-        pixels = read_pixels(path_of(cells.get(""), folder, "part ''"))
-        doubts = cls.doubts_of(cells)
-        return cls.of(pixels, cls.table_of(cells, folder), whole_number(cells, "ignore"), **doubts)
+        found, own = read_objects(cells, folder), table_at(cells, "objects", folder)
+        if found.labels is None:
+            unknown = found.shape is None and "polygon" in found.objects
+            raise AnswerError(
+                "the size of the image is not known, and outlines are drawn to it" if unknown else
+                "the file holds boxes or points, no outlines", str(folder / str(cells[""])),
+                "give the table a column image, of files that are there" if unknown else
+                "judge the column as objects: --kind objects",
+            )  # fmt: skip
+        table = told_in(found).drop(columns=REGIONPROPS.values(), errors="ignore") if own is None else own
+        return cls.of(found.labels, table, whole_number(cells, "ignore"), lost=found.lost, **cls.doubts_of(cells))
 
     @classmethod
     def table_of(cls, cells: Mapping[str, Any], folder: Path) -> DataFrame | None:
-        return table_at(cells, "objects", folder)
+        if given(cells, "objects"):
+            return table_at(cells, "objects", folder)
+        path = path_of(cells.get(""), folder, "part ''")
+        return None if path.suffix.lower() in BARE else told_in(read_objects(cells, folder))
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         """Write `<name>/<what is in it>.tif` and its table beside it; their paths from `folder`, and the count."""

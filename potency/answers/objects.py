@@ -14,7 +14,7 @@ from pandas import DataFrame, concat
 from potency.answers.drawing import COLOURS, as_rgb, captioned
 from potency.answers.evidence import Evidence, Ragged
 from potency.answers.filed import Filed, given
-from potency.answers.files import path_of, read_table, write_table
+from potency.answers.files import TABLES, path_of, read_objects, read_table, told_in, write_table
 from potency.answers.matching import near, touching
 from potency.answers.metrics import counting, detections, ranked, typed
 from potency.answers.metrics.averages import Figures
@@ -59,11 +59,23 @@ class Objects(Filed):
             radius = float(cells["radius"]) if given(cells, "radius") else typed.RADIUS
         except (TypeError, ValueError) as error:
             raise AnswerError(f"{cells['radius']!r} is no radius", "part 'radius'", "write pixels") from error
-        return cls(read_table(path_of(cells.get(""), folder, "part ''")), radius, **cls.doubts_of(cells))
+        table, lost = cls._read(cells, folder)
+        return cls(table, radius, lost=lost, **cls.doubts_of(cells))
 
     @classmethod
     def table_of(cls, cells: Mapping[str, Any], folder: Path) -> DataFrame | None:
-        return read_table(path_of(cells.get(""), folder, "part ''"))
+        return cls._read(cells, folder)[0]
+
+    @staticmethod
+    def _read(cells: Mapping[str, Any], folder: Path) -> tuple[DataFrame, Mapping[str, int]]:
+        """A table of ours as it stands, or what a file of others says; and what reading that left out."""
+        path = path_of(cells.get(""), folder, "part ''")
+        if path.suffix.lower() in TABLES:
+            table = read_table(path)
+            if centre()[0] in table or box()[0] in table:
+                return table, {}
+        found = read_objects(cells, folder)
+        return told_in(found), found.lost
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {name: write_table(self.table, folder, name), f"{name}.count": self.count}

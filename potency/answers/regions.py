@@ -15,7 +15,7 @@ from potency.answers.conformal import JOIN
 from potency.answers.drawing import COLOURS, captioned, upon
 from potency.answers.evidence import Evidence
 from potency.answers.filed import Filed, given, whole_number
-from potency.answers.files import path_of, read_pixels, write_pixels
+from potency.answers.files import read_map, write_pixels
 from potency.answers.matching import runs, whole
 from potency.answers.metrics import boundaries, semantic
 from potency.answers.metrics.averages import Figures
@@ -47,7 +47,7 @@ class Regions(Filed):
     @classmethod
     def of_cells(cls, cells: Mapping[str, Any], folder: Path) -> Self:
         names = tuple(str(cells["classes"]).split(JOIN)) if given(cells, "classes") else ()
-        pixels = whole(read_pixels(path_of(cells.get(""), folder, "part ''")))
+        pixels = whole(read_map(cells, folder))
         return cls(pixels, names, whole_number(cells, "ignore"), **cls.doubts_of(cells))
 
     @classmethod

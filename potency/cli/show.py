@@ -62,8 +62,7 @@ def evaluate(options: Evaluate, say: Console) -> dict[str, Any]:
     from potency.evaluation.evaluate import evaluate as judge
 
     rows, facts = judged(options)
-    table = getattr(rows, "table", rows)
-    main = [str(c) for c in table.columns if str(c).startswith("prediction") and "." not in str(c)]
+    main = [str(c) for c in rows.table.columns if str(c).startswith("prediction") and "." not in str(c)]
     grouped = sorted((c for c in main if not c.endswith("random")), key=lambda c: (c != "prediction", c))
     columns = listed(options.predictions) or tuple(grouped)
     if not columns:
@@ -84,7 +83,7 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
     from importlib.metadata import version
 
     from potency.data import columns, tables
-    from potency.evaluation.along import Bare
+    from potency.evaluation.columns import Bare
 
     versions = {name: version(name) for name in ("potency", "numpy", "pandas", "scikit-learn")}
     facts: dict[str, Any] = {"command": options.line("evaluate"), "versions": versions}
@@ -92,10 +91,9 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
         frame, _ = tables.read_table(options.source)
         if not any(columns.plain(str(c)) in columns.IMAGE or str(c).startswith("image.") for c in frame.columns):
             frame, _ = columns.truth_column(frame, options.truth or None, str(options.source))
-            frame, _ = columns.settle_types(frame, parse=True)
-            facts["folder"] = str(options.source.parent)
-            made = grouped(frame, options, facts)
-            return (Bare(made, {"truth": options.kind}, facts["folder"]) if options.kind else made), facts
+            frame, kinds = columns.settle_types(frame, parse=True, folder=options.source.parent)
+            kinds = {"truth": options.kind} if options.kind else {k: v for k, v in kinds.items() if v in columns.FILES}
+            return Bare(grouped(frame, options, facts), kinds, options.source.parent), facts
     manifest = options.read()
     if options.kind:
         manifest = replace(manifest, kinds={**manifest.kinds, "truth": options.kind})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from potency.answers.answer import Answer
 from potency.answers.evidence import Evidence
 from potency.data.columns import simulated
 from potency.errors import AnswerError, nearest
-from potency.evaluation.columns import class_order, column_of, comparable, kind_of, parts_of
+from potency.evaluation.columns import Rows, as_rows, class_order, column_of, comparable, kind_of, parts_of
 from potency.evaluation.contest import contest
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, numbers_of, permutation
 from potency.evaluation.notes import apart, notes_of, scheme
@@ -22,19 +22,6 @@ from potency.evaluation.results import Report
 
 UNKNOWN_GROUPS = "groups unknown: intervals assume independent images"
 Piece = tuple[NDArray[np.intp], Evidence]  # rows of the table, what they contribute
-
-
-class Rows(Protocol):
-    """What is needed of a manifest; any table with these attributes will do."""
-
-    @property
-    def table(self) -> DataFrame: ...
-    @property
-    def kinds(self) -> Mapping[str, str]: ...
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def origin(self) -> Mapping[str, str]: ...
 
 
 def evaluate(
@@ -60,10 +47,11 @@ def evaluate(
     (0.75, 5, ('a', 'b'))
     """
     facts = dict(facts or {})
-    table, kinds, origin = _opened(manifest, facts)
+    made = as_rows(manifest, facts.get("folder", ""))
+    table = _opened(made, facts)
     columns = _columns(table, truth, predictions)
     groups, known = _groups(table, by, manifest)
-    answer = kind_of(table, kinds, truth, columns)
+    answer = kind_of(made, truth, columns)
     planned = (facts.get("plan") or {}).get("classes", ()) or getattr(manifest, "classes", ())
     labels = class_order(table, answer, truth, columns, planned) if answer.labelled else ()
     pieces, left_out = [], {}
@@ -89,7 +77,7 @@ def evaluate(
     rows, first = pieces[0]
     if not answer.in_files:
         facts.setdefault("permutation", scheme(first, groups[rows]))
-    _state(facts, known, origin)
+    _state(facts, known, made.origin)
     return Report(
         task=answer.kind, rows=_report_rows(table.iloc[rows], truth, columns, groups[rows]), labels=labels,
         numbers=numbers, contests=contests, groups=len(np.unique(groups[rows])), permutation=chance, facts=facts,
@@ -98,20 +86,16 @@ def evaluate(
     )  # fmt: skip
 
 
-def _opened(
-    manifest: Rows | DataFrame, facts: dict[str, Any]
-) -> tuple[DataFrame, Mapping[str, str], Mapping[str, str]]:
-    """The table with an `id` as index, its kinds and how it was understood; `facts` learns folder and simulated."""
-    table = manifest if isinstance(manifest, DataFrame) else manifest.table
-    kinds: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.kinds
-    origin: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.origin
-    facts.setdefault("folder", "" if isinstance(manifest, DataFrame) else str(manifest.folder))
+def _opened(made: Rows, facts: dict[str, Any]) -> DataFrame:
+    """The table with an `id` as index; `facts` learns folder and simulated."""
+    table = made.table
+    facts.setdefault("folder", str(made.folder))
     if not len(table):
         raise AnswerError("the table has no rows", "evaluate", "give a table with one row a sample")
     if "simulated" in table.columns:  # whoever judges predictions of simulated images says so, however they come
         facts.setdefault("simulated", simulated(table))
     names = table["id"].astype(str) if "id" in table.columns else table.index.astype(str)
-    return table.set_axis(names.to_numpy(), axis=0), kinds, origin
+    return table.set_axis(names.to_numpy(), axis=0)
 
 
 def _columns(table: DataFrame, truth: str, predictions: Sequence[str]) -> tuple[str, ...]:

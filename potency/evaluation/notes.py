@@ -41,7 +41,8 @@ def notes_of(
         if left_out[column]:
             counts = ", ".join(f"{count} with {reason}" for reason, count in left_out[column].items())
             notes.append(f"{column}: rows left out: {counts}")
-    return tuple(notes)
+    lost = [f"{words} ({count:,})" for _, piece in pieces for words, count in piece.lost.items()]
+    return tuple(notes) + tuple(dict.fromkeys(lost))
 
 
 def apart(columns: Sequence[str], compared: Container[str]) -> tuple[str, ...]:

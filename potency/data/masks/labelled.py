@@ -54,7 +54,7 @@ def read_image(path: Path, shape: Shape | None) -> Annotation:
                           "save the channel or the time with the labels alone")
     array = image[{}]
     labels, lost = colour_labels(array, str(path)) if image.axes == "CYX" else whole_labels(array, str(path))
-    agreed(labels.shape, shape[-2:] if shape and labels.ndim == 2 and len(shape) == 2 else shape, str(path))
+    agreed(labels.shape, shape[-labels.ndim :] if shape else None, str(path))  # a plane may be of a stack
     return of_labels(labels, lost=lost)
 
 
