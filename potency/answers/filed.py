@@ -10,13 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pandas import DataFrame, isna
 
 from potency.answers.answer import Answer
+from potency.answers.drawing import flat
 from potency.answers.evidence import Evidence
 from potency.answers.files import path_of, read_table
 from potency.answers.objecttable import SCORE, classes_of
 from potency.errors import AnswerError
+
+Window = tuple[slice, slice]  # of an image: rows, columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,15 @@ class Filed(Answer):
                 lost.update({f"{side}: {words}": count for words, count in one.lost.items()})
         return replace(Evidence.stack(pieces), lost=lost)
 
+    @classmethod
+    @abstractmethod
+    def each(cls, evidence: Evidence) -> DataFrame:
+        """The headline of every sample on its own, and counts of its objects and mistakes where it has any."""
+
+    @abstractmethod
+    def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+        """Truth and answer on a picture (H, W, 3), of any size, of a window of the image; what is wrong stands out."""
+
     @staticmethod
     def names_in(tables: Sequence[DataFrame]) -> tuple[str, ...]:
         """The classes of some tables, () unless all have classes."""
@@ -82,6 +96,20 @@ def located(row: Any) -> Iterator[None]:
         yield
     except AnswerError as fault:
         raise AnswerError(fault.what, f"row {row}; {fault.where}", fault.mend) from fault
+
+
+def sampled(pixels: NDArray[Any], picture: NDArray[Any], window: Window) -> NDArray[Any]:
+    """Labels as large as the picture of a window: of each of its pixels the middle; of a stack the largest number.
+
+    >>> sampled(np.array([[1, 2]]), np.zeros((2, 4, 3)), (slice(0, 1), slice(0, 2))).tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    plane = flat(pixels)[window]
+    rows, columns = (
+        ((np.arange(size) + 0.5) * of / size).astype(np.intp)
+        for size, of in zip(picture.shape[:2], plane.shape, strict=True)
+    )
+    return np.asarray(plane[rows[:, None], columns])
 
 
 def given(cells: Mapping[str, Any], part: str) -> bool:

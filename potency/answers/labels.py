@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
+from potency.answers import contrast
 from potency.answers.drawing import captioned, colours_of, upon
 from potency.answers.evidence import Evidence, Ragged
-from potency.answers.filed import Filed, given, table_at, whole_number
+from potency.answers.filed import Filed, Window, given, sampled, table_at, whole_number
 from potency.answers.files import REGIONPROPS, path_of, read_objects, told_in, write_pixels, write_table
 from potency.answers.matching import Overlap, overlap
 from potency.answers.metrics import boundaries, counting, instances, ranked, typed
@@ -156,6 +157,14 @@ class Labels(Filed):
         found |= typed.figures(arrays, evidence.labels, weights)
         found |= boundaries.figures(arrays, weights)
         return found | counting.figures(arrays["objects"], arrays["answered"], weights)
+
+    @classmethod
+    def each(cls, evidence: Evidence) -> DataFrame:
+        return instances.each(evidence.arrays)
+
+    def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+        true, said = (sampled(one, picture, window) for one in (truth.known, self.known))
+        return contrast.instances(picture, true, said, self.mistakes(truth))
 
     def draw(self, image: Any) -> NDArray[np.uint8]:
         """Outlines in colours that belong to the numbers, on the image."""

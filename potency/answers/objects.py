@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
+from potency.answers import contrast
 from potency.answers.drawing import COLOURS, as_rgb, captioned
 from potency.answers.evidence import Evidence, Ragged
-from potency.answers.filed import Filed, given
+from potency.answers.filed import Filed, Window, given
 from potency.answers.files import TABLES, path_of, read_objects, read_table, told_in, write_table
-from potency.answers.matching import near, touching
+from potency.answers.matching import near, paired, touching
 from potency.answers.metrics import counting, detections, ranked, typed
 from potency.answers.metrics.averages import Figures
 from potency.answers.objecttable import CLASS, CROWD, SCORE, as_box, box, centre, classes_of, codes, numbers
@@ -137,6 +138,35 @@ class Objects(Filed):
         if "kinds" in arrays:
             found |= typed.figures(arrays, evidence.labels, weights)
         return found | counting.figures(arrays["objects"], arrays["answered"], weights)
+
+    @classmethod
+    def each(cls, evidence: Evidence) -> DataFrame:
+        return detections.each(evidence.arrays)
+
+    def mistakes(self, truth: Self) -> DataFrame:
+        """What became of every object of both, in the order of their tables: found, missed or spurious."""
+        if truth.boxes:
+            row, column, iou = touching(as_box(truth.table), as_box(self.table))
+            close = np.flatnonzero(iou > 0.5)
+            kept = close[paired(row[close], column[close], 1 + iou[close] / (2 * max(len(close), 1)))]
+            row, column = row[kept], column[kept]
+        else:
+            row, column, _ = near(truth.centres(), self.centres(), truth.radius)
+        what = [np.full(truth.count, "missed", object), np.full(self.count, "spurious", object)]
+        what[0][row], what[1][column] = "found", "found"
+        sides = np.repeat(np.array(["truth", "prediction"], object), [truth.count, self.count])
+        return DataFrame({"side": sides, "what": np.concatenate(what)})
+
+    def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+        low = np.array([side.start for side in window] * 2)
+        shown = [side.stop - side.start for side in window]
+        scale = np.tile(np.array(picture.shape[:2]) / shown, 2)
+        edges = {side: (one.edges() - low) * scale for side, one in (("truth", truth), ("prediction", self))}
+        return contrast.boxes(picture, edges, self.mistakes(truth))
+
+    def edges(self) -> NDArray[np.float64]:
+        """The boxes of the objects in pixels (objects, 4); of points boxes of no size at the middle of their pixel."""
+        return as_box(self.table) if self.boxes else np.tile(self.centres() + 0.5, (1, 2))
 
     def draw(self, image: Any) -> NDArray[np.uint8]:
         """Boxes, or small circles, in the colour of their class."""

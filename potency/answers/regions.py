@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
+from potency.answers import contrast
 from potency.answers.conformal import JOIN
 from potency.answers.drawing import COLOURS, captioned, upon
 from potency.answers.evidence import Evidence
-from potency.answers.filed import Filed, given, whole_number
+from potency.answers.filed import Filed, Window, given, sampled, whole_number
 from potency.answers.files import read_map, write_pixels
 from potency.answers.matching import runs, whole
 from potency.answers.metrics import boundaries, semantic
@@ -120,6 +121,17 @@ class Regions(Filed):
         """Pixel accuracy, IoU and Dice of each class and their means, and figures of outlines."""
         found = semantic.figures(evidence.lists["confusion"], evidence.labels, weights)
         return found | boundaries.figures(evidence.arrays, weights)
+
+    @classmethod
+    def each(cls, evidence: Evidence) -> DataFrame:
+        alone = (evidence.take(np.array([row])) for row in range(evidence.samples))
+        one = np.ones((1, 1))
+        return DataFrame({cls.headline: [float(cls.summarise(sample, one)[cls.headline][0]) for sample in alone]})
+
+    def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+        true, said = (sampled(one.codes, picture, window) for one in (truth, self))
+        judged = np.full(true.shape, True) if truth.ignore is None else true != truth.ignore
+        return contrast.maps(picture, true, said, judged)
 
     def draw(self, image: Any) -> NDArray[np.uint8]:
         """Every class but the first in its colour, half transparent, ignored pixels left as they are."""

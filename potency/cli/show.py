@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 LISTED = ("id", "status", "missing", "area", "published")  # what a script is promised of each system
-HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mae", "rmse", "r2", "pearson")  # shown where present
+HEADLINES = (  # shown where present
+    "accuracy", "balanced_accuracy", "macro_f1", "auc", "mae", "rmse", "r2", "pearson", "dsb_ap", "f1.50", "pq",
+    "mean_iou", "f1", "count_mae",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from pandas import DataFrame, factorize
 
 from potency.answers.answer import Answer
 from potency.answers.evidence import Evidence
+from potency.answers.filed import Filed
 from potency.data.columns import simulated
 from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import Rows, as_rows, class_order, column_of, comparable, kind_of, parts_of
@@ -78,8 +79,9 @@ def evaluate(
     if not answer.in_files:
         facts.setdefault("permutation", scheme(first, groups[rows]))
     _state(facts, known, made.origin)
+    told = _report_rows(table.iloc[rows], truth, columns, groups[rows])
     return Report(
-        task=answer.kind, rows=_report_rows(table.iloc[rows], truth, columns, groups[rows]), labels=labels,
+        task=answer.kind, rows=_with_each(told, answer, columns, pieces), labels=labels,
         numbers=numbers, contests=contests, groups=len(np.unique(groups[rows])), permutation=chance, facts=facts,
         draws=draws, seed=seed, truth=truth, headline=answer.headline, left_out=left_out,
         notes=notes_of(answer, columns, pieces, groups, left_out) + apart(columns, pairs),
@@ -185,6 +187,16 @@ def _report_rows(
     rows.insert(0, "id", table.index.astype(str))
     names = table["group"].astype(str).to_numpy() if "group" in table.columns else groups.astype(str)
     rows.insert(1, "group", names)
+    return rows
+
+
+def _with_each(rows: DataFrame, answer: type[Answer], columns: Sequence[str], pieces: Sequence[Piece]) -> DataFrame:
+    """The rows with what each is worth alone, `prediction.dsb_ap`, where an answer is more than its cell shows."""
+    if not issubclass(answer, Filed):
+        return rows
+    for column, (at, piece) in zip(columns, pieces, strict=True):
+        found = answer.each(piece).set_index(at).reindex(pieces[0][0])
+        rows = rows.assign(**{f"{column}.{name}": found[name].to_numpy() for name in found})
     return rows
 
 

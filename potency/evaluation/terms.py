@@ -83,3 +83,9 @@ UNIT = frozenset(METRICS) - {
     "log_loss", "mae", "rmse", "mape", "bias", "set_size", "limits_low", "limits_high", "hausdorff", "hausdorff95",
     "count_mae", "count_mape", "count_bias", "distance",
 }  # fmt: skip
+# Of answers with many metrics those that a reader meets first; the others are folded away.
+MAIN: dict[str, tuple[str, ...]] = {
+    "labels": ("dsb_ap", "dsb_ap.50", "dsb_ap_pooled", "coco_ap", "f1.50", "pq", "aji", "mpq", "f_c", "missed", "split",
+               "merged", "spurious", "count_mae"),
+    "objects": ("f1", "precision", "recall", "coco_ap", "f_c", "count_mae", "count_mape", "count_bias", "distance"),
+}  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 from potency.answers.matching import Mask, paired
 from potency.answers.metrics.averages import NAMED, THRESHOLDS, Figures, percent, ratio, total
@@ -39,6 +40,18 @@ def boxes(pairs: Pairs, sizes: tuple[int, int], crowd: Mask) -> Arrays:
         "hits": np.array([hits], np.float64),
         "spurious": np.array([spurious], np.float64),
     }
+
+
+def each(arrays: Mapping[str, NDArray[np.float64]]) -> DataFrame:
+    """Of every image its F1, and how many objects there are, are answered, missed and spurious."""
+    if "detected" in arrays:
+        found, false, missed = arrays["detected"].T
+    else:
+        found, false = arrays["hits"][:, 0], arrays["spurious"][:, 0]
+        missed = arrays["objects"] - found
+    counts = {"true": arrays["objects"], "answered": arrays["answered"], "missed": missed, "spurious": false}
+    told = {name: count.astype(np.int64) for name, count in counts.items()}
+    return DataFrame({"f1": ratio(2 * found, 2 * found + false + missed), **told})
 
 
 def figures(arrays: Mapping[str, NDArray[np.float64]], weights: NDArray[np.float64]) -> Figures:

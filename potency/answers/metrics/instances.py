@@ -135,6 +135,14 @@ def figures(arrays: Mapping[str, NDArray[np.float64]], weights: NDArray[np.float
     return told | _foreground(arrays, weights)
 
 
+def each(arrays: Mapping[str, NDArray[np.float64]]) -> DataFrame:
+    """Of every image its AP, and how many objects there are, are answered, missed, split, merged and spurious."""
+    single = mean_known(ratio(arrays["hits"], arrays["objects"][:, None] + arrays["spurious"]))
+    counts = {"true": arrays["objects"], "answered": arrays["answered"]}
+    counts |= dict(zip(MISTAKES, arrays["mistakes"].T, strict=True))
+    return DataFrame({"dsb_ap": single, **{name: count.astype(np.int64) for name, count in counts.items()}})
+
+
 def _foreground(arrays: Mapping[str, NDArray[np.float64]], weights: NDArray[np.float64]) -> Figures:
     if "foreground" not in arrays:
         return {}
