@@ -79,9 +79,8 @@ def evaluate(
     if not answer.in_files:
         facts.setdefault("permutation", scheme(first, groups[rows]))
     _state(facts, known, made.origin)
-    told = _report_rows(table.iloc[rows], truth, columns, groups[rows])
     return Report(
-        task=answer.kind, rows=_with_each(told, answer, columns, pieces), labels=labels,
+        task=answer.kind, rows=_report_rows(table, answer, (truth, *columns), groups, pieces), labels=labels,
         numbers=numbers, contests=contests, groups=len(np.unique(groups[rows])), permutation=chance, facts=facts,
         draws=draws, seed=seed, truth=truth, headline=answer.headline, left_out=left_out,
         notes=notes_of(answer, columns, pieces, groups, left_out) + apart(columns, pairs),
@@ -175,26 +174,22 @@ def _drawn(
 
 
 def _report_rows(
-    table: DataFrame, truth: str, columns: tuple[str, ...], groups: NDArray[np.intp]
+    table: DataFrame, answer: type[Answer], columns: Sequence[str], groups: NDArray[np.intp], pieces: Sequence[Piece]
 ) -> DataFrame:
-    """The compared rows: id, group, image, fold, truth, predictions with all their parts."""
-    prefixes = tuple(f"{column}." for column in (truth, *columns))
+    """The compared rows: id, group, image, fold, truth, predictions with all their parts; what each is worth alone."""
+    table, groups = table.iloc[pieces[0][0]], groups[pieces[0][0]]
+    prefixes = tuple(f"{column}." for column in columns)
     kept = [
         name for name in table.columns
-        if name in ("image", "fold", truth, *columns) or str(name).startswith(("image.", *prefixes))
+        if name in ("image", "fold", *columns) or str(name).startswith(("image.", *prefixes))
     ]  # fmt: skip
     rows = table[kept].reset_index(drop=True)
     rows.insert(0, "id", table.index.astype(str))
     names = table["group"].astype(str).to_numpy() if "group" in table.columns else groups.astype(str)
     rows.insert(1, "group", names)
-    return rows
-
-
-def _with_each(rows: DataFrame, answer: type[Answer], columns: Sequence[str], pieces: Sequence[Piece]) -> DataFrame:
-    """The rows with what each is worth alone, `prediction.dsb_ap`, where an answer is more than its cell shows."""
     if not issubclass(answer, Filed):
         return rows
-    for column, (at, piece) in zip(columns, pieces, strict=True):
+    for column, (at, piece) in zip(columns[1:], pieces, strict=True):  # `prediction.dsb_ap`: a cell shows only a path
         found = answer.each(piece).set_index(at).reindex(pieces[0][0])
         rows = rows.assign(**{f"{column}.{name}": found[name].to_numpy() for name in found})
     return rows
