@@ -181,6 +181,11 @@ def test_paths_of_others_may_not_leave_their_folder(tmp_path: Path) -> None:
     assert own.open(own.table.iloc[0]).shape == (12, 12)
     with pytest.raises(ManifestError, match="leaves the folder"):
         Manifest.read(tmp_path / "in" / "t.csv", confined=True)
+    picture(tmp_path / "in" / "own.png")
+    (tmp_path / "in" / "m.csv").write_text("file,label,mask\nown.png,a,../out.png\n")
+    with pytest.raises(ManifestError, match="leaves the folder") as caught:
+        Manifest.read(tmp_path / "in" / "m.csv", confined=True)
+    assert caught.value.where.endswith("out.png")
 
 
 def test_spaces_unicode_and_missing_files(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,31 @@ def test_writing_and_reading_back_keeps_the_table(tmp_path: Path, name: str) -> 
     assert again.fingerprint() == made.fingerprint()
     if name.endswith("parquet"):
         assert again.kinds == made.kinds and again.origin == made.origin
+
+
+@pytest.mark.parametrize("name", ["m.parquet", "m.csv"])
+def test_every_column_of_files_follows_the_table(tmp_path: Path, name: str) -> None:
+    """Masks and maps as much as images; what merely names a row, be it by the path of a file, stays as it is."""
+    cells(tmp_path / "data")
+    (tmp_path / "data" / "masks").mkdir()
+    for k in range(3):  # the first rows have none, the last names one that is gone
+        (tmp_path / "data" / "masks" / f"{k}.png").write_bytes(b"")
+    frame = pd.read_csv(io.StringIO(text(",")))
+    count, elsewhere = len(frame), str(tmp_path / "data" / "masks" / "0.png")
+    masks = [None, "masks/0.png", "masks/1.png", "masks/gone.png"]
+    frame = frame.assign(mask=masks, far=elsewhere, like=frame.iloc[::-1, 0].to_numpy(), note="a.b", plate="masks")
+    frame.to_csv(tmp_path / "data" / "labels.csv", index=False)
+    made = Manifest.read(tmp_path / "data").add({"map": ["masks/2.png"] * count}, kind="picture")
+    assert set(made.files) == {"image", "mask", "far", "map"}
+    again = Manifest.read(made.write(tmp_path / "out" / name))
+    for column in made.files:
+        old, new = (rows.table[column].dropna().tolist() for rows in (made, again))
+        assert [(again.folder / cell).resolve() for cell in new] == [(made.folder / cell).resolve() for cell in old]
+    assert again.table["mask"].isna().tolist() == made.table["mask"].isna().tolist()
+    for column in ("id", "group", "like", "note", "plate"):
+        assert again.table[column].tolist() == made.table[column].tolist()
+    back = Manifest.read(again.write(tmp_path / "data" / f"back-{name}"))
+    assert back.table["mask"].tolist()[1:] == masks[1:] and back.table["map"].tolist() == made.table["map"].tolist()
 
 
 def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TABLES = "shapley"
-METHOD_HELP = "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, occlusion, masks."
+METHOD_HELP = (
+    "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, attention, occlusion, masks."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +144,16 @@ def featured(manifest: Manifest, bundle: Bundle, options: Explain, say: Console)
 
 def told(made: Manifest, options: Explain, say: Console) -> dict[str, Any]:
     """Say how many maps there are, and how they did."""
+    from potency.explanation.account import shares_of
+
     table = made.table
     errors = int(table["explanation.error"].notna().sum())
     if errors:
         say.print(f"[yellow]{errors} of {len(table)} rows failed[/yellow]; column explanation.error says why")
     answer: dict[str, Any] = {"rows": len(table), "errors": errors, "table": options.into / "explanations.parquet"}
-    for part in ("input", "deletion", "insertion"):
-        if f"explanation.{part}" in table and table[f"explanation.{part}"].notna().any():
-            answer[part] = float(table[f"explanation.{part}"].median())
+    tests = {part: table[f"explanation.{part}"] for part in ("deletion", "insertion") if f"explanation.{part}" in table}
+    medians = shares_of(table).filter(["input"]).assign(**tests).median().dropna()
+    answer |= {str(part): float(value) for part, value in medians.items()}
     if "deletion" in answer:
         say.print(f"median gain over chance: deletion {answer['deletion']:+.3f}, insertion {answer['insertion']:+.3f}")
     return answer

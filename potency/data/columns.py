@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,8 @@ from potency.errors import ManifestError, nearest
 
 IMAGE = ("image", "file", "path", "filename", "filepath", "imagepath", "imagefile", "img")
 TRUTH = ("truth", "label", "class", "target")
+FILES = ("file", "picture")  # kinds of columns that name files
+LOOKED_AT = 20  # cells of a column; a file may be missing
 _TEXT = ("id", "image", "group", "split", "tile.of")
 
 
@@ -90,6 +93,22 @@ def _image_hint(frame: pd.DataFrame) -> str:
         if re.search(r"\.(tiff?|png|jpe?g|zarr|npy|bmp)$", cell):
             return f"rename the column '{column}' to image, or give it as a channel: --channels {column}"
     return "name it image (or file, path, filename); it holds paths relative to the table's folder"
+
+
+def file_columns(frame: pd.DataFrame, folder: Path) -> list[str]:
+    """Columns beside the images that name files below `folder`: masks, stains, maps; what names a row is no file."""
+    ids, found = set(frame["id"]), []
+    for name in map(str, frame.columns):
+        if name in (*_TEXT, "truth") or name.startswith("image."):
+            continue
+        cells = [cell for cell in frame[name].dropna().head(LOOKED_AT) if isinstance(cell, str)]
+        if not ids.issuperset(cells) and any(_is_file(os.path.join(folder, cell)) for cell in cells):
+            found.append(name)
+    return found
+
+
+def _is_file(path: str) -> bool:
+    return bool(os.path.splitext(path)[1]) and (os.path.isfile(path) or path.endswith(".zarr") and os.path.isdir(path))
 
 
 def truth_column(frame: pd.DataFrame, truth: str | None, where: str) -> tuple[pd.DataFrame, str]:

@@ -31,7 +31,7 @@ class Manifest:
 
     Args:
         table: the rows. Channels in separate files stand in `image.<channel>`, in channel order.
-        kinds: which kind of answer a column holds, `{"truth": "category"}`.
+        kinds: which kind of answer a column holds, `{"truth": "category"}`, or that it names files ("file", "picture").
         folder: where relative paths start.
         origin: how the table was understood, for people: `origin["group"]` is "column 'group'", "inferred from ..."
             or "unknown".
@@ -68,7 +68,7 @@ class Manifest:
         rows = reading.read_rows(Path(source).expanduser(), truth, channels, names, layout)
         made = cls(*reading.understand(rows, channels, group, asked=truth is not None))
         if confined:
-            reading.confine(made.folder, [path for row in made.records() for path in made.paths(row).values()])
+            reading.confine(made.folder, made.table[list(made.files)])
         return made.keep(classes) if classes else made
 
     @classmethod
@@ -281,10 +281,18 @@ class Manifest:
         """SHA-256 of the contents of the files with their truths and groups; names and order of rows do not count."""
         return quality.fingerprint(self.table, self.digests)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The columns that name files: images, and those of a kind that says so ("file": masks; "picture": maps)."""
+        others = (str(name) for name in self.table.columns if self.kinds.get(str(name)) in columns.FILES)
+        return ("image", *(f"image.{channel}" for channel in self.channels), *others)
+
+    def placed(self, folder: str | Path) -> Manifest:
+        """The same rows as a table in `folder`: every relative path follows, whatever column it stands in."""
+        moved = {name: gathering.moved(self.table[name], self.folder, Path(folder)) for name in self.files}
+        return replace(self, table=self.table.assign(**moved), folder=Path(folder))
+
     def write(self, path: str | Path) -> Path:
         """Write the table; Parquet keeps kinds and origin, CSV is safe for spreadsheets; paths follow the new place."""
-        path = Path(path)
-        names = ("image", *(f"image.{channel}" for channel in self.channels))
-        table = self.table.assign(**{name: gathering.moved(self.table[name], self.folder, path.parent)
-                                     for name in names})
-        return tables.write_table(table, path, {"kinds": dict(self.kinds), "origin": dict(self.origin)})
+        table, note = self.placed(Path(path).parent).table, {"kinds": dict(self.kinds), "origin": dict(self.origin)}
+        return tables.write_table(table, Path(path), note)

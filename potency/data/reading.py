@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,8 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         frame = frame.assign(group=frame["group"].fillna(frame["id"]))
     first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
     rest = [name for name in frame.columns if name not in first]
+    if not saved:  # whoever saved kinds has looked, and columns of other rows' ids may have come in since
+        kinds |= dict.fromkeys(columns.file_columns(frame, rows.folder), columns.FILES[0])
     return frame[first + rest].reset_index(drop=True), {**kinds, **saved}, rows.folder, origin, rows.noticed
 
 
@@ -183,13 +185,13 @@ def _ids(frame: pd.DataFrame) -> pd.Series:
     return ids
 
 
-def confine(folder: Path, paths: Iterable[Path]) -> None:
-    """Refuse paths that leave the folder of their table, by `..`, an absolute path or a link.
+def confine(folder: Path, files: pd.DataFrame) -> None:
+    """Refuse paths, in whatever column, that leave the folder of their table, by `..`, an absolute path or a link.
 
     Raises:
         ManifestError: the first such path.
     """
     root = os.path.realpath(folder)
-    for path in paths:
+    for path in (folder / str(cell) for name in files for cell in files[name].dropna()):
         if not Path(os.path.realpath(path)).is_relative_to(root):
             raise ManifestError("a path leaves the folder of the table", str(path), "put the images into that folder")

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from potency.explanation import METHODS
+from potency.explanation.account import shares_of
 from potency.explanation.explain import verdict
+from potency.explanation.faithful import TESTS
 from potency.explanation.picture import face
 
 if TYPE_CHECKING:
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
 
 SHOWN = 60
 PARTS = {
-    "input": "share of the score that reached the image",
-    "bias": "share that biases and constants of the network hold",
-    "absorbed": "share that reached nothing",
-    "missing": "share that the sum over the way leaves",
+    "input": "of what the score is beyond that of an empty image, the share that reached the image",
+    "bias": "the share that constants of the network hold",
+    "absorbed": "the share that reached nothing",
+    "missing": "the share that the sum over the way leaves",
     "deletion": "area by which the answer falls faster than by chance as the most relevant is hidden; over 0 is better",
     "insertion": "area by which it rises faster than by chance as the most relevant is shown; over 0 is better",
     "stability": "correlation with the map of the image moved by 2 px",
@@ -51,8 +54,7 @@ def write_page(
         simulated=bool(bundle.card.data.get("simulated")),
         failing=verdict(done, name),
         verdict=_headline(done, name),
-        rows=[(part, *_spread(done[f"{name}.{part}"]), said) for part, said in PARTS.items()
-              if f"{name}.{part}" in done and done[f"{name}.{part}"].notna().any()],
+        rows=_rows(done, name),
         segments=segments,
         parts=[] if segments is None else [_part(part) for part in segments.parts],
         cards=[_card(row, name) for row in done.head(SHOWN).to_dict("records")],
@@ -73,6 +75,18 @@ def _headline(done: Any, name: str) -> str:
         return "These maps were not tested; leave out --no-checks to see what they are worth."
     gain = (done[f"{name}.deletion"] + done[f"{name}.insertion"]) / 2
     return f"Of {len(done)} maps, {int((gain > 0).sum())} mark what the answer depends on better than chance does."
+
+
+def _rows(done: pd.DataFrame, name: str) -> list[tuple[str, ...]]:
+    """A line for each figure that some map has: median, middle half, what it is; of shares, how many maps have one."""
+    shares, tests = shares_of(done, name), {part: done[f"{name}.{part}"] for part in TESTS if f"{name}.{part}" in done}
+    rows: list[tuple[str, ...]] = []
+    for part, values in shares.assign(**tests).items():
+        known = int(values.notna().sum())
+        left = f" ({known} of {len(done)} maps; in the others parts cancel)" if known < len(done) else ""
+        if known:
+            rows.append((str(part), *_spread(values), PARTS[str(part)] + left))
+    return rows
 
 
 def _spread(values: Any) -> tuple[str, str]:

@@ -86,19 +86,18 @@ def mapped(rows: Manifest, run: Path, into: Path, most: int, seed: int) -> Mappe
         return None
     rows = rows.where(spread(rows.table, most, seed).tolist())
     own = folds.reindex(rows.table["id"].astype(str)).to_numpy()
-    made, told = list[pd.DataFrame](), list[tuple[float, float, int]]()
+    made: list[Manifest] = []
+    told: list[tuple[float, float, int]] = []
     bundle = None
     for fold in sorted({int(each) for each in own}):
-        place = f"fold-{fold}"
         bundle = Bundle.load(run / "folds" / f"network-{fold}" / "bundle")
-        found = explain(rows.where((own == fold).tolist()), bundle, into=into / place)
+        found = explain(rows.where((own == fold).tolist()), bundle, into=into / f"fold-{fold}")
         told.append(books(found, bundle))
-        path = found.table["explanation"]
-        made.append(found.table.assign(explanation=path.where(path.isna(), f"{place}/" + path.astype(str))))
+        made.append(found.placed(into))
     if bundle is None:
         return None
     layer, total, images = zip(*told, strict=True)
-    together = replace(rows, table=pd.concat(made, ignore_index=True))
+    together = replace(made[0], table=pd.concat([part.table for part in made], ignore_index=True))
     return Mapped(together, into, bundle, (max(layer), max(total), sum(images)))
 
 
