@@ -70,8 +70,8 @@ def embed(options: Embed, say: Console) -> dict[str, Any]:
     table = drawn.rows.write(options.into / "embeddings.parquet")
     reading = drawn.reading
     say.print(f"[{COLOURS[reading.mark]}]{escape(reading.verdict)}[/{COLOURS[reading.mark]}]", soft_wrap=True)
-    for name, cells in drawn.answers["lines"] if drawn.answers else ():
-        say.print(f"  {name}: {drawn.answers['metrics'][0]} {cells[0]}".lower())
+    for name, cell, *_ in drawn.answers["table"].rows if drawn.answers else ():
+        say.print(f"  {name}: {drawn.answers['table'].head[1]} {cell}".lower())
     say.print(f"written: {drawn.page} and {table.name}", soft_wrap=True)
     error = f"{options.name}.error"
     errors = int(drawn.rows.table[error].notna().sum()) if error in drawn.rows.table else 0
