@@ -162,11 +162,11 @@ def compared(manifest: Manifest, name: str) -> dict[str, Any] | None:
 
     if "truth" not in manifest.table or manifest.kinds.get("truth") not in ("category", "ordinal", "number"):
         return None
-    rows = voted(manifest, name)
-    columns = [c for c in ("prediction", "prediction@nearest") if c in rows.table and rows.table[c].notna().any()]
     try:
+        rows = voted(manifest, name)
+        columns = [c for c in ("prediction", "prediction@nearest") if c in rows.table and rows.table[c].notna().any()]
         report = evaluate(rows, predictions=columns, draws=500)
-    except PotencyError:  # answers of another kind than the truth: there is nothing to compare
+    except PotencyError:  # no truth, or answers of another kind: there is nothing to compare
         return None
     metrics = [m for m in ("accuracy", "balanced_accuracy", "mae", "r2") if m in report.numbers[columns[0]]]
     titles = {"prediction": "the network", "prediction@nearest": f"{VOTERS} nearest rows of other groups"}
