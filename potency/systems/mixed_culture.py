@@ -27,7 +27,7 @@ CELLS = Arm("tiny (ours)", {"network": "tiny"})
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
 QUICK = Budget("quick", (CELLS,), rows=600, cells=600, passes=3, folds=3, holdout=False,
                changes={**LIGHT, "validations": 1})  # fmt: skip
-DEFAULT = Budget("default", (CELLS,), cells=4000, passes=25, holdout=False, changes=LIGHT)
+DEFAULT = Budget("default", (CELLS,), cells=4000, passes=15, folds=3, holdout=False, changes=LIGHT)
 FULL = Budget("full", (CELLS, Arm("ResNet-18", {"network": "resnet18"})), cells=40_000, passes=60, holdout=False,
               changes={"batch": 32})  # fmt: skip
 WHOLE = {"network": "tiny", "batch": 8, "validations": 2, "test_views": 1}  # of what sees the mixed image as a whole

@@ -13,11 +13,14 @@ SMALLEST = 128  # pixels a side; of a smaller crop the cell is the light
 ROUNDS = 6
 FEWEST = 40  # pieces of ground, for six coefficients
 GROUND, SIGNAL = 25.0, 99.5  # percentiles
+DARK = 0.25  # of the signal above it: ground under it is dark, and counts as this much
 
 
 def unevenness(plane: Plane, cells: NDArray[np.bool_]) -> float:
     """How much brighter the brightest part of the ground of a (H, W) plane is than the darkest, over its mean.
 
+    Over a quarter of the signal above the ground where that is more: of dark ground, as in fluorescence, light that
+    strays from the cells makes any share.
     A curved surface (second order in y and x) is laid through the medians of pieces without `cells` (H, W), and again
     without those that do not fit (bisquare weights). NaN for crops under 128 pixels and where too little ground is
     seen: there only many images together can tell (see `flatfield`). An offset of the camera makes light look more
@@ -49,7 +52,8 @@ def unevenness(plane: Plane, cells: NDArray[np.bool_]) -> float:
         weight = np.clip(1 - (away / (4.685 * scale)) ** 2, 1e-4, None) ** 2
     surface = terms @ bend
     middle = float(np.mean(surface))
-    return float(np.ptp(surface)) / middle if middle > 0 else float("nan")
+    level = max(middle, DARK * (float(np.percentile(plane, SIGNAL)) - middle))
+    return float(np.ptp(surface)) / level if middle > 0 else float("nan")
 
 
 def haze(plane: Plane, cells: NDArray[np.bool_]) -> float:

@@ -11,11 +11,12 @@ Plane = NDArray[Any]
 SMALL = (0.9, 1.8)  # px, sigmas whose difference answers to specks of about three to six pixels
 SMALLEST = 128  # pixels a side: a crop of one cell has no ground to speak of
 STRONG = 6.0  # times the usual answer of the ground around
-BUBBLE = (0.08, 0.45)  # of the shorter side: radius of a bubble
+BUBBLE = (0.1, 0.45)  # of the shorter side: radius of a bubble
 FIELD = 384  # pixels a side: a whole field of view
 GRID = 192  # pixels of the longer side in which bubbles are looked for
 RIM = 0.6  # of the circle's rim must be an edge that runs along it
 DEPTH = 3.0  # times the usual edge of the image: a bubble's rim is strong
+CLEAR = 0.3  # of the image's contrast: how far the inside may differ from the outside, else it is a stained cell
 
 
 def specks(plane: Plane, cells: NDArray[np.bool_]) -> float:
@@ -51,8 +52,8 @@ def bubbles(plane: Plane) -> float:
     """How many round rims far larger than a cell there are: candidates for bubbles and drops.
 
     On a coarse grid, circles are proposed by the Hough transform (Yuen et al. 1990) and kept where the gradient is
-    strong and points to or from the centre along most of the rim. NaN for images under 384 pixels, in which the rim of
-    one cell would pass for a bubble.
+    strong and points to or from the centre along most of the rim, and the inside is about as bright as what lies
+    around: one sees through a bubble. NaN for images under 384 pixels, in which the rim of one cell would pass for one.
     """
     import cv2
 
@@ -75,7 +76,8 @@ def bubbles(plane: Plane) -> float:
     if found is None:
         return 0.0
     fields = (down / np.maximum(strength, 1e-12), across / np.maximum(strength, 1e-12), strength > DEPTH * usual)
-    return float(sum(_round(fields, x, y, radius) for x, y, radius in found.reshape(-1, 3)[:40]))
+    rims = [circle for circle in found.reshape(-1, 3)[:40] if _round(fields, *circle)]
+    return float(sum(_clear(grey, *circle) for circle in rims))
 
 
 def _round(fields: tuple[Plane, Plane, Plane], x: float, y: float, radius: float) -> bool:
@@ -91,3 +93,11 @@ def _round(fields: tuple[Plane, Plane, Plane], x: float, y: float, radius: float
         along = np.abs(down[row, column] * np.sin(turn[inside]) + across[row, column] * np.cos(turn[inside]))
         best[inside] |= (along > 0.9) & strong[row, column]
     return bool(best.mean() > RIM)
+
+
+def _clear(grey: Plane, x: float, y: float, radius: float) -> bool:
+    """Whether a circle is inside about as bright as around it; `grey` runs from 0 to 255."""
+    rows, columns = np.ogrid[: grey.shape[0], : grey.shape[1]]
+    away = np.hypot(rows - y, columns - x) / radius
+    inside, around = grey[away < 0.7], grey[(away > 1.15) & (away < 1.5)]
+    return bool(around.size) and abs(float(np.median(inside)) - float(np.median(around))) < CLEAR * 255
