@@ -61,7 +61,7 @@ def labels(options: Labels, say: Console) -> dict[str, Any]:
     manifest = options.read()
     describe(manifest, say)
     task = chosen_task(options.task, manifest)
-    shares = tuple(_share(text) for text in listed(options.fractions))
+    shares = tuple(_share(text) for text in listed(options.fractions) or [""])
 
     from potency.data.columns import simulated
     from potency.labelling.curve import Choices

@@ -16,7 +16,7 @@ from potency.errors import ManifestError, nearest
 IMAGE = ("image", "file", "path", "filename", "filepath", "imagepath", "imagefile", "img")
 TRUTH = ("truth", "label", "class", "target")
 FILES = ("file", "picture")  # kinds of columns that name files
-LOOKED_AT = 20  # cells of a column; a file may be missing
+LOOKED_AT = 1000  # cells of a column; files may be missing
 _TEXT = ("id", "image", "group", "split", "tile.of")
 
 

@@ -17,7 +17,7 @@ from potency.bundle.member import NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
-from potency.errors import PlanError
+from potency.errors import AnswerError, PlanError
 from potency.explanation import faithful, find_method
 from potency.explanation.account import REFERENCE
 from potency.explanation.choice import ENOUGH, Case, fitted
@@ -137,6 +137,9 @@ class Explainer:
                 "the bundle holds no network, and a map of pixels needs one", str(bundle.folder or "bundle"),
                 "explain a bundle that was trained with --network",
             )  # fmt: skip
+        if not bundle.task.scores and focus.score != "similarity":
+            raise PlanError(f"{bundle.task.name} learns an embedding, which has no score of its own", "score",
+                            "explain what an image resembles: --like IMAGE")  # fmt: skip
         self.methods = [method] * len(self.members)
         self.forgetful = [faithful.forgetful(member.nets).eval() for member in self.members] if checks else []
 
@@ -169,27 +172,30 @@ class Explainer:
         return [self.method.taking(way) for way in ways]
 
     def _choose(self, manifest: Manifest, rows: Sequence[dict[str, Any]]) -> int:
-        """Choose the ways on some rows; gives how many of them could be read."""
+        """Choose the ways on some rows; gives how many of them served."""
         seen = []
         for at in np.unique(np.linspace(0, len(rows) - 1, min(ENOUGH, len(rows))).astype(int)):
             with contextlib.suppress(Exception):
                 view = View.of(manifest, rows[at], self.members[0].plan.pixel_size)
                 seen.append(np.asarray(view.crop(windows(view.shape, self.members[0].plan)[0])))
-        self.fit(seen)
-        return len(seen)
+        return self.fit(seen)
 
-    def fit(self, crops: Sequence[NDArray[Any]]) -> None:
-        """Choose, for each network, the way of the method that suits it on these (C, H, W)."""
-        whats = [replace(self.focus, label=self._label(window)) for window in crops]
+    def fit(self, crops: Sequence[NDArray[Any]]) -> int:
+        """Choose, for each network, the way of the method that suits it on these (C, H, W); gives how many served."""
+        asked = []
+        for window in crops:
+            with contextlib.suppress(AnswerError):  # there is nothing to explain; its row says so in its turn
+                asked.append((window, replace(self.focus, label=self._label(window))))
         for place, member in enumerate(self.members):
             run, plan = self._run(member.nets), member.plan
             cases = [
                 Case(torch.from_numpy(member.crops([{"image": window}])), self._score(plan, what),
                      _silent(run, self._drawn(plan, what)))
-                for window, what in zip(crops, whats, strict=True)
+                for window, what in asked
             ]  # fmt: skip
             with _ruled():
                 self.methods[place] = fitted(self.method, run, cases)
+        return len(asked)
 
     def __call__(self, view: View) -> Explained:
         tiles = windows(view.shape, self.members[0].plan)
@@ -222,7 +228,10 @@ class Explainer:
         """The class that is explained: the one asked for, or that which all members together take the image for."""
         if self.focus.label or not self.bundle.task.answer.labelled:
             return self.focus.label
-        return str(self.bundle([{"image": pixels}])[0].cells(Path(), "answer")["answer"])
+        label = str(self.bundle([{"image": pixels}])[0].cells(Path(), "answer")["answer"])
+        if label == self.focus.against:
+            raise AnswerError(f"the answer is {label!r} itself", "against", "name the class that is explained, too")
+        return label
 
     def _member(
         self, member: NetworkMember, place: int, pixels: NDArray[Any], label: str

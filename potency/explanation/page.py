@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from potency.evaluation import wording
+from potency.evaluation.paper import printed
+from potency.evaluation.report import replaced
+from potency.evaluation.tables import Table
 from potency.explanation import METHODS
 from potency.explanation.account import shares_of
 from potency.explanation.explain import verdict
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from potency.explanation.segments import Part, Segmented
 
 SHOWN = 60
+PLACES = ("explained", "segment", "images", "share of the area", "share of the map", "map minus area", "mean there")
 PARTS = {
     "input": "of what the score is beyond that of an empty image, the share that reached the image",
     "bias": "the share that constants of the network hold",
@@ -38,34 +42,35 @@ def write_page(
     segments: Segmented | None = None,
 ) -> Path:  # fmt: skip
     """Write `explanations.html` beside the maps."""
-    from jinja2 import Environment, StrictUndefined
-
-    table = made.table
-    done = table[table[name].notna()]
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    room, style = resources.files("potency.explanation"), resources.files("potency.evaluation") / "page.css"
-    text = paper.from_string((room / "page.html").read_text("utf-8")).render(
-        style=style.read_text("utf-8"),
-        method=method,
-        title=METHODS[method].title,
-        source=METHODS[method].source,
-        count=f"{len(done)} of {len(table)} images" if len(done) < len(table) else f"{len(done)} images",
-        bundle=str(bundle.card.data.get("title", "")),
-        simulated=bool(bundle.card.data.get("simulated")),
-        failing=verdict(done, name),
-        verdict=_headline(done, name),
-        rows=_rows(done, name),
+    done = made.table[made.table[name].notna()]
+    text = printed(
+        "explanation/page.html", method=method, folder="maps", width="22rem",
+        **opening(made, bundle, f"{method}: {METHODS[method].title} ({METHODS[method].source})", name),
+        banners=[*learned_from(bundle),
+                 *(f"This method FAILS a check on these images: {line}." for line in verdict(done, name))],
+        verdict=_headline(done, name), tests=Table(("test", "median", "middle half", "what it is"), _rows(done, name)),
         segments=segments,
-        parts=[] if segments is None else [_part(part) for part in segments.parts],
-        cards=[_card(row, name) for row in done.head(SHOWN).to_dict("records")],
-        left=max(0, len(done) - SHOWN),
-        failed=len(table) - len(done),
+        parts=None if segments is None else Table(PLACES, tuple(_part(part) for part in segments.parts)),
+        cards=[_card(row, name) for row in done.head(SHOWN).to_dict("records")], left=max(0, len(done) - SHOWN),
     )  # fmt: skip
     path = folder / "explanations.html"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    replaced(path, text.encode())
     return path
+
+
+def opening(made: Manifest, bundle: Bundle, how: str, name: str) -> dict[str, Any]:
+    """What a page of explanations begins with, and how many rows it lacks."""
+    rows, done = len(made), int(made.table[name].notna().sum())
+    count = f"{done} of {rows} images" if done < rows else wording.count(done, "image")
+    title = str(bundle.card.data.get("title", ""))
+    return {"title": "Explanations", "subtitle": " · ".join([how, count, *([title] if title else [])]),
+            "failed": rows - done}  # fmt: skip
+
+
+def learned_from(bundle: Bundle) -> list[str]:
+    """The banner over what a model of simulated images says; [] over any other."""
+    drawn = bool(bundle.card.data.get("simulated"))
+    return ["SIMULATED: a program drew the images this model learned from."] if drawn else []
 
 
 def _headline(done: Any, name: str) -> str:
@@ -77,7 +82,7 @@ def _headline(done: Any, name: str) -> str:
     return f"Of {len(done)} maps, {int((gain > 0).sum())} mark what the answer depends on better than chance does."
 
 
-def _rows(done: pd.DataFrame, name: str) -> list[tuple[str, ...]]:
+def _rows(done: pd.DataFrame, name: str) -> tuple[tuple[str, ...], ...]:
     """A line for each figure that some map has: median, middle half, what it is; of shares, how many maps have one."""
     shares, tests = shares_of(done, name), {part: done[f"{name}.{part}"] for part in TESTS if f"{name}.{part}" in done}
     rows: list[tuple[str, ...]] = []
@@ -86,7 +91,7 @@ def _rows(done: pd.DataFrame, name: str) -> list[tuple[str, ...]]:
         left = f" ({known} of {len(done)} maps; in the others parts cancel)" if known < len(done) else ""
         if known:
             rows.append((str(part), *_spread(values), PARTS[str(part)] + left))
-    return rows
+    return tuple(rows)
 
 
 def _spread(values: Any) -> tuple[str, str]:

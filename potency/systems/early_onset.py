@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.evaluation.tables import Grid
 from potency.systems import passages
 from potency.systems.arms import Answered, Problem, chosen, judge, mains, named_columns, paper, slug
-from potency.systems.comparison import Grid, Scene, Sheet
+from potency.systems.comparison import Scene, Sheet
 from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import SEED, simulated
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from potency.evaluation import wording
+from potency.evaluation.tables import Grid
 from potency.systems.arms import Problem, by_group, chosen, compare, paper
-from potency.systems.comparison import Grid, Scene
+from potency.systems.comparison import Scene
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, sampled, simulated
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from potency.errors import ManifestError
 from potency.evaluation import wording
+from potency.evaluation.tables import Grid
 from potency.measurement.quality.ground import otsu
 from potency.systems.arms import Answered, Problem, answer, chosen, judge, paper
-from potency.systems.comparison import Grid, Scene, Sheet
+from potency.systems.comparison import Scene, Sheet
 from potency.systems.empty import emptiness, grid, known_empties, mapped, pixels, shares
 from potency.systems.figures import cloud
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe

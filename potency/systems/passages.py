@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.evaluation.tables import Grid
 from potency.evaluation.wording import known, spoken
 from potency.measurement.quality.page import Picture
-from potency.systems.comparison import Grid
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest

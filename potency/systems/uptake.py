@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.evaluation.tables import Grid
 from potency.systems.arms import Answered, Problem, answer, by_group, chosen, judge, paper
-from potency.systems.comparison import Grid, Scene
+from potency.systems.comparison import Scene
 from potency.systems.empty import grid
 from potency.systems.figures import cloud
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
