@@ -136,7 +136,7 @@ CASES = [
     Case("read-only folder", "predict into a place that cannot be written", nowhere_to_predict,
          "the folder cannot be written", "choose a place that you may write to", "out"),
     Case("read-only folder", "split into a place that cannot be written", nowhere_to_split,
-         "the table cannot be written", "choose a folder you may write to", "out"),
+         "nothing can be written here: 'file' is a file, no folder", "choose another --into", "out"),
     Case("read-only folder", "a folder without the right to write", protected,
          "the table cannot be written: Permission denied",
          "choose a folder you may write to, with room", "locked",

@@ -22,6 +22,8 @@ import bad_images  # noqa: E402
 import bad_machine  # noqa: E402
 import bad_metadata  # noqa: E402
 import bad_models  # noqa: E402
+import bad_options  # noqa: E402
+import bad_questions  # noqa: E402
 import bad_tables  # noqa: E402
 from bad_case import Case, Told, told  # noqa: E402
 
@@ -31,6 +33,7 @@ AREAS: dict[str, list[Case]] = {
     **bad_tables.CASES,
     "Models": bad_models.CASES,
     "Machine": [*bad_disks.CASES, *bad_machine.CASES],
+    "Options": [*bad_options.CASES, *bad_questions.CASES],
 }
 
 # What must be survived, by area; a case belongs to one of them, and none is without a case.
@@ -58,6 +61,9 @@ ITEMS: dict[str, tuple[str, ...]] = {
     "Machine": (
         "disk full mid-write", "read-only folder", "kill -9 at any moment", "out of memory", "clock going backwards",
         "two processes on one folder", "no GPU though asked", "interrupted download", "no network",
+    ),
+    "Options": (
+        "suggest", "rehearse", "labels", "pretrain", "pool", "early", "controls", "explain", "embed", "similar",
     ),
 }  # fmt: skip
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from bad_case import Case, Told, told
 from bad_inputs import AREAS, ITEMS, PAGE, page, row
+from bad_options import COMMANDS, EVERYWHERE, given
+
+from potency.errors import PotencyError
 
 SEEN: dict[int, Told] = {}
 CASES = [pytest.param(case, id=f"{area}-{case.item}-{case.given}") for area, cases in AREAS.items() for case in cases]
@@ -27,6 +30,20 @@ def test_bad_input_is_refused_in_words_that_help_or_survived(case: Case, tmp_pat
     assert case.says and case.says in seen.what
     assert case.mend in seen.mend and bool(case.mend) == bool(seen.mend), seen
     assert case.where in seen.where and bool(case.mend) == bool(seen.where), seen
+
+
+@pytest.mark.parametrize("fault", EVERYWHERE)
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words.split()[0])
+def test_what_no_command_can_work_with_is_refused_before_anything_is_written(
+    words: str, fault: str, tmp_path: Path
+) -> None:
+    spoil, says, where = EVERYWHERE[fault]
+    if fault == "a damaged bundle" and "CLASSES" not in words:
+        pytest.skip("this one takes no bundle")
+    with pytest.raises(PotencyError, match=says) as caught:
+        given(words, {}, spoil)(tmp_path)
+    assert where in caught.value.where and caught.value.mend
+    assert not [path for path in tmp_path.rglob("out/**/*") if path.is_file() and path.name != ".lock"]
 
 
 def test_every_item_of_the_list_has_a_case() -> None:

@@ -164,7 +164,7 @@ def test_ways_to_answer_are_compared_and_written_as_one_page(tmp_path: Path) -> 
     ]  # fmt: skip
     assert set(found.compared) == {curve.name for curve in found.curves[1:]}
     page = found.write(tmp_path / "out").read_text("utf-8")
-    assert "Simulated images" in page and "<svg" in page and "beats it" in page and "http://" not in page.replace(
+    assert "SIMULATED images" in page and "<svg" in page and "beats it" in page and "http://" not in page.replace(
         "http://www.w3.org", ""
     )
     told = json.loads((tmp_path / "out/early.json").read_text("utf-8"))

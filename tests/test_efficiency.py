@@ -164,7 +164,7 @@ def test_maps_account_for_the_score_and_are_summed_over_the_artefact(networks: t
     cells = {row[0]: row[1] for row in sheet.grids[0].rows}
     worst = [float(value) for key, value in cells.items() if key.startswith(("worst step", "image, biases"))]
     assert len(worst) == 2 and max(worst) <= 1e-3
-    shares = [float(value) for key, value in cells.items() if key.startswith("of the score")]
+    shares = [float(value) for key, value in cells.items() if key.startswith("of the difference")]
     assert len(shares) == 3
     assert sheet.pictures and sheet.pictures[0].source.startswith("data:image/png")
     assert {row[1] for row in sheet.grids[-1].rows} >= {"ground", "artefact"}

@@ -164,7 +164,7 @@ def test_networks_that_learn_do_so_inside_the_fold_and_their_bundle_serves_other
     )  # fmt: skip
     told = protocol.run(rows, CLASSIFY, into=tmp_path / "again", plan=probe, choices=choices)
     assert any("had learned from these very images" in line for line in told.report.json()["banner"])
-    with pytest.raises(PlanError, match="is no network but a estimator"):
+    with pytest.raises(PlanError, match="is no network: its learner is 'estimator'"):
         estimate.settled(plan.but(members=[{"weights": str(tmp_path / "probe" / "bundle")}]), CLASSIFY)
     with pytest.raises(PlanError, match="its channels are"):
         estimate.settled(probe.but(channels=["other"], scaling={"other": [0, 1]}), CLASSIFY)

@@ -22,6 +22,7 @@ from potency.errors import BundleError, ManifestError, PlanError
 from potency.estimators import ESTIMATORS, Fitted, pipelines
 from potency.estimators.archive import CARD
 from potency.estimators.estimator import Learned
+from potency.estimators.trees import NAME, felled
 from potency.measurement import FAMILIES
 
 RANDOM = np.random.default_rng(3)
@@ -157,11 +158,8 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_foreign_type_is_named_and_not_built(kind: str) -> None:
     model = HOSTILE[kind].fit(np.abs(TABLE), LABELS)
-    buffer = io.BytesIO(skops.io.dumps(model))
-    with zipfile.ZipFile(io.BytesIO(fitted("logistic").dumps())) as good, zipfile.ZipFile(buffer, "a") as bad:
-        bad.writestr(CARD, good.read(CARD))
     with pytest.raises(BundleError, match=r"foreign type: (numpy.sqrt|numpy|sklearn\.)"):
-        Fitted.loads(buffer.getvalue())
+        Fitted.loads(archived(model, fitted("logistic")))
 
 
 def test_a_schema_that_calls_the_shell_is_refused() -> None:
@@ -197,6 +195,48 @@ def test_trees_that_would_lead_compiled_code_astray_are_refused() -> None:
         tree.__setstate__(state)
         with pytest.raises(BundleError, match=words):
             Fitted.loads(forest.dumps())
+
+
+def archived(model: Any, card: Fitted) -> bytes:
+    """A pipeline as skops writes it, with the card of another."""
+    buffer = io.BytesIO(skops.io.dumps(model))
+    with zipfile.ZipFile(io.BytesIO(card.dumps())) as good, zipfile.ZipFile(buffer, "a") as made:
+        made.writestr(CARD, good.read(CARD))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("name", "estimates"), [("forest", "label"), ("forest", "value"), ("adaboost", "label")])
+def test_trees_lie_end_to_end_in_the_file_and_stand_again(name: str, estimates: str) -> None:
+    forest = fitted(name, estimates)
+    count = len(forest.model[-1].estimators_)
+    with zipfile.ZipFile(io.BytesIO(forest.dumps())) as file:
+        assert count == 20 and len(file.namelist()) < count
+    assert len(forest.model[-1].estimators_) == count  # what was written is left as it was
+    asked = TABLE.to_numpy(np.float32)
+    for data in (forest.dumps(), archived(forest.model, forest)):  # the latter as it was before, tree by tree
+        again = Fitted.loads(data)
+        for old, new in zip(forest.model[-1].estimators_, again.model[-1].estimators_, strict=True):
+            np.testing.assert_array_equal(old.predict(asked), new.predict(asked))
+            np.testing.assert_array_equal(old.decision_path(asked).indices, new.decision_path(asked).indices)
+
+
+@pytest.mark.parametrize("part", ["counts", "depths", "nodes", "values", "first"])
+def test_trees_that_do_not_add_up_are_refused(part: str) -> None:
+    forest = fitted()
+    model = felled(forest.model)
+    lying = vars(model[-1])[NAME]
+    lying[part] = LogisticRegression() if part == "first" else lying[part][:-1]
+    with pytest.raises(BundleError, match="cannot be read"):
+        Fitted.loads(archived(model, forest))
+
+
+def test_a_tree_without_nodes_is_refused() -> None:
+    forest = fitted()
+    model = felled(forest.model)
+    lying = vars(model[-1])[NAME]
+    lying["counts"][:2] = 0, lying["counts"][:2].sum()
+    with pytest.raises(BundleError, match="cannot be read: a tree has no nodes"):
+        Fitted.loads(archived(model, forest))
 
 
 SPOILED: dict[tuple[str, str], Callable[[Any], object]] = {

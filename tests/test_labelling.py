@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.stats import spearmanr
 from zoo import cells
 
 from potency.bundle import Bundle
@@ -22,6 +24,7 @@ from potency.labelling import HOWS, Pool, find_how
 from potency.labelling.choose import bald, coreset, entropy, margin
 from potency.labelling.curve import tabled
 from potency.labelling.draws import draw
+from potency.labelling.lossy import expected_loss
 from potency.labelling.suggest import opinions, suggest
 from potency.learning.planning import planned
 from potency.learning.train import train
@@ -189,6 +192,29 @@ def test_dropout_and_members_have_opinions_and_one_sure_member_has_none(
     with pytest.raises(PlanError, match="needs class probabilities"):
         suggest(half, encoder, how="entropy")
     assert len(suggest(half, encoder, count=3, how="coreset")) == 3
+
+
+def test_expected_losses_have_the_order_of_the_true_ones_on_new_rows_and_leave_chance_alone() -> None:
+    rng = RNG(3)
+    known, asked = rng.normal(size=(200, 6)), rng.normal(size=(300, 6))
+    before = torch.get_rng_state()
+    found = expected_loss(known, known[:, 0] ** 2, asked)
+    assert spearmanr(found, asked[:, 0] ** 2).statistic > 0.7
+    assert torch.equal(before, torch.get_rng_state())
+    assert np.array_equal(found, expected_loss(known, known[:, 0] ** 2, asked))
+    assert not expected_loss(known, np.ones(200), asked).any()
+    assert not expected_loss(known[:3], np.arange(3.0), asked).any()
+
+
+def test_loss_is_learned_from_labels_of_the_bundles_classes(world: tuple[Manifest, Bundle, Bundle, Path]) -> None:
+    half, classifier, _, _ = world
+    made = suggest(half, classifier, count=5, how="loss").table
+    assert len(made) == 5 and (np.diff(made["suggestion.score"]) <= 0).all() and made["truth"].isna().all()
+    with pytest.raises(PlanError, match="0 rows have a label, and loss learns"):
+        suggest(half.where(half.table["truth"].isna()), classifier, how="loss")
+    strange = replace(half, table=half.table.assign(truth=half.table["truth"].where(half.table["truth"].isna(), "odd")))
+    with pytest.raises(PlanError, match="a label is no class of the bundle"):
+        suggest(strange, classifier, how="loss")
 
 
 def test_test_rows_are_never_suggested_and_nothing_left_is_said(world: tuple[Manifest, Bundle, Bundle, Path]) -> None:

@@ -22,7 +22,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.data.tiles import fit
 from potency.errors import ManifestError, PlanError, PotencyError
-from potency.learning import gradient
+from potency.learning import checkpoint, gradient
 from potency.learning.estimate import measured
 from potency.learning.gradient import Lesson, Order
 from potency.learning.samples import cut
@@ -80,7 +80,7 @@ import sys, time
 from pathlib import Path
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
-from potency.learning import gradient
+from potency.learning import checkpoint, gradient
 from potency.learning.train import train
 gradient.CHECKPOINT_EVERY = 0.0
 torch = __import__("torch"); torch.set_num_threads(1)
@@ -112,6 +112,17 @@ def test_another_plan_does_not_go_on_from_a_checkpoint(rows: Manifest, plan: Pla
     train(rows, "classify", into=tmp_path, plan=plan)
     with pytest.raises(PlanError, match="another plan"):
         train(rows, "classify", into=tmp_path, plan=plan.but(rate=1e-4))
+
+
+def test_a_finished_training_keeps_its_best_networks_only_and_learns_nothing_again(
+    rows: Manifest, plan: Plan, tmp_path: Path
+) -> None:
+    train(rows, "classify", into=tmp_path, plan=plan)
+    before = weights(tmp_path)
+    tensors, facts = checkpoint.read(tmp_path / "state.safetensors")
+    assert tensors and all(name.startswith("best.") for name in tensors) and facts["step"] == plan.steps
+    train(rows, "classify", into=tmp_path, plan=plan, progress=lambda done, total: pytest.fail("it learns again"))
+    assert weights(tmp_path) == before
 
 
 def test_a_damaged_checkpoint_is_named(rows: Manifest, plan: Plan, tmp_path: Path) -> None:

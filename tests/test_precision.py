@@ -29,7 +29,7 @@ def plan(rows: Manifest) -> Plan:
 
 def weights(folder: Path) -> torch.Tensor:
     state = checkpoint.read(folder / "state.safetensors")[0]
-    return torch.cat([v.flatten() for k, v in sorted(state.items()) if k.startswith("nets") and v.is_floating_point()])
+    return torch.cat([v.flatten() for k, v in sorted(state.items()) if k.startswith("best") and v.is_floating_point()])
 
 
 def test_bfloat16_learns_what_float32_learns(rows: Manifest, plan: Plan, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from zoo import cells
@@ -114,6 +115,21 @@ def test_a_table_without_labels_is_learned_from_and_watched(encoder: tuple[Bundl
     assert again.fingerprint == bundle.fingerprint
     answer = again([{"image": rows.open(rows.table.iloc[0]).crop()}])[0]
     assert answer.kind == "vector" and len(answer.values) == embedded(rows, again).shape[1]
+
+
+def test_on_screen_an_embedding_is_told_in_short_and_the_files_hold_it_whole(
+    encoder: tuple[Bundle, Manifest, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, rows, into = encoder
+    older = {"prediction": ["a"] * 3, "prediction.probability.a": [0.9] * 3}
+    rows.where(lambda table: table.index < 3).add(older).write(tmp_path / "rows.csv")
+    assert run(["predict", str(into / "bundle"), str(tmp_path / "rows.csv"), "--into", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    width = embedded(rows, bundle).shape[1]
+    assert sum(f" {width} numbers: " in line and line.rstrip().endswith("...") for line in said) == 3
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    assert table["prediction"].map(len).eq(width).all()
+    assert "prediction.probability.a" not in table and not any("0.900" in line for line in said)  # of the older answer
 
 
 def test_the_card_says_which_images_were_seen(encoder: tuple[Bundle, Manifest, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -17,7 +18,9 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import PlanError
 from potency.inference.pool import Pool
-from potency.learning import protocol
+from potency.inference.predict import predict
+from potency.learning import folds, protocol
+from potency.learning.mark import marked
 from potency.tasks import TASKS
 
 SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5}
@@ -88,7 +91,7 @@ def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:
 
 
 def test_a_pool_and_a_resumed_run_give_the_same_columns(
-    outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path
+    outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choices = protocol.Choices(folds=2, draws=50, baselines=())
     with Pool(2) as on:
@@ -104,8 +107,18 @@ def test_a_pool_and_a_resumed_run_give_the_same_columns(
         protocol.run(renamed, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
     shutil.rmtree(tmp_path / "out" / "bundle")
     resumed = protocol.Choices(folds=2, draws=50, baselines=(), resume=True)
+    damaged = tmp_path / "out" / "folds" / "network-0" / "answers.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    asked: list[str] = []
+
+    def watched(rows: Manifest, bundle: Bundle, **given: Any) -> Manifest:
+        asked.append(given["name"])
+        return predict(rows, bundle, **given)
+
+    monkeypatch.setattr(folds, "predict", watched)
     again = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=resumed)
     assert again.manifest.table[column].equals(made.manifest.table[column])
+    assert asked == ["prediction"], "only the fold whose answers were damaged is asked again"
 
 
 def test_a_damaged_note_of_a_run_is_named_and_nothing_is_written(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
@@ -114,6 +127,15 @@ def test_a_damaged_note_of_a_run_is_named_and_nothing_is_written(rows: Manifest,
         protocol.run(rows, TASKS["classify"], into=tmp_path, plan=plan, choices=protocol.Choices(resume=True))
     assert caught.value.where == str(tmp_path / "run.json") and "--into" in caught.value.mend
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".lock"}
+
+
+def test_a_run_is_known_again_by_its_note_whatever_columns_tell_beside_it(tmp_path: Path) -> None:
+    marked(tmp_path, {"plan": {"steps": 3}, "ids": "a"}, resume=False)
+    note = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    (tmp_path / "run.json").write_text(json.dumps({**note, "explanation": {"method": "relevance"}}))
+    marked(tmp_path, {"plan": {"steps": 3}, "ids": "a"}, resume=True)
+    with pytest.raises(PlanError, match="other images, plan or choices"):
+        marked(tmp_path, {"plan": {"steps": 4}, "ids": "a"}, resume=True)
 
 
 def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan: Plan, tmp_path: Path) -> None:

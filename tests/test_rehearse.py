@@ -42,7 +42,7 @@ def test_all_ways_start_from_the_same_labels_and_never_see_the_test_groups() -> 
     values, truth, groups, test = rare(400)
     found = rehearse(values, truth, groups, test, Setting(start=8, each=4, rounds=2, seeds=3), draws=20)
     starts = found.table[found.table["labels"].eq(8)]["value"]
-    assert len(starts) == 5 and starts.nunique() == 1
+    assert len(starts) == 6 and starts.nunique() == 1
     mixed = groups.copy()
     mixed[np.flatnonzero(~test)[0]] = groups[test][0]
     with pytest.raises(ManifestError, match="is tested and chosen from"):

@@ -116,8 +116,7 @@ def vectors_of(column: Series, what: str) -> NDArray[np.float64]:
             row = np.empty(0)
         if row.ndim != 1 or not row.size or not np.isfinite(row).all() or (rows and len(row) != len(rows[0])):
             expected = f"a list of {len(rows[0])} finite numbers" if rows else "a list of finite numbers"
-            raise AnswerError(
-                f"a {what} is not {expected}", f"row {index}", "leave the row out, or write one list of numbers a row"
-            )
+            raise AnswerError(f"a {what} is not {expected}", f"row {index}",
+                              "leave the row out, or write one list of numbers a row")  # fmt: skip
         rows.append(row)
     return np.array(rows)

@@ -13,6 +13,7 @@ from potency.answers.answer import OOD, number
 from potency.bundle.card import Card
 from potency.evaluation.results import Interval
 from potency.evaluation.tables import Table
+from potency.evaluation.trust import SIMULATED
 from potency.evaluation.wording import clean, count, known, spoken
 from potency.tasks import TASKS
 
@@ -44,7 +45,7 @@ def model_card(card: Card) -> str:
     parts = [f"# Model card: {title}"]
     banner = [str(line) for line in seen.get("banner", ())]
     if data.get("simulated") and not any("simulated" in line.casefold() for line in banner):
-        banner.insert(0, "SIMULATED images: nothing here was seen under a microscope")
+        banner.insert(0, SIMULATED)
     parts += [f"> **{_safe(line)}**" for line in banner]
     for heading, lines in sections:
         told = [line for line in lines if line]

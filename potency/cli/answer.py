@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
 app = typer.Typer()
+FIRST = 3  # values of a vector that are shown
 EXPECTED = 0.05  # share of images called unlike that is no reason to warn: one in a hundred is, by the limit
 PRECISION_HELP = "auto (bfloat16 where the processor has it and answers stay the same), float32, bfloat16, int8."
 
@@ -179,6 +180,14 @@ def _told(row: Any, name: str) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
+    """A cell in the width of a table on screen; the files hold it whole.
+
+    >>> _short([0.5, -1.25, 2.0, 3.0])
+    '4 numbers: 0.500, -1.250, 2.000 ...'
+    """
     if isinstance(value, float):
         return "" if value != value else f"{value:.3f}"
+    if isinstance(value, list | tuple) or hasattr(value, "tolist") and value.ndim:  # a vector
+        first = ", ".join(f"{each:.3f}" for each in value[:FIRST])
+        return f"{len(value)} numbers: {first}{' ...' if len(value) > FIRST else ''}"
     return str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -79,6 +80,7 @@ def command(app: typer.Typer, *shown: tuple[str, str], again: str = "") -> Calla
             say = Console(stderr=chosen.json, highlight=False)
             if not say.is_terminal:  # a file has no width of its own; tables need some
                 say.width = max(say.width, WIDTH)
+            refuse_place(getattr(chosen, "into", None))
             try:
                 answer = verb(chosen, say)
             except Failed as failed:
@@ -108,6 +110,20 @@ def command(app: typer.Typer, *shown: tuple[str, str], again: str = "") -> Calla
         return verb
 
     return register
+
+
+def refuse_place(into: Path | None) -> None:
+    """PotencyError for a place that nothing can be written to, before anything is worked on."""
+    if into is None:
+        return
+    try:
+        there = next(place for place in (into, *into.parents) if place.exists())
+        fault = "" if there.is_dir() or (there == into and into.suffix) else f"{there.name!r} is a file, no folder"
+        fault = fault or ("" if os.access(there, os.W_OK) else "it may not be written to")
+    except OSError as error:
+        fault = str(error.strerror or error)
+    if fault:
+        raise PotencyError(f"nothing can be written here: {fault}", str(into), "choose another --into")
 
 
 def examples(*shown: tuple[str, str]) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from potency.labelling.curve import Start
 
 app = typer.Typer()
-HOW_HELP = "entropy, margin, bald, coreset or random."
+HOW_HELP = "entropy, margin, bald, coreset, loss or random."
 LABEL_FAULTS = ("no-truths", "nothing-to-learn", "one-group", "one-class", "few-groups", "missing-class")
 
 
@@ -61,7 +61,7 @@ def labels(options: Labels, say: Console) -> dict[str, Any]:
     manifest = options.read()
     describe(manifest, say)
     task = chosen_task(options.task, manifest)
-    shares = tuple(_share(text) for text in listed(options.fractions))
+    shares = tuple(_share(text) for text in listed(options.fractions) or [""])
 
     from potency.data.columns import simulated
     from potency.labelling.curve import Choices
@@ -170,7 +170,7 @@ def suggest(options: Suggest, say: Console) -> dict[str, Any]:
 class Rehearse(Rows):
     encoder: Annotated[Path, typer.Option(metavar="BUNDLE", help="Whose embeddings the model learns on.")]
     into: Annotated[Path, typer.Option(help="Folder of the curve and its page.")] = Path("out/rehearsal")
-    how: Annotated[str, typer.Option(metavar="A,B,...", help=HOW_HELP)] = "entropy,margin,bald,coreset"
+    how: Annotated[str, typer.Option(metavar="A,B,...", help=HOW_HELP)] = "entropy,margin,bald,coreset,loss"
     start: Annotated[int, typer.Option(min=2, help="Labels to begin with, drawn at random.")] = 20
     per_round: Annotated[int, typer.Option(min=1, help="Labels that each round adds.")] = 20
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of choosing.")] = 10

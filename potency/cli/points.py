@@ -14,7 +14,7 @@ from potency.cli.answer import gathered, labelled
 from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
 from potency.cli.rows import EACH_HELP, NAMES_HELP, Rows, describe, grid, listed, spread
-from potency.errors import ImageError, ManifestError
+from potency.errors import ImageError, ManifestError, MissingExtra, PlanError, nearest
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -50,8 +50,8 @@ def embed(options: Embed, say: Console) -> dict[str, Any]:
     from potency.embedding import embed as apply
     from potency.embedding.page import draw
 
-    known(options.layout)
     manifest, banners = options.read(), []
+    known(options.layout, options.colour, manifest)
     describe(manifest, say)
     with Progress() as progress:
         if options.bundle is not None:
@@ -70,8 +70,8 @@ def embed(options: Embed, say: Console) -> dict[str, Any]:
     table = drawn.rows.write(options.into / "embeddings.parquet")
     reading = drawn.reading
     say.print(f"[{COLOURS[reading.mark]}]{escape(reading.verdict)}[/{COLOURS[reading.mark]}]", soft_wrap=True)
-    for name, cells in drawn.answers["lines"] if drawn.answers else ():
-        say.print(f"  {name}: {drawn.answers['metrics'][0]} {cells[0]}".lower())
+    for name, cell, *_ in drawn.answers["table"].rows if drawn.answers else ():
+        say.print(f"  {name}: {drawn.answers['table'].head[1]} {cell}".lower())
     say.print(f"written: {drawn.page} and {table.name}", soft_wrap=True)
     error = f"{options.name}.error"
     errors = int(drawn.rows.table[error].notna().sum()) if error in drawn.rows.table else 0
@@ -86,18 +86,20 @@ def embed(options: Embed, say: Console) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def known(names: str) -> None:
-    """PlanError, or MissingExtra, for layouts that cannot be drawn here, before anything is worked on."""
+def known(names: str, colour: str, manifest: Manifest) -> None:
+    """PlanError, MissingExtra or ManifestError for what cannot be drawn here, before anything is worked on."""
     from importlib.util import find_spec
 
     from potency.embedding.layout import LAYOUTS
-    from potency.errors import MissingExtra, PlanError, nearest
 
     for name in listed(names):
         if name not in LAYOUTS:
             raise PlanError(f"there is no layout {name!r}", "--layout", nearest(name, LAYOUTS))
         if name == "umap" and not find_spec("umap"):
             raise MissingExtra("umap-learn", "embed")
+    columns = [*map(str, manifest.table.columns), "confidence"]
+    if colour and colour not in columns and not colour.startswith("prediction"):  # these may come of the bundle
+        raise ManifestError(f"no column {colour!r} can colour the points", "--colour", nearest(colour, columns))
 
 
 def answered(manifest: Manifest, bundle: Bundle, progress: Progress) -> Manifest:
@@ -165,7 +167,8 @@ def similar(options: Similar, say: Console) -> dict[str, Any]:
     labelled(bundle, say)
     with Progress() as progress:
         if among.kinds.get("embedding") != "vector":
-            among = apply(among, bundle, into=options.into / "among", progress=progress.of("embedding the others"))
+            among = apply(without(among), bundle, into=options.into / "among",
+                          progress=progress.of("embedding the others"))  # fmt: skip
             refuse_all_failed(among, "embedding", options.among)
         asked = apply(without(manifest), bundle, into=options.into, progress=progress.of("embedding"))
         refuse_all_failed(asked, "embedding", options.images[0])
@@ -213,7 +216,8 @@ def shown(made: Manifest, options: Similar, say: Console) -> None:
         for rank in range(1, min(options.count, 3) + 1):
             name = row.get(f"nearest.{rank}")
             if isinstance(name, str):
-                truth = row.get(f"nearest.{rank}.truth", "")
-                near[str(rank)] = f"{Path(name).name} {truth} {row[f'nearest.{rank}.similarity']:.3f}"
+                truth = row.get(f"nearest.{rank}.truth")
+                words = [Path(name).name, *([str(truth)] if truth == truth and truth is not None else [])]
+                near[str(rank)] = " ".join([*words, f"{row[f'nearest.{rank}.similarity']:.3f}"])
         rows[Path(str(row["id"])).name] = near
     grid("image", rows, say)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from potency.cli.frame import command
 from potency.cli.progress import Progress
 from potency.cli.rows import Rows, describe, grid, listed
-from potency.errors import PotencyError
+from potency.errors import AnswerError, PotencyError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,10 @@ def early(options: EarlyOptions, say: Console) -> dict[str, Any]:
     if options.features:
         features = listed(options.features)
         told = features if len(features) > 1 else features[0]
-        known = manifest.table[manifest.table["truth"].notna()].reset_index(drop=True)
+        table = manifest.table
+        known = table[table["truth"].notna()].reset_index(drop=True) if "truth" in table else table[:0]
+        if not len(known):
+            raise AnswerError("no row has a truth to learn from", "column 'truth'", "give rows whose outcome is known")
         manifest = replace(
             manifest, table=timed(known, told, time=options.time, unit=options.unit, every=options.every)
         )

@@ -77,9 +77,10 @@ def kept(manifest: Manifest, leave_out: str) -> Manifest:
     if not leave_out:
         return manifest
     name, equals, values = leave_out.partition("=")
-    if not equals or name not in manifest.table:
-        what = f"there is no column {name!r}" if equals else f"{leave_out!r} is no COLUMN=VALUE"
-        raise ManifestError(what, "--leave-out", nearest(name, map(str, manifest.table.columns)))
+    if not equals:
+        raise ManifestError(f"{leave_out!r} is no COLUMN=VALUE", "--leave-out", "write it like fold=0 or donor=D3,D4")
+    if name not in manifest.table:
+        raise ManifestError(f"there is no column {name!r}", "--leave-out", nearest(name, map(str, manifest.table)))
     cells = manifest.table[name].astype(str)
     unknown = [value for value in listed(values) if not cells.eq(value).any()]
     if unknown or not listed(values):

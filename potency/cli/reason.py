@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from potency.cli.answer import gathered, labelled
 from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
 from potency.cli.rows import EACH_HELP, NAMES_HELP, grid, spread
-from potency.errors import ImageError
+from potency.errors import ImageError, PlanError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TABLES = "shapley"
-METHOD_HELP = "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, occlusion, masks."
+METHOD_HELP = (
+    "relevance, integrated, gradient-input, saliency, smoothgrad, grad-cam, grad-cam++, attention, occlusion, masks."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ def explain(options: Explain, say: Console) -> dict[str, Any]:
     from potency.explanation.explain import explain as apply
     from potency.explanation.explain import verdict
     from potency.explanation.page import write_page
-    from potency.explanation.segments import segmented
+    from potency.explanation.segments import named, segmented
     from potency.tasks import Focus
 
     manifest = spread(gathered(options.images, options.channels, options.names), options.each)
@@ -82,7 +84,13 @@ def explain(options: Explain, say: Console) -> dict[str, Any]:
     labelled(bundle, say)
     if options.method == TABLES or (not options.method and not networks(bundle)):
         return featured(manifest, bundle, options, say)
+    if options.background is not None or options.by != "feature":
+        raise PlanError("only models of features have a background, or families to explain by", "--background, --by",
+                        "leave them out: this model sees pixels")  # fmt: skip
     method = options.method or "relevance"
+    column = named(manifest, options.segments)[0] if options.segments else ""  # refused before anything is worked on
+    if column in manifest.table:
+        manifest = replace(manifest, kinds={**manifest.kinds, column: "file"})  # whether they are there or not
     like = None if options.like is None else embedded(bundle, options.like)
     focus = Focus(options.score or ("similarity" if like is not None else ""), options.label, options.against, like)
     with ExitStack() as stack:
@@ -125,6 +133,8 @@ def featured(manifest: Manifest, bundle: Bundle, options: Explain, say: Console)
     from potency.explanation.contributions import contributions
     from potency.tasks import Focus
 
+    if options.like is not None or options.segments:
+        raise PlanError("a model of features has no map of pixels", "--like, --segments", "leave them out")
     usual = None if options.background is None else gathered([options.background], options.channels, options.names)
     focus = Focus(options.score, options.label, options.against)
     with ExitStack() as stack:
@@ -142,14 +152,16 @@ def featured(manifest: Manifest, bundle: Bundle, options: Explain, say: Console)
 
 def told(made: Manifest, options: Explain, say: Console) -> dict[str, Any]:
     """Say how many maps there are, and how they did."""
+    from potency.explanation.account import shares_of
+
     table = made.table
     errors = int(table["explanation.error"].notna().sum())
     if errors:
         say.print(f"[yellow]{errors} of {len(table)} rows failed[/yellow]; column explanation.error says why")
     answer: dict[str, Any] = {"rows": len(table), "errors": errors, "table": options.into / "explanations.parquet"}
-    for part in ("input", "deletion", "insertion"):
-        if f"explanation.{part}" in table and table[f"explanation.{part}"].notna().any():
-            answer[part] = float(table[f"explanation.{part}"].median())
+    tests = {part: table[f"explanation.{part}"] for part in ("deletion", "insertion") if f"explanation.{part}" in table}
+    medians = shares_of(table).filter(["input"]).assign(**tests).median().dropna()
+    answer |= {str(part): float(value) for part, value in medians.items()}
     if "deletion" in answer:
         say.print(f"median gain over chance: deletion {answer['deletion']:+.3f}, insertion {answer['insertion']:+.3f}")
     return answer
@@ -175,7 +187,6 @@ def embedded(bundle: Bundle, path: Path) -> Tensor:
 
     from potency.bundle.member import NetworkMember
     from potency.data.readers import open_image
-    from potency.errors import PlanError
 
     member = next((member for member in bundle.members if isinstance(member, NetworkMember)), None)
     if member is None:

@@ -26,7 +26,7 @@ def embedding_of(table: pd.DataFrame, asked: str = "") -> Values | None:
     """
     name = asked or PREFIX
     if name in table.columns and table[name].map(lambda cell: isinstance(cell, list | tuple | np.ndarray)).all():
-        return vectors_of(table[name], "embedding")
+        return vectors_of(table[name], "vector of the embedding")
     columns = [c for c in table.columns if str(c) == name or str(c).startswith(f"{name}.")]
     columns = [c for c in columns if pd.api.types.is_numeric_dtype(table[c])]
     if not columns:

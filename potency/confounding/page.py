@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import TYPE_CHECKING
 
-from potency.evaluation import trust, wording
+from potency.evaluation import wording
+from potency.evaluation.paper import printed
 
 if TYPE_CHECKING:
     from potency.confounding.result import Audit
@@ -15,20 +15,14 @@ TITLE = "Confounder audit"
 
 def page(audit: Audit) -> str:
     """The whole page as text: the verdict first, then what it rests on, then the rules it follows."""
-    from jinja2 import Environment, StrictUndefined
-
     from potency.confounding.drawing import learning_curve
 
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    text = (resources.files("potency.confounding") / "audit.html").read_text("utf-8")
     facts = audit.facts
     size = [wording.count(int(facts[name]), noun) for name, noun in (("rows", "image"), ("groups", "group"))
             if facts.get(name)]  # fmt: skip
     drawn = f"{facts.get('draws', 0):,} exchanges of whole groups"
-    return paper.from_string(text).render(
-        title=TITLE, subtitle=" · ".join([*size, drawn]), verdict=audit.verdict, mark=audit.mark,
-        sign=trust.MARKS[audit.mark], lines=audit.lines, tables=audit.tables(),
-        banner="Simulated images: nothing here was seen under a microscope" if facts.get("simulated") else "",
+    return printed(
+        "confounding/audit.html", title=TITLE, subtitle=" · ".join([*size, drawn]), verdict=audit.verdict,
+        mark=audit.mark, lines=audit.lines, tables=audit.tables(), simulated=bool(facts.get("simulated")),
         plots=[] if audit.curve is None else [learning_curve(audit.curve)],
-        style=(resources.files("potency.evaluation") / "page.css").read_text("utf-8"),
     )  # fmt: skip

@@ -22,7 +22,7 @@ HELD = {
 }
 FILES = ("file", "picture", "regions", *HELD)  # kinds of columns that name files
 MASKS = "masks"  # the folder in which masks lie, one an object
-LOOKED_AT = 20  # cells of a column; a file may be missing
+LOOKED_AT = 1000  # cells of a column; files may be missing
 _TEXT = ("id", "image", "group", "split", "tile.of")
 
 

@@ -80,7 +80,7 @@ def embed(
         PotencyError: `into` cannot be written, or is in use by another process.
     """
     if name in manifest.table.columns and manifest.kinds.get(name) != "vector":
-        raise ManifestError(f"the table has a column {name!r} already", "name=", "call the embedding otherwise")
+        raise ManifestError(f"the table has a column {name!r} already", "--name", "give the embeddings another name")
     networks = [running()(network) for network in networks_of(bundle)]
     folder = None if into is None else Path(into)
     with claimed(folder):

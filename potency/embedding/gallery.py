@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from potency import __version__
+from potency.data.columns import simulated
 from potency.data.manifest import Manifest
 from potency.embedding.sheet import pixels_of, thumbnail, uri_of
+from potency.evaluation.paper import printed
+from potency.evaluation.report import replaced
 from potency.evaluation.wording import clean
 
 SHOWN = 60
@@ -17,21 +18,15 @@ SIDE = 128
 
 def write_page(made: Manifest, among: Manifest, folder: Path, count: int) -> Path:
     """Write `similar.html` of what `similar` gave; of more than 60 rows the first."""
-    from jinja2 import Environment, StrictUndefined
-
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     there = {str(row["id"]): row for row in among.records()}
-    style = (resources.files("potency.evaluation") / "page.css").read_text("utf-8")
-    text = (resources.files("potency.embedding") / "similar.html").read_text("utf-8")
-    page = paper.from_string(text).render(
-        style=style, count=len(made), among=len(among), left=max(0, len(made) - SHOWN), version=__version__,
-        agreement=_agreement(made, count),
+    page = printed(
+        "embedding/similar.html", title="The most similar images", left=max(0, len(made) - SHOWN),
+        subtitle=f"{len(made)} images · looked for among {len(among)}", verdict=_agreement(made, count),
+        simulated=simulated(among.table) or simulated(made.table),
         rows=[_row(made, among, row, there, count) for row in made.records()[:SHOWN]],
     )  # fmt: skip
     path = folder / "similar.html"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    replaced(path, page.encode())
     return path
 
 

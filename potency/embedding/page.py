@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency import __version__
 from potency.answers.drawing import COLOURS
 from potency.data.columns import simulated
 from potency.data.manifest import Manifest
@@ -24,12 +22,14 @@ from potency.embedding.layout import Layout, components, layouts
 from potency.embedding.reading import Reading, read
 from potency.embedding.sheet import pixels_of, sheet, thumbnail, uri_of
 from potency.errors import ManifestError, nearest
-from potency.evaluation import trust, wording
+from potency.evaluation import wording
+from potency.evaluation.paper import printed
+from potency.evaluation.report import replaced
+from potency.evaluation.tables import Table
 
 MOST = 5000  # points of a map
 SPAN = 10_000  # places are whole numbers from 0 to this
 STANDING, SIDE = 6, 96  # prototypes and as many criticisms of a class; px of each
-SIMULATED = "SIMULATED images: nothing here was seen under a microscope"
 CLASSES = 24  # that have their rows of pictures
 TOLD = ("truth", "prediction", "confidence", "group")  # what the pointer is told beside the chosen column
 
@@ -92,29 +92,16 @@ def draw(
         "sheet": {"uri": pictures.uri, "side": pictures.side, "columns": pictures.columns},
     }  # fmt: skip
     left = f"{len(drawn):,} of {len(places):,} rows, drawn at random." if len(drawn) < len(places) else ""
-    text = _page(
-        reading=reading, title="Embedding", subtitle=_subtitle(manifest, places), data=_safe(data), left=left,
-        figures=figures(values, reading), answers=answers, stands=stands(manifest, values, places, seed),
-        banners=[*([SIMULATED] if simulated(manifest.table) else []), *banners], dimensions=f"{values.shape[1]:,}",
+    text = printed(
+        "embedding/map.html", title="Embedding", subtitle=_subtitle(manifest, places), data=_safe(data), left=left,
+        simulated=simulated(manifest.table), banners=banners, verdict=reading.verdict, mark=reading.mark,
+        figures=Table(("figure", "value", "by chance", "what it is"), tuple(figures(values, reading))),
+        answers=answers, stands=stands(manifest, values, places, seed), dimensions=f"{values.shape[1]:,}",
+        palette=json.dumps(["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in COLOURS[:7]]),
     )  # fmt: skip
     path = into / "embedding.html"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    replaced(path, text.encode())
     return Drawn(path, _with_places(manifest, found, places[drawn], name), reading, answers)
-
-
-def _page(reading: Reading, **parts: Any) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    text = (resources.files("potency.embedding") / "map.html").read_text("utf-8")
-    return paper.from_string(text).render(
-        style=(resources.files("potency.evaluation") / "page.css").read_text("utf-8"),
-        verdict=reading.verdict, mark=reading.mark, sign=trust.MARKS[reading.mark],
-        palette=json.dumps(["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in COLOURS[:7]]),
-        footer=f"Written by potency {__version__}. One file, nothing is fetched from elsewhere.", **parts,
-    )  # fmt: skip
 
 
 def _safe(data: Any) -> str:
@@ -175,22 +162,23 @@ def compared(manifest: Manifest, name: str) -> dict[str, Any] | None:
 
     if "truth" not in manifest.table or manifest.kinds.get("truth") not in ("category", "ordinal", "number"):
         return None
-    rows = voted(manifest, name)
-    columns = [c for c in ("prediction", "prediction@nearest") if c in rows.table and rows.table[c].notna().any()]
     try:
+        rows = voted(manifest, name)
+        columns = [c for c in ("prediction", "prediction@nearest") if c in rows.table and rows.table[c].notna().any()]
         report = evaluate(rows, predictions=columns, draws=500)
-    except PotencyError:  # answers of another kind than the truth: there is nothing to compare
+    except PotencyError:  # no truth, or answers of another kind: there is nothing to compare
         return None
     metrics = [m for m in ("accuracy", "balanced_accuracy", "mae", "r2") if m in report.numbers[columns[0]]]
     titles = {"prediction": "the network", "prediction@nearest": f"{VOTERS} nearest rows of other groups"}
     if not manifest.groups_known:
         titles["prediction@nearest"] = f"{VOTERS} nearest rows (groups unknown)"
-    lines = [(titles[c], [wording.spoken(report.numbers[c].get(m), m) for m in metrics]) for c in columns]
-    said = [
+    lines = tuple((titles[c], *(wording.spoken(report.numbers[c].get(m), m) for m in metrics)) for c in columns)
+    note = (
         "The nearest rows answer for what they have not seen; the network does so only where its predictions are out "
         "of fold, or of rows that it has not learned from. Its embedding has seen the labels it learned from."
-    ]
-    return {"metrics": [wording.known(m)[0] for m in metrics], "lines": lines, "said": said,
+    )
+    head = ("answers of", *(wording.known(m)[0] for m in metrics))
+    return {"table": Table(head, lines, note),
             "numbers": {c: {m: report.numbers[c][m].value for m in metrics} for c in columns}}  # fmt: skip
 
 

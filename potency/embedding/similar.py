@@ -97,6 +97,9 @@ def voted(manifest: Manifest, name: str = "embedding", count: int = VOTERS) -> M
         raise ManifestError("there is no truth to vote with", str(manifest.folder), "name its column with --truth")
     values, places = vectors_in(manifest, name)
     known = manifest.table["truth"].iloc[places].notna().to_numpy()
+    if not known.any():
+        raise ManifestError("no row with an embedding has a truth to vote with", str(manifest.folder),
+                            "give rows whose truth is known")  # fmt: skip
     values, places = values[known], places[known]
     groups = pd.factorize(_cells(manifest, "group", places))[0]
     apart = (groups, groups) if manifest.groups_known else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from potency.errors import BundleError
 from potency.estimators.sound import refuse_unsound
+from potency.estimators.trees import felled, raised
 
 CARD = "estimator.json"  # our member of the archive: what is inside, readable before anything is built
 KEYS = {"name": str, "estimates": str, "classes": list, "columns": list, "sklearn": str}
@@ -80,7 +81,7 @@ def pack(model: Any, card: Mapping[str, Any]) -> bytes:
         return made
 
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as old, zipfile.ZipFile(buffer, "w") as new:
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(felled(model)))) as old, zipfile.ZipFile(buffer, "w") as new:
         schema = numbered(json.loads(old.read("schema.json")))
         members = {name: old.read(before) for before, name in names.items()}
         members |= {"schema.json": json.dumps(schema).encode(), CARD: json.dumps(card).encode()}
@@ -101,7 +102,7 @@ def unpack(data: bytes, where: str = "estimator") -> tuple[dict[str, Any], Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's own words on versions; ours are below
-            model = skops.io.loads(data, trusted=ANSWERED)
+            model = raised(skops.io.loads(data, trusted=ANSWERED))
         refuse_unsound(model, len(card["columns"]), len(card["classes"]))
     except Exception as error:  # whatever skops, numpy or scikit-learn makes of bytes that are not what they say
         what = f"the saved estimator cannot be read: {error}" + (f" ({note})" if note else "")

@@ -91,7 +91,8 @@ class Estimator:
         learned = Learned(seed, codes, None if groups is None else np.asarray(groups).astype(str))
         model = Pipeline(self.steps[estimates](learned))
         if weights is not None and not has_fit_parameter(model[-1], "sample_weight"):
-            raise PlanError(f"{self.title} takes no weights", f"estimator {self.name!r}", "leave the weights out")
+            raise PlanError(f"{self.title} takes no weights", f"estimator {self.name!r}",
+                            "choose another, such as logistic, or leave the weights out")  # fmt: skip
         threaded = {"n_estimators", "n_jobs"} <= set(model[-1].get_params())  # a forest: its trees grow side by side
         if threaded:
             model.set_params(model__n_jobs=workers)

@@ -63,6 +63,8 @@ def _tree(part: Any, features: int, classes: int) -> None:
 
 def _branches(left: Any, right: Any, inner: Any, count: int) -> None:
     nodes = np.arange(count)
+    if not count:
+        raise ValueError("a tree has no nodes")
     for children in (np.asarray(left).astype(np.int64), np.asarray(right).astype(np.int64)):
         ahead = (children > nodes) & (children < count) if len(children) == count else np.zeros(1, bool)
         if len(children) != count or not ahead[inner].all():

@@ -7,11 +7,11 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from potency.evaluation import opening, tables, trust, wording
+from potency.evaluation.paper import printed
 
 if TYPE_CHECKING:
     from potency.evaluation.results import Report
@@ -60,20 +60,14 @@ GLOSSARY = (
 
 def page(report: Report) -> str:
     """The whole page as text; only the date in it changes from one call to the next."""
-    from jinja2 import Environment, StrictUndefined
-
     from potency.evaluation import worst
     from potency.evaluation.gallery import maps, walls
     from potency.evaluation.plots import draw_all
 
-    room = resources.files("potency.evaluation")
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     drawn, facts = draw_all(report), report.facts
     lead = wording.headline_metric(report)
     parts: dict[str, Any] = {
         **_words(report),
-        "style": (room / "page.css").read_text("utf-8"),
-        "marks": trust.MARKS,
         "lead": wording.known(lead)[0] if lead else "",
         "glance": next((plot for plot in drawn if plot.name == "glance"), None),
         "plots": [plot for plot in drawn if plot.name != "glance"],
@@ -100,7 +94,7 @@ def page(report: Report) -> str:
     parts["beside"] = any(not wall.legend for wall in parts["walls"])
     parts["parts"] = parts["each"] or parts["classes"] or parts["groups"] or parts["folds"] or parts["subgroups"]
     there = [(anchor, name) for anchor, name, part in SECTIONS if parts[part]]
-    return paper.from_string((room / "page.html").read_text("utf-8")).render(sections=there, **parts)
+    return printed("evaluation/page.html", sections=there, **parts)
 
 
 def _words(report: Report) -> dict[str, Any]:
@@ -112,7 +106,7 @@ def _words(report: Report) -> dict[str, Any]:
         "verdict": opening.verdict(report),
         "opening": opening.lines(report),
         "aside": _aside(report),
-        "notes": trust.notes(report),
+        "lines": trust.notes(report),
         "doubts": trust.doubts(report),
         "split": str(facts.get("split") or "How the rows were split is not recorded."),
         "fingerprint": str(facts.get("fingerprint", "")),

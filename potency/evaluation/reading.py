@@ -8,7 +8,6 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from potency.data import tables
 from potency.errors import AnswerError, ManifestError
 from potency.evaluation.gallery import stretched
+from potency.evaluation.paper import printed
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -62,10 +62,6 @@ def page(manifest: Manifest, *, images: int = 0, seed: int = 0, title: str = "")
     Raises:
         AnswerError: under two or over nine classes. ImageError: an image cannot be read.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    from potency import __version__
-
     classes = manifest.classes
     if not 2 <= len(classes) <= KEYS:
         raise AnswerError(f"{len(classes)} classes cannot be read by the keys 1 to {KEYS}", "the truth of the rows",
@@ -74,11 +70,10 @@ def page(manifest: Manifest, *, images: int = 0, seed: int = 0, title: str = "")
     order = np.random.default_rng([seed, 43]).permutation(len(records))[: images or None]
     shown = [Shown(code(str(records[at]["id"]), seed), _picture(manifest, records[at])) for at in order]
     study = hashlib.sha256("".join(one.code for one in shown).encode()).hexdigest()[:16]
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    here = resources.files("potency.evaluation")
-    return paper.from_string((here / "reading.html").read_text("utf-8")).render(
-        style=(here / "page.css").read_text("utf-8"), title=title or "Which class is this?", classes=classes,
-        version=__version__, shown=[{"code": one.code, "picture": one.picture} for one in shown], study=study,
+    said = f"{len(shown)} images in random order. Press the digit of a class; go by what you see."
+    return printed(
+        "evaluation/reading.html", title=title or "Which class is this?", subtitle=said, classes=classes,
+        shown=[{"code": one.code, "picture": one.picture} for one in shown], study=study,
     )  # fmt: skip
 
 

@@ -47,6 +47,16 @@ class Table:
         return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A table with a title of its own."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
 def random_figures(report: Report) -> dict[str, dict[str, Interval]]:
     """Figures under a random split by the column they belong to, from their own columns and from `facts`."""
     found = {grouped(c): dict(metrics) for c, metrics in report.numbers.items() if is_random(c)}

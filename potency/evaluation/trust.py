@@ -31,6 +31,7 @@ from potency.evaluation.wording import (
 if TYPE_CHECKING:
     from potency.evaluation.results import Interval, Report
 
+SIMULATED = "SIMULATED images: nothing here was seen under a microscope"
 ENOUGH = 5  # groups under which there is no interval
 FEW = 20  # groups under which a percentile bootstrap is known to give intervals that are too narrow
 OFTEN = 0.02  # share of known images called unlike that is more than was meant (one in a hundred)
@@ -60,7 +61,7 @@ def banners(report: Report) -> list[str]:
     given = report.facts.get("banner") or ()
     lines = [given] if isinstance(given, str) else [str(line) for line in given]
     if report.facts.get("simulated") and "simulated" not in " ".join(lines).casefold():
-        lines.insert(0, "SIMULATED images: nothing here was seen under a microscope")
+        lines.insert(0, SIMULATED)
     if report.facts.get("split_kind") == "random":
         declared = [line for line in lines if "random split" in line.casefold()] or [RANDOM]
         lines = [declared[0] + leaked(report), *(line for line in lines if line not in declared)]

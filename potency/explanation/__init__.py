@@ -10,6 +10,7 @@ from torch import Tensor
 from potency.errors import PlanError, nearest
 from potency.explanation.account import Account
 from potency.explanation.activation import cam, cam_plus
+from potency.explanation.attention import attention
 from potency.explanation.gradient import integrated, saliency, smooth, times_input
 from potency.explanation.masking import masks, occlusion
 from potency.explanation.method import Map, Method, background
@@ -20,7 +21,7 @@ from potency.explanation.rules import LADDER, Composite, Rule
 def handed_back(run: Run, focus: Score, images: Tensor, composite: Composite | None = None) -> Map:
     """See `propagate`; what is handed back is what the image has beyond its background."""
     found = propagate(run, focus, images, composite, background(images).expand_as(images))
-    return Map(found.relevance, found.score, {part: found.share(part) for part in ("input", "bias", "absorbed")})
+    return Map(found.relevance, found.score, found.parts)
 
 
 METHODS: Mapping[str, Method] = {
@@ -34,6 +35,7 @@ METHODS: Mapping[str, Method] = {
     "integrated": Method("gradients on the way from an empty image", "Sundararajan 2017", integrated),
     "grad-cam": Method("the last map, weighed by its gradients", "Selvaraju 2017", cam),
     "grad-cam++": Method("the same, weighed place by place", "Chattopadhay 2018", cam_plus),
+    "attention": Method("how much each patch weighs, of networks that pool patches", "Ilse 2018", attention),
     "occlusion": Method("what is lost when a block is hidden", "Zeiler 2014", occlusion),
     "masks": Method("mean score over random masks (RISE)", "Petsiuk 2018", masks),
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from potency.bundle import Bundle, NetworkMember
 from potency.errors import PotencyError
+from potency.explanation.account import shares_of
 from potency.explanation.explain import explain, verdict
 from potency.inference.view import View, windows
 
@@ -47,7 +48,8 @@ def brief(
     done = made.table[made.table["explanation"].notna()]
     if not len(done):
         return {}
-    figures = {part: float(done[f"explanation.{part}"].median()) for part in ("deletion", "insertion", "input")}
+    figures = {part: float(done[f"explanation.{part}"].median()) for part in ("deletion", "insertion")}
+    figures["input"] = float(shares_of(done)["input"].median())
     truths = done["truth"].astype(str) if model.task.answer.labelled else [""] * len(done)
     cells = zip(done["explanation"], done["id"], done["explanation.label"], truths, strict=True)
     maps = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +10,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.evaluation import wording
-from potency.evaluation.drawing import MUTED, ruled, sheet
+from potency.evaluation.drawing import MUTED, Plot, ruled, sheet
 from potency.evaluation.intervals import FEWEST_GROUPS, group_weights
+from potency.evaluation.paper import printed
+from potency.evaluation.report import replaced
+from potency.evaluation.tables import Table
 from potency.evaluation.wording import clean
-from potency.explanation.contributions import table_of
+from potency.explanation.contributions import METHOD, table_of
+from potency.explanation.page import learned_from, opening
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
     from potency.data.manifest import Manifest
 
 SOURCE = "Shapley 1953; Strumbelj and Kononenko 2014; Lundberg 2017"
+HEAD = ("feature", "mean size of its value", "share of all", "mean value")
 SHOWN, CARDS, DRAWS = 12, 40, 1000
 DOTS = 400  # of one feature
 OFF = 1e-6  # of the score: more than this is no rounding
@@ -29,24 +33,18 @@ NOISY = 0.5  # median error beside the size of the strongest value
 
 def write_page(made: Manifest, bundle: Bundle, folder: Path, name: str = "explanation") -> Path:
     """Write `explanations.html` beside the pictures."""
-    from jinja2 import Environment, StrictUndefined
-
-    table = made.table
-    done = table[table[name].notna()]
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    room, style = resources.files("potency.explanation"), resources.files("potency.evaluation") / "page.css"
-    text = paper.from_string((room / "contributed.html").read_text("utf-8")).render(
-        style=style.read_text("utf-8"), source=SOURCE, bundle=str(bundle.card.data.get("title", "")),
-        count=f"{len(done)} of {len(table)} images" if len(done) < len(table) else wording.count(len(done), "image"),
-        simulated=bool(bundle.card.data.get("simulated")), failing=failing(made, name), verdict=_headline(made, name),
+    done = made.table[made.table[name].notna()]
+    text = printed(
+        "explanation/contributed.html", method=METHOD, folder="bars", width="31rem",
+        **opening(made, bundle, f"{METHOD}: what each feature brings to the answer ({SOURCE})", name),
+        banners=[*learned_from(bundle), *failing(made, name)], verdict=_headline(made, name),
         plots=[_plot(made, label, rows, name, k) for k, (label, rows) in enumerate(_by_label(done, name))],
-        cards=[{"row": row["id"], "picture": str(row[name])} for row in done.head(CARDS).to_dict("records")],
-        left=max(0, len(done) - CARDS), failed=len(table) - len(done),
+        cards=[{"row": row["id"], "picture": str(row[name]), "map": "", "lines": ()}
+               for row in done.head(CARDS).to_dict("records")],
+        left=max(0, len(done) - CARDS),
     )  # fmt: skip
     path = folder / "explanations.html"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    replaced(path, text.encode())
     return path
 
 
@@ -101,16 +99,16 @@ def sizes(values: NDArray[Any], groups: NDArray[Any]) -> list[tuple[float, float
     return [(float(m), float(a), float(b)) for m, a, b in zip(size.mean(0), low, high, strict=True)]
 
 
-def _plot(made: Manifest, label: str, rows: pd.DataFrame, name: str, number: int) -> dict[str, Any]:
+def _plot(made: Manifest, label: str, rows: pd.DataFrame, name: str, number: int) -> tuple[Plot, Table]:
     own = table_of(made, name).loc[rows.index]
     order = own.abs().mean().sort_values(ascending=False).index[:SHOWN]
     told = sizes(own[order].to_numpy(), rows["group"].astype(str).to_numpy())
     whole = max(float(own.abs().mean().sum()), 1e-12)
-    lines = [
+    lines = tuple(
         (feature, f"{mean:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]"), f"{100 * mean / whole:.0f} %",
          f"{own[feature].mean():+.3f}")
         for feature, (mean, low, high) in zip(order, told, strict=True)
-    ]  # fmt: skip
+    )  # fmt: skip
     title = f"{label}: {wording.count(len(rows), 'image')}" if label else wording.count(len(rows), "image")
     measured = table_of(made, name, "measured").loc[rows.index]
     look = (
@@ -118,7 +116,7 @@ def _plot(made: Manifest, label: str, rows: pd.DataFrame, name: str, number: int
         "feature is high there, blue: low; grey: several numbers in one. From blue to yellow: used in one direction."
     )
     svg = beeswarm(own[list(order)], measured[list(order)], f"swarm-{number}")
-    return {"title": title, "svg": svg, "rows": lines, "look": look}
+    return Plot(f"swarm-{number}", title, look, svg, wide=True), Table(HEAD, lines)
 
 
 def beeswarm(values: pd.DataFrame, measured: pd.DataFrame, name: str) -> str:

@@ -17,14 +17,16 @@ from potency.bundle.member import NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
-from potency.errors import PlanError
+from potency.errors import AnswerError, PlanError
 from potency.explanation import faithful, find_method
+from potency.explanation.account import REFERENCE
 from potency.explanation.choice import ENOUGH, Case, fitted
 from potency.explanation.method import Method, Told
 from potency.explanation.picture import write_map
 from potency.explanation.relevance import Run, Score
 from potency.explanation.written import finished
 from potency.inference.claim import claimed
+from potency.inference.origin import keep, kept
 from potency.inference.store import WHOLE, Store, fingerprint
 from potency.inference.view import View, windows
 from potency.inference.work import describe
@@ -78,9 +80,9 @@ def explain(
 
     Returns:
         The manifest with the column `name` (path of the map) and its parts: `.label`, `.way` (of the method's ladder,
-        the one that suits the network: chosen on at most 16 of the rows), `.score`, the shares `.input`,
-        `.bias`, `.absorbed`, and of the tests `.deletion`, `.insertion` (area beyond chance; above 0 is better),
-        `.stability`, `.likeness` (correlations).
+        the one that suits the network: chosen on at most 16 of the rows), `.score`, its parts `.input`, `.bias`,
+        `.absorbed` and the score `.empty` of the background alone (see `account.shares`), and of the tests `.deletion`,
+        `.insertion` (area beyond chance; above 0 is better), `.stability`, `.likeness` (correlations).
 
     Raises:
         PlanError: there is no such method, score or class; or the bundle holds no network.
@@ -89,8 +91,9 @@ def explain(
     explainer, folder = Explainer(bundle, find_method(method), focus or Focus(), checks), Path(into)
     with claimed(folder):
         rows = manifest.records()
-        explainer.suit(manifest, rows)
-        store, identity = Store(folder / "parts"), f"{bundle.fingerprint} {explainer.exactly} {name}"
+        explainer.suit(manifest, rows, folder, name)
+        identity = f"{bundle.fingerprint} {explainer.exactly} {name} {REFERENCE}"  # parts were shares before
+        store = Store(folder / "parts")
         keys = [fingerprint(identity, manifest.paths(row), [row["id"]]) for row in rows]
         errors: dict[str, str] = {}
         for done, (key, row) in enumerate(zip(keys, rows, strict=True)):
@@ -134,6 +137,9 @@ class Explainer:
                 "the bundle holds no network, and a map of pixels needs one", str(bundle.folder or "bundle"),
                 "explain a bundle that was trained with --network",
             )  # fmt: skip
+        if not bundle.task.scores and focus.score != "similarity":
+            raise PlanError(f"{bundle.task.name} learns an embedding, which has no score of its own", "score",
+                            "explain what an image resembles: --like IMAGE")  # fmt: skip
         self.methods = [method] * len(self.members)
         self.forgetful = [faithful.forgetful(member.nets).eval() for member in self.members] if checks else []
 
@@ -143,32 +149,53 @@ class Explainer:
         ways = " ".join(own.way for own in self.methods)
         return f"{self.method.title} {ways} {_exact(self.focus)} {self.checks}"
 
-    def suit(self, manifest: Manifest, rows: Sequence[dict[str, Any]]) -> None:
-        """Choose, for each network, the way of the method that suits it on some rows spread over all.
+    def suit(self, manifest: Manifest, rows: Sequence[dict[str, Any]], folder: Path, name: str) -> None:
+        """Take, for each network, the way of the method that suits it, as `folder` keeps it since it was chosen.
 
-        Those that cannot be read are passed over: they say so in their turn.
+        Where it keeps none it is chosen on some rows spread over all. Those that cannot be read are passed over: they
+        say so in their turn. What too few images left open is not kept.
         """
-        if not self.method.ladder or not rows:
-            return
+        of, known = f"{self.bundle.fingerprint} {self.method.title}", kept(folder, name).get("ways")
+        known = known if isinstance(known, dict) else {}
+        if (ways := self._ways(known.get(of))) is not None:
+            self.methods = ways
+        elif self.method.ladder and rows:
+            chosen = self._choose(manifest, rows)
+            known |= {of: [own.way for own in self.methods]} if chosen >= faithful.FEWEST else {}
+        keep(folder, name, self.bundle, {"method": self.method.title, "ways": known})
+
+    def _ways(self, told: Any) -> list[Method] | None:
+        """The method in the ways that were kept; None where they are none of this version's, or not one a network."""
+        ways = [str(way) for way in told] if isinstance(told, list) else []
+        if len(ways) != len(self.members) or not set(ways) <= set(self.method.ladder):
+            return None
+        return [self.method.taking(way) for way in ways]
+
+    def _choose(self, manifest: Manifest, rows: Sequence[dict[str, Any]]) -> int:
+        """Choose the ways on some rows; gives how many of them served."""
         seen = []
         for at in np.unique(np.linspace(0, len(rows) - 1, min(ENOUGH, len(rows))).astype(int)):
             with contextlib.suppress(Exception):
                 view = View.of(manifest, rows[at], self.members[0].plan.pixel_size)
                 seen.append(np.asarray(view.crop(windows(view.shape, self.members[0].plan)[0])))
-        self.fit(seen)
+        return self.fit(seen)
 
-    def fit(self, crops: Sequence[NDArray[Any]]) -> None:
-        """Choose, for each network, the way of the method that suits it on these (C, H, W)."""
-        whats = [replace(self.focus, label=self._label(window)) for window in crops]
+    def fit(self, crops: Sequence[NDArray[Any]]) -> int:
+        """Choose, for each network, the way of the method that suits it on these (C, H, W); gives how many served."""
+        asked = []
+        for window in crops:
+            with contextlib.suppress(AnswerError):  # there is nothing to explain; its row says so in its turn
+                asked.append((window, replace(self.focus, label=self._label(window))))
         for place, member in enumerate(self.members):
             run, plan = self._run(member.nets), member.plan
             cases = [
                 Case(torch.from_numpy(member.crops([{"image": window}])), self._score(plan, what),
                      _silent(run, self._drawn(plan, what)))
-                for window, what in zip(crops, whats, strict=True)
+                for window, what in asked
             ]  # fmt: skip
             with _ruled():
                 self.methods[place] = fitted(self.method, run, cases)
+        return len(asked)
 
     def __call__(self, view: View) -> Explained:
         tiles = windows(view.shape, self.members[0].plan)
@@ -201,7 +228,10 @@ class Explainer:
         """The class that is explained: the one asked for, or that which all members together take the image for."""
         if self.focus.label or not self.bundle.task.answer.labelled:
             return self.focus.label
-        return str(self.bundle([{"image": pixels}])[0].cells(Path(), "answer")["answer"])
+        label = str(self.bundle([{"image": pixels}])[0].cells(Path(), "answer")["answer"])
+        if label == self.focus.against:
+            raise AnswerError(f"the answer is {label!r} itself", "against", "name the class that is explained, too")
+        return label
 
     def _member(
         self, member: NetworkMember, place: int, pixels: NDArray[Any], label: str
@@ -211,7 +241,7 @@ class Explainer:
         method = self.methods[place]
         with _ruled():
             found = method(run, score, images)
-        cells = {"score": float(found.score[0])} | {part: float(share[0]) for part, share in found.shares.items()}
+        cells = {"score": float(found.score[0])} | {part: float(value[0]) for part, value in found.parts.items()}
         if self.checks:
             curves = faithful.curves(_silent(run, self._drawn(member.plan, replace(self.focus, label=label))), images,
                                      found.values)  # fmt: skip

@@ -53,5 +53,4 @@ def integrated(run: Run, focus: Score, images: Tensor) -> Map:
     with torch.no_grad():
         score, empty = focus(run(images)), focus(run(start))
     told = values.sum((1, 2, 3))
-    shares = {"input": told / score, "bias": empty / score, "missing": (score - empty - told) / score}
-    return Map(values, score, shares)
+    return Map(values, score, {"empty": empty, "input": told, "bias": empty, "missing": score - empty - told})

@@ -19,13 +19,14 @@ class Map:
         values: (N, C, H, W), or (N, 1, H, W) where a method does not tell channels apart; positive speaks for the
             score, negative against it.
         score: what was explained (N,).
-        shares: parts of the score by name (N,), where a method accounts for it: "input", "bias", "absorbed"; "missing"
-            is what a sum of differences leaves.
+        parts: of the score, in its units, by name (N,), where a method accounts for it: "input", "bias", "absorbed",
+            "missing" (what a sum over a way leaves), which together are the score; and "empty", the score of the
+            background alone.
     """
 
     values: Tensor
     score: Tensor
-    shares: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 Explain = Callable[[Run, Score, Tensor], Map]

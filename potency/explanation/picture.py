@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from potency import __version__
 from potency.evaluation.gallery import stretched
+from potency.explanation.account import in_words
 
 if TYPE_CHECKING:
     from potency.explanation.explain import Explained
 
 SIDE = 320  # px of the picture's images, at least
 STRONG = 99.5  # percentile of sizes that gets the full colour
-HALF = 0.5
 LETTER, LINE = 16, 20  # px
 
 
@@ -53,12 +53,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], dict[str, Any]]:
 
 def face(cells: Any) -> list[str]:
     """What a map says on its face: what it is of, how much of the score reached the image, how it did in its tests."""
-    lines = [f"{cells.get('label') or 'value'}   score {cells['score']:.2f}"]
-    if "absorbed" in cells:
-        shares = ", ".join(f"{part} {100 * cells[part]:.0f} %" for part in ("input", "bias", "absorbed"))
-        lines.append(shares)
-        if cells["input"] < HALF:
-            lines.append("less than half of the score reached the image")
+    lines = [f"{cells.get('label') or 'value'}   score {cells['score']:.2f}", *in_words(cells)]
     if "deletion" in cells:
         better = "better" if cells["deletion"] > 0 else "NO BETTER"
         lines.append(f"deletion {cells['deletion']:+.3f}: {better} than chance")

@@ -47,8 +47,7 @@ def propagate(
     """
     tape, beside = Tape(), None if reference is None else Tape()
     outputs = tape.record(run, images)
-    if beside is not None and reference is not None:
-        beside.record(run, reference)
+    empty = None if beside is None or reference is None else focus(beside.record(run, reference)).detach()
     with torch.enable_grad():
         leaves = {name: value.detach().requires_grad_() for name, value in outputs.items()}
         score = focus(leaves)
@@ -59,7 +58,7 @@ def propagate(
         for value, slope in zip(outputs.values(), slopes, strict=True):
             if slope is not None:
                 walk.start(value, slope)
-        return walk.back(score.detach())
+        return walk.back(score.detach(), empty)
 
 
 class _Walk:
@@ -99,14 +98,15 @@ class _Walk:
     def give(self, number: int, relevance: Tensor) -> None:
         self.found[number] = self.found[number] + relevance if number in self.found else relevance
 
-    def back(self, score: Tensor) -> Account:
+    def back(self, score: Tensor, empty: Tensor | None) -> Account:
         """All steps, the last first."""
         for step in reversed(self.tape.steps):
             outs = [None if number is None else self.found.pop(number, None) for number in step.outs]
             if any(out is not None for out in outs):
                 self.step(step, outs)
         relevance = self.found.get(0, torch.zeros_like(self.images))
-        return Account(relevance, score, self.per_sample(relevance), self.bias, self.absorbed, self.steps)
+        empty = torch.zeros_like(score) if empty is None else empty
+        return Account(relevance, score, self.per_sample(relevance), self.bias, self.absorbed, empty, self.steps)
 
     def step(self, step: Step, outs: Sequence[Tensor | None]) -> None:
         relevance = outs[0]

@@ -90,6 +90,15 @@ class Segmented:
         return folder / "segments.csv"
 
 
+def named(rows: Manifest, column: str) -> tuple[str, str]:
+    """The column of label images and the names of their values; ManifestError where there is no such column."""
+    column, _, told = column.partition(":")
+    if column != AUTOMATIC and column not in rows.table:
+        raise ManifestError(f"there is no column {column!r} of label images", str(rows.folder),
+                            nearest(column, [AUTOMATIC, *map(str, rows.table.columns)]))  # fmt: skip
+    return column, told
+
+
 def segmented(
     made: Manifest, bundle: Bundle, folder: str | Path, column: str = AUTOMATIC, *, name: str = "explanation",
     draws: int = 1000, seed: int = 0, progress: Progress | None = None,
@@ -109,10 +118,7 @@ def segmented(
     Raises:
         ManifestError: no such column; no map lies in any segment. PlanError: nothing was explained.
     """
-    column, _, told = column.partition(":")
-    if column != AUTOMATIC and column not in made.table:
-        raise ManifestError(f"there is no column {column!r} of label images", str(made.folder),
-                            nearest(column, [AUTOMATIC, *map(str, made.table.columns)]))  # fmt: skip
+    column, told = named(made, column)
     if name not in made.table:
         raise PlanError(f"there is no column {name!r} of maps", "segments", "explain the rows first")
     names = tuple(part.strip() for part in told.split(",") if part.strip())
@@ -124,7 +130,8 @@ def segmented(
             try:
                 found += _sums(made, row, Path(folder) / row[name], bundle.members[0].plan, column)
             except (PotencyError, OSError, ValueError) as problem:
-                failed, fault = failed + 1, fault or str(problem)
+                said = f"{problem.what} ({problem.where})" if isinstance(problem, PotencyError) else str(problem)
+                failed, fault = failed + 1, fault or said
         if progress is not None:
             progress(done, len(records))
     if not found:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from potency import __version__
 from potency.evaluation.gallery import stretched
+from potency.evaluation.paper import printed
+from potency.evaluation.report import replaced
 from potency.evaluation.wording import clean
 from potency.explanation.ascent import Ascent
+from potency.explanation.page import learned_from
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -26,21 +27,15 @@ SIDE = 192  # px of a picture on the page
 
 def write_page(found: Sequence[Shown], bundle: Bundle, folder: Path, ascent: Ascent, start: str) -> Path:
     """Write `visualised.html`."""
-    from jinja2 import Environment, StrictUndefined
-
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    room, style = resources.files("potency.explanation"), resources.files("potency.evaluation") / "page.css"
     title = str(bundle.card.data.get("title", ""))
     pictures = sum(len(shown.pictures) for shown in found)
-    text = paper.from_string((room / "visualised.html").read_text("utf-8")).render(
-        style=style.read_text("utf-8"), simulated=bool(bundle.card.data.get("simulated")), version=__version__,
+    text = printed(
+        "explanation/visualised.html", title="What the model answers to", banners=learned_from(bundle),
         subtitle=" · ".join([bundle.card.plan.network, f"{pictures} pictures", *([title] if title else [])]),
         verdict=verdict(found), how=_how(ascent, start), goals=[_goal(shown) for shown in found],
     )  # fmt: skip
     path = folder / "visualised.html"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    replaced(path, text.encode())
     return path
 
 

@@ -118,7 +118,8 @@ def start_engine(
             except Exception as fault:  # whatever a compiler or a driver throws, eager torch still gives the answer
                 how = "" if wanted == "float32" else f" in {wanted}"
                 notes.append(f"{candidate.__name__.lstrip('_')} not used{how}: {_first_line(fault)}")
-                logger.warning("%s", notes[-1])
+                # Of a precision that nobody asked for the note in run.json is enough: every fold would say it again.
+                logger.log(logging.INFO if precision == "auto" and how else logging.WARNING, "%s", notes[-1])
         return replace(plain, note="; ".join(notes))
 
 

@@ -1,4 +1,4 @@
-"""Where predictions come from: engine, device, precision and versions, written as run.json beside them."""
+"""Where columns come from: engine, device, precision, versions and what was chosen, as run.json beside them."""
 
 from __future__ import annotations
 
@@ -71,26 +71,26 @@ def _runs(member: Member) -> list[Any]:
 def write_origin(
     folder: Path, name: str, bundle: Bundle, precision: str, engines: Mapping[str, int], errors: int
 ) -> None:
-    """Write what one column was computed with into `folder`/run.json, beside what stands there of other columns.
+    """Write what a column of predictions was computed with into `folder`/run.json (see `keep`)."""
+    checks = [run.facts for run in runs_of(bundle)]
+    keep(folder, name, bundle, {"precision": precision, "engines": dict(engines), "checks": checks, "errors": errors})
+
+
+def kept(folder: Path, name: str) -> dict[str, Any]:
+    """What run.json in `folder` tells of a column; {} where it tells nothing."""
+    told = _told(folder).get(name)
+    return told if isinstance(told, dict) else {}
+
+
+def keep(folder: Path, name: str, bundle: Bundle, facts: Mapping[str, Any]) -> None:
+    """Write what is to be known of a column into `folder`/run.json, beside what stands there of other columns.
 
     Raises:
         PotencyError: the file cannot be written.
     """
+    whose = {"bundle": bundle.fingerprint, "folder": str(bundle.folder or "")}
+    told = _told(folder) | {name: {**whose, **facts, "versions": versions()}}
     path = folder / FILE
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or cut short by a full disk: what it told is told anew
-        told = {}
-    told = told if isinstance(told, dict) else {}
-    told[name] = {
-        "bundle": bundle.fingerprint,
-        "folder": str(bundle.folder or ""),
-        "precision": precision,
-        "engines": dict(engines),
-        "checks": [run.facts for run in runs_of(bundle)],
-        "errors": errors,
-        "versions": versions(),
-    }
     part = path.with_name(f".{FILE}.part{os.getpid()}")
     try:
         part.write_text(json.dumps(told, indent=1), encoding="utf-8")
@@ -102,3 +102,11 @@ def write_origin(
             str(folder),
             "free some space; the same call goes on",
         ) from error
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    try:
+        told = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or cut short by a full disk: what it told is told anew
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -225,7 +225,9 @@ class _Prediction:
         if self.errors:
             failed = sum(error is not None for error in errors)
             logger.warning("%d of %d rows failed; their errors stand in %s.error", failed, len(errors), self.name)
-        predicted = self.manifest.add(found, {self.name: self.bundle.task.answer.kind})
+        old = [c for c in self.manifest.table.columns if str(c).startswith(f"{self.name}.")]  # of what it replaces
+        rows = replace(self.manifest, table=self.manifest.table.drop(columns=old))
+        predicted = rows.add(found, {self.name: self.bundle.task.answer.kind})
         said = "; ".join(engines)
         predicted = replace(predicted, origin={**predicted.origin, f"{self.name}.engine": said})
         if self.into is not None:

@@ -14,6 +14,7 @@ from potency.errors import PlanError, nearest
 
 Values = NDArray[np.float64]
 Ranked = tuple[NDArray[np.intp], Values]  # positions in the pool, best first, and the score of each of them
+LEAST = 1e-6  # of a probability, in a logarithm
 BLOCK = 2048  # rows of a table of distances
 
 
@@ -26,12 +27,16 @@ class Pool:
         opinions: (M, N, K) class probabilities of each of M members or passes; None: nothing answers yet.
         embedding: (N, F); None where nothing needs it.
         labelled: (L, F) embeddings of what has a label already.
+        losses: (L,) what a model loses on each of those (minus the logarithm of the probability of the truth).
+        seed: of what a way draws for itself.
     """
 
     count: int
     opinions: Values | None = None
     embedding: Values | None = None
     labelled: Values | None = None
+    losses: Values | None = None
+    seed: int = 0
 
     @property
     def probability(self) -> Values:
@@ -71,6 +76,14 @@ def bald(pool: Pool) -> Values:
     """
     assert pool.opinions is not None
     return np.asarray(np.maximum(0.0, entropy(pool) - entr(pool.opinions).sum(2).mean(0)))
+
+
+def loss(pool: Pool) -> Values:
+    """The order in which a small model expects the losses of the rows (learning loss, Yoo 2019; see `lossy`)."""
+    from potency.labelling.lossy import expected_loss
+
+    assert pool.embedding is not None and pool.labelled is not None and pool.losses is not None
+    return expected_loss(pool.labelled, pool.losses, pool.embedding, pool.seed)
 
 
 def coreset(pool: Pool, count: int, rng: np.random.Generator) -> Ranked:
@@ -116,7 +129,13 @@ def _scored(score: Callable[[Pool], Values]) -> Callable[[Pool, int, np.random.G
 
 @dataclass(frozen=True)
 class How:
-    """A way to choose: what it is, what it needs ("opinions", those of "members", an "embedding"), the ranking."""
+    """A way to choose.
+
+    Attributes:
+        title: what it is.
+        needs: "opinions", those of "members", an "embedding", or known "losses"; "": nothing.
+        rank: the pool, how many, and a source of chance.
+    """
 
     title: str
     needs: str
@@ -128,6 +147,7 @@ HOWS: Mapping[str, How] = {
     "margin": How("two classes are nearly equally probable", "opinions", _scored(margin)),
     "bald": How("members of the model contradict each other (BALD)", "members", _scored(bald)),
     "coreset": How("farthest from all that is labelled (greedy k-centre)", "embedding", coreset),
+    "loss": How("a small model expects the answer to be wrong (learning loss)", "losses", _scored(loss)),
     "random": How("drawn at random", "", random),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,10 @@ import pandas as pd
 
 from potency.evaluation.drawing import BAD, INK, MAIN, MUTED, OTHER, Plot, ruled, sheet
 from potency.evaluation.gallery import thumbnail
+from potency.evaluation.paper import printed
+from potency.evaluation.report import replaced
 from potency.evaluation.results import Interval
+from potency.evaluation.tables import Grid
 from potency.labelling.choose import HOWS, find_how
 from potency.labelling.rehearse import RANDOM
 
@@ -39,15 +41,15 @@ def write_study(found: Study, into: Path, simulated: bool = False, title: str = 
     said = [f"{row['method']} with {row['labels']:.0f} labels: {_of(row)}" for row in better]
     headline = (f"Better than its rival by more than its interval: {'; '.join(said)}." if said
                 else "No start is better than its rival by more than its interval leaves open.")  # fmt: skip
-    rows = [[row["method"], f"{100 * row['fraction']:g} %", f"{row['labels']:.0f}", f"{row['groups']:.0f}", _of(row),
-             f"{row['spread']:.3f}", _of(row, "gain"), row["verdict"] if isinstance(row["verdict"], str) else ""]
+    rows = [(row["method"], f"{100 * row['fraction']:g} %", f"{row['labels']:.0f}", f"{row['groups']:.0f}", _of(row),
+             f"{row['spread']:.3f}", _of(row, "gain"), row["verdict"] if isinstance(row["verdict"], str) else "")
             for row in table.to_dict("records")]  # fmt: skip
     head = ["method", "of the labels", "labels", "groups", name, "spread over draws", "minus scratch", "verdict"]
     if not table["method"].eq("scratch").any():
         head[6] = "minus a probe of random weights"
     subtitle = f"{found.tested} test images of {found.groups} groups; 95 % intervals over groups"
-    shown = {"title": "All figures", "head": head, "rows": rows}
-    return _write(into, "labels", table, title=title, subtitle=subtitle, simulated=simulated, headline=headline,
+    shown = Grid("All figures", tuple(head), tuple(rows))
+    return _write(into, "labels", table, title=title, subtitle=subtitle, simulated=simulated, verdict=headline,
                   asides=found.notes, plots=[plot], tables=[shown])  # fmt: skip
 
 
@@ -58,14 +60,14 @@ def write_rehearsal(found: Rehearsal, into: Path, simulated: bool = False) -> Pa
     goal = f"reached {found.target:.3f} with fewer labels than random choice"
     headline = f"{', '.join(won)} {goal}." if won else f"No way {goal}, as far as this can tell."
     saved = {how: labels(each) for how, each in found.saved.items()}
-    rows = [[how, find_how(how).title, labels(each), saved.get(how, "")] for how, each in found.needed.items()]
+    rows = [(how, find_how(how).title, labels(each), saved.get(how, "")) for how, each in found.needed.items()]
     asides = [f"All {found.pool} labels reach {found.ceiling}. A count of labels that was never reached is told as "
               "'more'; the interval resamples test groups and seeds."]  # fmt: skip
-    head = ["way", "what it is", "labels", "saved against random"]
-    table = {"title": f"Labels until {found.target:.3f}", "head": head, "rows": rows}
+    head = ("way", "what it is", "labels", "saved against random")
+    table = Grid(f"Labels until {found.target:.3f}", head, tuple(rows))
     subtitle = f"{found.pool} images to choose from, {found.tested} test images of {found.groups} groups"
     return _write(into, "rehearsal", found.table, title="Active learning, rehearsed", subtitle=subtitle,
-                  simulated=simulated, headline=headline, asides=asides, plots=[plot], tables=[table])  # fmt: skip
+                  simulated=simulated, verdict=headline, asides=asides, plots=[plot], tables=[table])  # fmt: skip
 
 
 def write_suggestions(made: Manifest, into: Path, how: str, simulated: bool = False) -> Path:
@@ -75,7 +77,7 @@ def write_suggestions(made: Manifest, into: Path, how: str, simulated: bool = Fa
     cards = [{"rank": row["suggestion"], "id": row["id"], "reason": row["suggestion.reason"],
               "picture": thumbnail(row, made.folder)} for _, row in made.table.head(SHOWN).iterrows()]  # fmt: skip
     return _write(into, "suggestions", None, title="What to label next", subtitle=f"{how}: {HOWS[how].title}",
-                  simulated=simulated, headline=f"{len(made)} images, the most telling first.", cards=cards,
+                  simulated=simulated, verdict=f"{len(made)} images, the most telling first.", cards=cards,
                   left=max(0, len(made) - SHOWN),
                   asides=["Mix in some drawn at random: labels chosen by a model are no sample of the dish, so figures "
                           "must not be measured on them."])  # fmt: skip
@@ -133,21 +135,12 @@ def _of(row: Mapping[Any, Any], name: str = "value") -> str:
 
 
 def _write(into: Path, name: str, table: pd.DataFrame | None, *, plots: Sequence[Plot] = (),
-           tables: Sequence[Mapping[str, Any]] = (), cards: Sequence[Mapping[str, Any]] = (), left: int = 0,
+           tables: Sequence[Grid] = (), cards: Sequence[Mapping[str, Any]] = (), left: int = 0,
            **words: Any) -> Path:  # fmt: skip
-    from jinja2 import Environment, StrictUndefined
-
     into.mkdir(parents=True, exist_ok=True)
     if table is not None:
         table.to_csv(into / f"{name}.csv", index=False)
         (into / f"{name}.json").write_text(json.dumps(json.loads(table.to_json(orient="records")), indent=1), "utf-8")
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    text = paper.from_string((resources.files("potency.labelling") / "page.html").read_text("utf-8")).render(
-        style=(resources.files("potency.evaluation") / "page.css").read_text("utf-8"), plots=plots, tables=tables,
-        cards=cards, left=left, **words,
-    )  # fmt: skip
-    path = into / f"{name}.html"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-    return path
+    text = printed("labelling/page.html", plots=plots, tables=tables, cards=cards, left=left, **words)
+    replaced(into / f"{name}.html", text.encode())
+    return into / f"{name}.html"

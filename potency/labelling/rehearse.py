@@ -16,9 +16,10 @@ from potency.errors import ManifestError, PlanError
 from potency.estimators import find_estimator
 from potency.evaluation.intervals import FEWEST_GROUPS, group_weights, levels
 from potency.evaluation.results import Interval
-from potency.labelling.choose import Pool, find_how
+from potency.labelling.choose import LEAST, Pool, find_how
 
 MEMBERS = 8  # models of the committee that BALD asks
+PARTS = 5  # of the labelled rows, for the losses of rows that a model has not seen
 SHARE = 0.95  # of what all labels reach: the target unless one is given
 RANDOM = "random"
 Values = NDArray[np.float64]
@@ -28,7 +29,7 @@ Values = NDArray[np.float64]
 class Setting:
     """One rehearsal: `start` labels at random, then `rounds` times `each` more; again for every seed."""
 
-    hows: tuple[str, ...] = ("entropy", "margin", "bald", "coreset")
+    hows: tuple[str, ...] = ("entropy", "margin", "bald", "coreset", "loss")
     start: int = 20
     each: int = 20
     rounds: int = 10
@@ -151,10 +152,24 @@ class _Rehearsal:
         needs, values = find_how(way).needs, self.values[left]
         if needs == "embedding":
             return Pool(len(left), embedding=values, labelled=self.values[labelled])
+        if needs == "losses":
+            known, seed = self.values[labelled], int(rng.integers(2**31))
+            return Pool(len(left), embedding=values, labelled=known, losses=self._losses(labelled, rng), seed=seed)
         if needs == "members":
             weights = rng.exponential(size=(MEMBERS, len(labelled)))
             return Pool(len(left), np.stack([self.fitted(labelled, each)(values) for each in weights]))
         return Pool(len(left), self.fitted(labelled)(values)[None] if needs else None)
+
+    def _losses(self, labelled: NDArray[np.intp], rng: np.random.Generator) -> Values:
+        """The loss on each labelled row of a model of the other labelled rows: what has been seen is never hard."""
+        parts, found = np.array_split(rng.permutation(len(labelled)), PARTS), np.zeros(len(labelled))
+        truth = np.searchsorted(self.classes, self.truth[labelled])
+        for part in parts:
+            rest = np.setdiff1d(np.arange(len(labelled)), part)
+            if len(part) and len(np.unique(truth[rest])) > 1:
+                said = self.fitted(labelled[rest])(self.values[labelled[part]])
+                found[part] = -np.log(np.maximum(said[np.arange(len(part)), truth[part]], LEAST))
+        return found
 
     def evidence(self, model: Callable[[Values], Values]) -> Evidence:
         said = model(self.values[self.tested])

@@ -78,7 +78,11 @@ class _Study:
         self.sizes: dict[Key, list[tuple[int, int]]] = {}  # labels and groups of each fold
 
     def run(self, on: Mapper) -> Study:
-        self._mark()
+        note = self._note()
+        for start in self.starts:  # what cannot be read or learned from leaves no note behind
+            self._seen(start, self.folds[0])
+        self._plans(self.rows.fold(self.folds[0], 0.0, self.seed).of("train"), self.starts)
+        (self.into / RUN).write_text(note, encoding="utf-8")
         jobs: list[Job] = []
         notes: list[str] = []
         for k in self.folds:
@@ -91,14 +95,14 @@ class _Study:
             done = finished(on(work, jobs))
         return self._judged(done, tuple(dict.fromkeys(notes)))
 
-    def _mark(self) -> None:
-        """One folder, one study: the same one goes on, another one is refused."""
+    def _note(self) -> str:
+        """What makes this study this one; in one folder the same one goes on, another one is refused."""
         own = {"rows": self.rows.fingerprint(), "task": self.task.name, "choices": asdict(self.choices),
                "starts": [asdict(start) for start in self.starts]}  # fmt: skip
         own, path = json.loads(json.dumps(own)), self.into / RUN
         if path.is_file() and json.loads(path.read_text("utf-8")) != own:
             raise PlanError("the folder holds another run", str(self.into), "choose another --into")
-        path.write_text(json.dumps(own, indent=1), encoding="utf-8")
+        return json.dumps(own, indent=1)
 
     def _say(self, done: float, total: float, what: str) -> None:
         if self.progress is not None:

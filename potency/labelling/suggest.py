@@ -15,7 +15,8 @@ from potency.answers import Category
 from potency.bundle import Bundle, Member, NetworkMember
 from potency.data.manifest import Manifest
 from potency.errors import ManifestError, PlanError
-from potency.labelling.choose import Pool, Values, entropy, find_how
+from potency.labelling.choose import LEAST, Pool, Values, entropy, find_how
+from potency.labelling.lossy import FEWEST
 from potency.learning.estimate import crops_of
 from potency.learning.unlabelled import embedded
 
@@ -45,7 +46,7 @@ def suggest(
         manifest: rows; those without a truth are the pool, those with one are what `coreset` keeps away from.
         bundle: a classifier; for `coreset` any bundle with a network, such as one of `potency pretrain`.
         count: how many are suggested.
-        how: a name of `HOWS`.
+        how: a name of `HOWS`; `loss` needs labelled rows too.
         passes: through the network with dropout, where `bald` has one member only to ask.
         seed: of ties, of dropout and of random choice.
 
@@ -58,7 +59,7 @@ def suggest(
         what = f"{count} suggestions by {passes} passes"
         raise PlanError(what, "suggest", "ask for one or more, by two passes or more")
     left, labelled = parted(manifest)
-    if way.needs in ("opinions", "members") and not issubclass(bundle.task.answer, Category):
+    if way.needs in ("opinions", "members", "losses") and not issubclass(bundle.task.answer, Category):
         mend = "use coreset, which needs an embedding only, or a bundle that tells classes"
         what = f"{how} needs class probabilities, the bundle answers with a {bundle.task.answer.kind}"
         raise PlanError(what, str(bundle.folder or "the bundle"), mend)
@@ -67,9 +68,10 @@ def suggest(
         pool = Pool(len(left), calibrated(opinions(left, bundle, progress=progress), bundle))
     elif way.needs == "members":
         pool = Pool(len(left), opinions(left, bundle, passes=passes, seed=seed, progress=progress))
-    elif way.needs == "embedding":
+    elif way.needs in ("embedding", "losses"):
         known = embedded(labelled, bundle).to_numpy() if len(labelled) else None
-        pool = Pool(len(left), embedding=embedded(left, bundle).to_numpy(), labelled=known)
+        losses = _losses(labelled, bundle) if way.needs == "losses" else None
+        pool = Pool(len(left), None, embedded(left, bundle).to_numpy(), known, losses, seed)
     order, scores = way.rank(pool, count, np.random.default_rng([seed, 13]))
     chosen = left.table.iloc[order].reset_index(drop=True)
     words = [_reason(how, pool, k, score, bundle.card.plan.classes) for k, score in zip(order, scores, strict=True)]
@@ -133,6 +135,18 @@ def calibrated(found: Values, bundle: Bundle) -> Values:
     return np.stack([np.asarray(answer.probability) for answer in answers])[None]
 
 
+def _losses(labelled: Manifest, bundle: Bundle) -> Values:
+    """What the bundle loses on each labelled row; those that it learned from are easier for it than new ones."""
+    classes = bundle.card.plan.classes
+    truth = pd.Index(classes).get_indexer(pd.Index(labelled.table["truth"].astype(str)))
+    if len(labelled) < FEWEST or (truth < 0).any():
+        what = f"{len(labelled)} rows have a label" if len(labelled) < FEWEST else "a label is no class of the bundle"
+        mend = f"give {FEWEST} or more rows with a label of the bundle's classes, or use entropy"
+        raise PlanError(f"{what}, and loss learns from what the model loses on labelled rows", "loss", mend)
+    said = calibrated(opinions(labelled, bundle), bundle)[0]
+    return np.asarray(-np.log(np.maximum(said[np.arange(len(said)), truth], LEAST)))
+
+
 def _widest(bundle: Bundle) -> Any:
     plans = bundle.card.plans
     return plans[0].but(tile=tuple(max(plan.window[axis] for plan in plans) for axis in (0, 1)))
@@ -183,6 +197,8 @@ def _reason(how: str, pool: Pool, row: int, score: float, classes: tuple[str, ..
     if pool.opinions is None:
         if how == "random":
             return "drawn at random"
+        if how == "loss":
+            return "its loss is expected to be among the largest"
         near = f"{score:.3g} from the nearest labelled or chosen one"
         return "the first, drawn at random" if np.isinf(score) else near
     said = pool.probability[row]

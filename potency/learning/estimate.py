@@ -175,7 +175,7 @@ def settled(plan: Plan, task: Task) -> Plan:
         for i, theirs in enumerate(Card.read(folder / "card.json").plans):
             if theirs.learner != NetworkMember.learner:
                 raise PlanError(
-                    f"member {i} of the bundle is no network but a {theirs.learner}",
+                    f"member {i} of the bundle is no network: its learner is {theirs.learner!r}",
                     str(folder),
                     "name a bundle of networks",
                 )

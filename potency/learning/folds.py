@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -15,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from potency.answers import Answer
-from potency.bundle import Bundle, EstimatorMember
+from potency.bundle import Bundle, Card, EstimatorMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
-from potency.errors import PotencyError
+from potency.data.tables import read_table, write_table
+from potency.errors import ManifestError, PotencyError
 from potency.inference.origin import described
 from potency.inference.predict import predict
 from potency.learning.logs import Follower
@@ -65,29 +67,44 @@ class Done:
 def work(job: Job) -> Done:
     """Train on all rows but those of the fold and predict these; what an earlier call finished is not done again."""
     notes = _Notes(job.notes)
-    folder = job.into / "bundle"
-    features = pd.read_parquet(job.features) if job.features else None
-    if (folder / "card.json").is_file():
-        bundle = Bundle.load(folder)
-    else:
-        start = Bundle.load(Path(job.start)) if job.start else None
-        plan = job.plan
-        if job.search:
-            place = job.into / "search"
-            plan = explore(job.manifest, plan.task, job.search, into=place, plan=plan, progress=notes).plan
-        bundle = train(job.manifest, plan.task, into=job.into, plan=plan, start=start, cache=job.cache,
-                       features=features, progress=notes)  # fmt: skip
-    raw = bundle.but(trust={})
-    tested = job.manifest.of("test")
+    folder, kept = job.into / "bundle", job.into / "answers.parquet"
+    there = (folder / "card.json").is_file()
+    card, told, engine = Card.read(folder / "card.json") if there else None, None, ""
+    if card is not None and kept.is_file():
+        with contextlib.suppress(ManifestError):  # half a table of an older crash: the rows are asked again
+            told, saved = read_table(kept)
+            engine = str(saved.get("engine", ""))
+    if card is None or told is None:
+        features = pd.read_parquet(job.features) if job.features else None
+        bundle = Bundle.load(folder) if there else _trained(job, features, notes)
+        card = bundle.card
+        told, engine = _told(job, bundle, features)
+        write_table(told, kept, {"engine": engine})
+    notes.done()
+    log = [{"fold": job.fold, **row} for row in card.validation.get("log", ())]
+    return Done(job.column, job.fold, told, folder, log, dict(card.trust), engine)
+
+
+def _trained(job: Job, features: pd.DataFrame | None, notes: _Notes) -> Bundle:
+    start = Bundle.load(Path(job.start)) if job.start else None
+    plan = job.plan
+    if job.search:
+        place = job.into / "search"
+        plan = explore(job.manifest, plan.task, job.search, into=place, plan=plan, progress=notes).plan
+    return train(job.manifest, plan.task, into=job.into, plan=plan, start=start, cache=job.cache,
+                 features=features, progress=notes)  # fmt: skip
+
+
+def _told(job: Job, bundle: Bundle, features: pd.DataFrame | None) -> tuple[pd.DataFrame, str]:
+    """The uncalibrated answers to the test rows (`id` and the columns), and what computed them."""
+    raw, tested = bundle.but(trust={}), job.manifest.of("test")
     if features is None:
         predicted = predict(tested, raw, into=None, name=job.column)
         told, engine = predicted.table, predicted.origin[f"{job.column}.engine"]
     else:
         told, engine = _of_features(raw, tested, features, job), described(raw)
-    kept = ["id", *(c for c in told if c == job.column or str(c).startswith(f"{job.column}."))]
-    notes.done()
-    log = [{"fold": job.fold, **row} for row in bundle.card.validation.get("log", ())]
-    return Done(job.column, job.fold, told[kept], folder, log, dict(bundle.card.trust), engine)
+    columns = [c for c in told if c == job.column or str(c).startswith(f"{job.column}.")]
+    return told[["id", *columns]], engine
 
 
 def _of_features(bundle: Bundle, tested: Manifest, features: pd.DataFrame, job: Job) -> pd.DataFrame:

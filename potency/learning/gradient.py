@@ -70,12 +70,17 @@ class State:
         """The log, with the row of the model that is kept marked as best."""
         return [{**row, "best": row["step"] == self.best_step} for row in self.log]
 
+    def over(self, plan: Plan) -> bool:
+        """Whether nothing is left to learn: all steps are done, or patience has run out."""
+        return self.step >= plan.steps or bool(plan.patience and self.without_gain >= plan.patience)
+
     def write(self, path: Path, plan: Plan) -> None:
-        tensors: dict[str, Tensor] = {}
-        for name in ("nets", "average", "best"):
-            tensors |= checkpoint.module_state(name, getattr(self, name))
-        for part, optimiser in self.optimisers.items():
-            tensors |= checkpoint.optimiser_state(f"optimiser.{part}", optimiser)
+        """All that the next step needs; once learning is over only the best networks, a fifth of it."""
+        tensors = checkpoint.module_state("best", self.best)
+        if not self.over(plan):
+            tensors |= checkpoint.module_state("nets", self.nets) | checkpoint.module_state("average", self.average)
+            for part, optimiser in self.optimisers.items():
+                tensors |= checkpoint.optimiser_state(f"optimiser.{part}", optimiser)
         facts = {k: getattr(self, k) for k in ("step", "score", "best_step", "without_gain", "losses", "log")}
         scales = {part: scaler.state_dict() for part, scaler in self.scalers.items()}
         checkpoint.write(path, tensors, {**facts, "scalers": scales, "plan": plan.json()})
@@ -86,14 +91,16 @@ class State:
             raise PlanError(
                 "the run to go on with had another plan", str(path), "leave out --resume, or use the old plan"
             )
-        for name in ("nets", "average", "best"):
-            checkpoint.restore_module(name, getattr(self, name), tensors)
-        for part, optimiser in self.optimisers.items():
-            checkpoint.restore_optimiser(f"optimiser.{part}", optimiser, tensors)
         for part, grown in facts.pop("scalers").items():
             self.scalers[part].load_state_dict(grown)
         for name, value in facts.items():
             setattr(self, name, value)
+        checkpoint.restore_module("best", self.best, tensors)
+        if not self.over(plan):
+            checkpoint.restore_module("nets", self.nets, tensors)
+            checkpoint.restore_module("average", self.average, tensors)
+            for part, optimiser in self.optimisers.items():
+                checkpoint.restore_optimiser(f"optimiser.{part}", optimiser, tensors)
 
 
 def fit(
@@ -127,7 +134,7 @@ def fit(
     every = max(1, math.ceil(plan.steps / plan.validations))
     order = Order(lesson, plan)
     saved = time.monotonic()
-    while state.step < plan.steps and not (plan.patience and state.without_gain >= plan.patience):
+    while not state.over(plan):
         state.losses.append(_learn(task, plan, lesson, state, order))
         state.step += 1
         _follow(state.average, state.nets, min(plan.average, (1 + state.step) / (10 + state.step)))
@@ -135,7 +142,7 @@ def fit(
             _validate(task, plan, state, judge)
             if told is not None:
                 told(state)
-        if state.step == plan.steps or time.monotonic() - saved >= CHECKPOINT_EVERY:
+        if state.over(plan) or time.monotonic() - saved >= CHECKPOINT_EVERY:
             if team.leads:
                 state.write(path, plan)
             saved = time.monotonic()

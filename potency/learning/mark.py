@@ -28,7 +28,8 @@ def marked(into: Path, identity: Mapping[str, Any], resume: bool) -> None:
     except ValueError as error:
         what = f"the note of what this folder holds is damaged: {error}"
         raise PlanError(what, str(mark), "choose another --into") from None
-    if there != own:
+    # `predict` and `explain` tell beside it what their columns were made with.
+    if not isinstance(there, dict) or {name: there.get(name) for name in own} != own:
         raise PlanError(
             "the folder holds a run with other images, plan or choices", str(into), "choose another --into"
         )

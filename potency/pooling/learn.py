@@ -43,8 +43,8 @@ class Question:
         """The instances of all units of a table."""
         ids = table["id"].astype(str).tolist()
         if self.numbers:
-            more = table[list(self.numbers)].apply(pd.to_numeric, errors="coerce").set_axis(pd.Index(ids), axis=0)
-            embedding = embedding.join(more, how="inner")
+            named = [names_of.column(table, name, "numbers") for name in self.numbers]
+            embedding = embedding.join(columns(table, named)(FINAL), how="inner")
         when = names_of.times_of(table, self.time) if self.time else None
         return Units.of(embedding, ids, names_of.of(table, [self.by]), when)
 
@@ -79,7 +79,7 @@ def learn(table: pd.DataFrame, question: Question, embed: Embed, recipe: Recipe,
         raise PlanError(f"{recipe.head} looks forward in time, and no time is named", "pool --learn",
                         "name the column with --time, or choose a head for bags: attention")  # fmt: skip
     question = question if recipe.forward else replace(question, time="")
-    table = table[~gaps(table["truth"])].reset_index(drop=True)
+    table = table[~gaps(table["truth"])].reset_index(drop=True) if "truth" in table else table[:0]
     if not len(table):
         raise AnswerError("no row has a truth to learn from", "column 'truth'", "give rows whose outcome is known")
     unit = names_of.of(table, [question.by])
@@ -187,7 +187,8 @@ def _written(table: pd.DataFrame, found: NDArray[Any], classes: Sequence[str], n
 
 def columns(table: pd.DataFrame, names: Sequence[str]) -> Embed:
     """Number columns as the embedding of every fold: they must come from what never learned from these rows."""
-    frame = table[list(names)].set_axis(pd.Index(table["id"].astype(str), name="id"), axis=0)
+    frame = table[list(names)].apply(pd.to_numeric, errors="coerce")  # what is no number is told as a gap
+    frame = frame.set_axis(pd.Index(table["id"].astype(str), name="id"), axis=0)
     return lambda fold: frame
 
 

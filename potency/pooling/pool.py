@@ -102,8 +102,9 @@ def _weights(table: pd.DataFrame, name: str) -> NDArray[np.float64]:
     values = np.asarray(pd.to_numeric(cells, errors="coerce"), np.float64)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(wrong):
-        raise AnswerError(f"a weight is {cells.iloc[wrong[0]]!r}", f"column {name!r}, row {wrong[0]}",
-                          "write finite numbers, 0 or more")  # fmt: skip
+        cell = cells.iloc[wrong[0]]
+        said = repr(cell) if isinstance(cell, str) else f"{cell}"
+        raise AnswerError(f"a weight is {said}", f"column {name!r}, row {wrong[0]}", "write finite numbers, 0 or more")
     return values
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from potency.data.columns import simulated
 from potency.data.groups import evenly
-from potency.errors import ManifestError
+from potency.errors import ManifestError, PlanError
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.reliance import numbers, power
@@ -69,7 +69,7 @@ def controls(
         ManifestError: no truth, truths all alike, no readable image. PlanError: the model has learned from these rows.
     """
     _refuse(manifest)
-    found = None if model is None else held(manifest, model, even_seen)
+    found = None if model is None else _answering(held(manifest, model, even_seen), manifest)
     rows = manifest.where(manifest.table["truth"].notna()) if found is None else found.rows
     mask = evenly(rows.table["group"], most, seed)
     found = found.some(mask) if found is not None else None
@@ -132,6 +132,17 @@ def _refuse(manifest: Manifest) -> None:
     if kind not in ("category", "ordinal", "number"):
         raise ManifestError(f"the truth is a {kind}: controls are for classes and numbers", where,
                             "name another column with --truth")  # fmt: skip
+
+
+def _answering(found: Held, manifest: Manifest) -> Held:
+    """The same, if its models answer with what the truth is."""
+    truth = manifest.kinds.get("truth", "category")
+    for bundle in found.bundles:
+        answer = bundle.task.answer
+        if answer.kind != truth and not (answer.labelled and truth != "number"):
+            raise PlanError(f"the model answers with a {answer.kind}, the truth is a {truth}",
+                            str(bundle.folder or "bundle"), "name a model that learned such a truth")  # fmt: skip
+    return found
 
 
 def _category(rows: Manifest) -> bool:

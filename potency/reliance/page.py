@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from potency.evaluation import wording
 from potency.evaluation.gallery import stretched
+from potency.evaluation.paper import printed
 
 if TYPE_CHECKING:
     from potency.reliance.result import Controls
@@ -21,22 +21,18 @@ NOT_THERE = "These rows have no groups of their own: intervals assume independen
 
 def page(found: Controls) -> str:
     """The whole page as text: what it means first, then pictures, examples and tables."""
-    from jinja2 import Environment, StrictUndefined
-
     from potency.reliance.pictures import draw_all
 
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     facts = found.facts
     size = [wording.count(int(facts[name]), noun) for name, noun in (("rows", "image"), ("groups", "group"))]
-    banners = ["Simulated images: nothing here was seen under a microscope"] if facts["simulated"] else []
-    banners += [facts["warning"]] if facts["warning"] else []
+    banners = [facts["warning"]] if facts["warning"] else []
     banners += [] if facts["groups_known"] else [NOT_THERE]
     first, *rest = found.verdict or ["Nothing could be said."]
-    return paper.from_string((resources.files("potency.reliance") / "controls.html").read_text("utf-8")).render(
-        title="Controls", subtitle=" · ".join([*size, f"{facts['draws']:,} draws of whole groups"]), banners=banners,
-        verdict=first, lines=[*rest, *_asides(found)], plots=draw_all(found), tables=found.tables(),
+    return printed(
+        "reliance/controls.html", title="Controls", simulated=facts["simulated"], banners=banners,
+        subtitle=" · ".join([*size, f"{facts['draws']:,} draws of whole groups"]), verdict=first,
+        lines=[*rest, *_asides(found)], plots=draw_all(found), tables=found.tables(),
         examples=[(title, _picture(pixels)) for title, pixels in found.examples],
-        style=(resources.files("potency.evaluation") / "page.css").read_text("utf-8"),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ ELSEWHERE, HERE, SCRATCH = "ImageNet first", "another set first", "from scratch"
 ARMS = (Arm(HERE, {"network": "mobilenetv2"}), Arm(SCRATCH, {"network": "mobilenetv2"}))
 LIGHT = {"batch": 16, "validations": 2, "test_views": 1, "tile": 64, "fitting": "stretch"}
 QUICK = Budget("quick", ARMS, rows=200, cells=160, passes=1.5, changes={**LIGHT, "validations": 1})
-DEFAULT = Budget("default", ARMS, cells=1200, passes=15, changes=LIGHT, holdout=False)
+DEFAULT = Budget("default", ARMS, cells=1200, passes=10, folds=3, changes=LIGHT, holdout=False)
 FULL = Budget("full", ARMS, cells=12_000, passes=60, changes={**LIGHT, "tile": 128}, holdout=False)
 WEIGHTS = "weights/mobilenet_v2_tf2/mobilenet_v2_torchvision.safetensors"
 RELATIVE = Relative(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
 from potency.evaluation import wording
 from potency.evaluation.gallery import Wall
+from potency.evaluation.paper import printed
 from potency.evaluation.plots import glance
+from potency.evaluation.report import replaced
+from potency.evaluation.tables import Grid, Table
 from potency.measurement.quality.page import Picture
 from potency.systems.recipe import Fact, Figure, Recipe, told
 
@@ -23,17 +23,9 @@ if TYPE_CHECKING:
 
 # Of every scene, where its answers have them.
 HEADLINES = ("accuracy", "balanced_accuracy", "auc", "mae", "mape", "pearson", "r2")
+STATED = ("figure", "value", "where it is stated")
+DECIDED = ("value", "published", "here", "whose")
 RANDOM = "random"  # the end of a column answered under a random split
-
-
-@dataclass(frozen=True)
-class Grid:
-    """One more table of a scene: what the figures of the others do not say (a study by size and depth, costs)."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class Scene:
     simulated: bool
     report: Report
     published: Mapping[str, Figure] = field(default_factory=dict)
-    grids: tuple[Grid, ...] = ()
+    grids: tuple[Grid, ...] = ()  # what the figures of the others do not say (a study by size and depth, costs)
     pictures: tuple[Picture, ...] = ()
     walls: tuple[Wall, ...] = ()
 
@@ -189,14 +181,16 @@ def _figures(scene: Scene) -> dict[str, dict[str, str]]:
 
 def page(comparison: Comparison) -> str:
     """The page as one self-contained text."""
-    from jinja2 import Environment, StrictUndefined
-
-    evaluation, here = resources.files("potency.evaluation"), resources.files("potency.systems")
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return paper.from_string((here / "comparison.html").read_text("utf-8")).render(
-        style=(evaluation / "page.css").read_text("utf-8"),
+    return printed(
+        "systems/comparison.html",
+        title=comparison.system.title,
+        subtitle=f"system {comparison.system.id} · {comparison.system.status}",
+        banners=comparison.banner,
         system=comparison.system,
         comparison=comparison,
+        published=Table(STATED, tuple((each.metric, each.value, each.stated) for each in comparison.system.published)),
+        protocol=Table(DECIDED, tuple((fact.what, fact.published or "not stated", fact.here, fact.mark)
+                                      for fact in comparison.protocol)),
         kinds=[
             (
                 kind,
@@ -218,7 +212,7 @@ def write(comparison: Comparison, into: Path) -> Path:
         into.mkdir(parents=True, exist_ok=True)
         figures = json.dumps(as_json(comparison), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
         for name, text in (("report.json", figures), ("report.html", page(comparison))):
-            _replace(into / name, text)
+            replaced(into / name, text.encode())
     except OSError as error:
         raise PotencyError(
             f"the report cannot be written: {error.strerror or error}",
@@ -228,8 +222,3 @@ def write(comparison: Comparison, into: Path) -> Path:
     return into / "report.html"
 
 
-def _replace(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as draft:
-        draft.write(text)
-    os.chmod(draft.name, 0o644)  # a draft is hidden from everyone else, a report is to be shared
-    os.replace(draft.name, path)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.evaluation.tables import Grid
 from potency.simulate.faulty import SOUND, faulty
 from potency.systems.arms import Answered, Problem, judge, paper
-from potency.systems.comparison import Grid, Scene, Sheet
+from potency.systems.comparison import Scene, Sheet
 from potency.systems.fields import SETS, counted, evenly, read
 from potency.systems.figures import curves
 from potency.systems.recipe import Budget, Fact, Order, Recipe

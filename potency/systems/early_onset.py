@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.evaluation.tables import Grid
 from potency.systems import passages
 from potency.systems.arms import Answered, Problem, chosen, judge, mains, named_columns, paper, slug
-from potency.systems.comparison import Grid, Scene, Sheet
+from potency.systems.comparison import Scene, Sheet
 from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import SEED, simulated
 
@@ -27,7 +28,7 @@ ABOVE = Figure("accuracy", "> 99 %", "from about 20 min; networks not confirmed"
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
 NETWORKS = (Arm("ResNet50", {"network": "resnet50"}), Arm("DenseNet121", {"network": "densenet121"}))
 QUICK = Budget("quick", (Arm("tiny (ours)", {"network": "tiny"}),), passes=25, folds=3, changes=LIGHT)
-DEFAULT = Budget("default", NETWORKS, passes=4, folds=3, changes={**LIGHT, "precision": "bfloat16"})
+DEFAULT = Budget("default", NETWORKS, passes=3, folds=3, changes={**LIGHT, "precision": "bfloat16"})
 FULL = Budget("full", NETWORKS, passes=50, folds=5, changes={"batch": 32, "weights": "imagenet"})
 
 
@@ -46,7 +47,7 @@ class Scale:
 
 SCALES = {
     "quick": Scale(12, 4, 20, 7, 96, 1.3, 300),
-    "default": Scale(15, 5, 32, 13, 192, 0.65, 1000),
+    "default": Scale(12, 4, 32, 13, 160, 0.65, 1000),
     "full": Scale(40, 12, 48, 25, 384, 0.65, 1000),
 }
 

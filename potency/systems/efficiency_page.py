@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.evaluation.tables import Grid
 from potency.systems import passages
 from potency.systems.arms import Answered, Problem, judge, slug
-from potency.systems.comparison import Grid, Scene, Sheet
+from potency.systems.comparison import Scene, Sheet
 from potency.systems.efficiency import (
     ASKED,
     HIDDEN,

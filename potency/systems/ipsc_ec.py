@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from potency.evaluation import wording
+from potency.evaluation.tables import Grid
 from potency.systems.arms import Compared, Problem, by_group, chosen, compare, paper, slug
-from potency.systems.comparison import Grid, Scene
+from potency.systems.comparison import Scene
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, Source, real, simulated
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from potency.evaluation.tables import Grid
 from potency.systems import passages
 from potency.systems.arms import Answered, Problem, chosen, judge, paper, slug
-from potency.systems.comparison import Grid, Sheet
+from potency.systems.comparison import Sheet
 from potency.systems.maps import folds_of
 from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import SEED, simulated

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from potency.evaluation import wording
+from potency.evaluation.tables import Grid
 from potency.systems.arms import Problem, by_group, chosen, compare, paper
-from potency.systems.comparison import Grid, Scene
+from potency.systems.comparison import Scene
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, sampled, simulated
 
@@ -22,7 +23,7 @@ WEAKEST = Figure("weakest classes", "SH-SY5Y 78 %, HUH7_mayv 85 %, A549 88 %", "
 ARMS = (Arm("simple CNN", {"network": "plain:depth=4"}), Arm("tiny (ours)", {"network": "tiny"}))
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
 QUICK = Budget("quick", ARMS, rows=150, cells=400, passes=2, changes={**LIGHT, "validations": 1})
-DEFAULT = Budget("default", ARMS, cells=4000, passes=30, changes=LIGHT, holdout=False)
+DEFAULT = Budget("default", ARMS, cells=2000, passes=30, changes=LIGHT, holdout=False)
 FULL = Budget("full", ARMS, cells=40_000, passes=100, changes={"batch": 32}, holdout=False)
 BLOOD = Relative(
     "classify/wbc5_tecom",

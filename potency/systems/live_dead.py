@@ -11,9 +11,10 @@ import numpy as np
 
 from potency.errors import ManifestError
 from potency.evaluation import wording
+from potency.evaluation.tables import Grid
 from potency.measurement.quality.ground import otsu
 from potency.systems.arms import Answered, Problem, answer, chosen, judge, paper
-from potency.systems.comparison import Grid, Scene, Sheet
+from potency.systems.comparison import Scene, Sheet
 from potency.systems.empty import emptiness, grid, known_empties, mapped, pixels, shares
 from potency.systems.figures import cloud
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
@@ -38,7 +39,7 @@ ARMS = (
 LIGHT = {"batch": 16, "validations": 2, "test_views": 1, "tile": PATCH, "fitting": "stretch", "precision": "bfloat16"}
 TRIED = (replace(ARMS[2], passes=3), replace(ARMS[1], passes=1))
 QUICK = Budget("quick", TRIED, rows=240, cells=960, passes=1, changes={**LIGHT, "validations": 1})
-DEFAULT = Budget("default", ARMS, cells=3840, passes=8, changes=LIGHT)
+DEFAULT = Budget("default", ARMS, rows=2400, cells=1920, passes=5, changes=LIGHT)
 FULL = Budget("full", ARMS, cells=19_200, passes=60, changes={**LIGHT, "precision": "float32"})
 LIVE, DEAD = "live", "dead"
 FIELDS = 24  # cells of a simulated field, and what it takes for the number of wells

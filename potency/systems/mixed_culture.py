@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from potency.evaluation.prevalence import WAYS, Known, prevalence
+from potency.evaluation.tables import Grid
 from potency.systems.arms import Answered, Problem, answer, by_group, chosen, judge, paper
-from potency.systems.comparison import Grid, Scene, Sheet
+from potency.systems.comparison import Scene, Sheet
 from potency.systems.figures import cloud
 from potency.systems.recipe import Arm, Budget, Fact, Order, Recipe
 from potency.systems.sources import SEED, Relative, Source, real, simulated
@@ -26,7 +27,7 @@ CELLS = Arm("tiny (ours)", {"network": "tiny"})
 LIGHT = {"batch": 32, "validations": 2, "test_views": 1}
 QUICK = Budget("quick", (CELLS,), rows=600, cells=600, passes=3, folds=3, holdout=False,
                changes={**LIGHT, "validations": 1})  # fmt: skip
-DEFAULT = Budget("default", (CELLS,), cells=4000, passes=25, holdout=False, changes=LIGHT)
+DEFAULT = Budget("default", (CELLS,), cells=4000, passes=15, folds=3, holdout=False, changes=LIGHT)
 FULL = Budget("full", (CELLS, Arm("ResNet-18", {"network": "resnet18"})), cells=40_000, passes=60, holdout=False,
               changes={"batch": 32})  # fmt: skip
 WHOLE = {"network": "tiny", "batch": 8, "validations": 2, "test_views": 1}  # of what sees the mixed image as a whole
@@ -203,11 +204,11 @@ def _by_cells(
 def coverage(wells: Sequence[Well], judged: Mapping[str, list[tuple[Interval, ...]]]) -> Grid:
     """How often the intervals of each way hold the truth, how wide they are, and how far off the values."""
     lines = list[tuple[str, ...]]()
+    own, culture = np.array([w.own for w in wells]), np.array([w.culture for w in wells])
     for how, found in judged.items():
         low = np.array([[-np.inf if one.low is None else one.low for one in each] for each in found])
         high = np.array([[np.inf if one.high is None else one.high for one in each] for each in found])
         value = np.array([[one.value for one in each] for each in found])
-        own, culture = np.array([w.own for w in wells]), np.array([w.culture for w in wells])
         if not np.isfinite(low).all():
             lines.append((NAMES[how], "none: under five groups", "–", "–", f"{np.abs(value - own).mean():.3f}"))
             continue
@@ -230,8 +231,7 @@ def _told(
     ]
     note = f"The first {len(rows)} of {len(wells)} wells, counts corrected by confusion; brackets are 95 % intervals."
     held = Grid("Fraction of each fate per well", ("well", *classes), tuple(rows), note)
-    about = "What is said of each well, beside what is in it."
-    return Sheet(f"{name}-wells", f"{title}: wells", about, drawn, grids=(held,))
+    return Sheet(f"{name}-wells", f"{title}: wells", "What is said of each well and what is in it.", drawn, (held,))
 
 
 def _said(share: Interval) -> str:

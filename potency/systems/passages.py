@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.evaluation.tables import Grid
 from potency.evaluation.wording import known, spoken
 from potency.measurement.quality.page import Picture
-from potency.systems.comparison import Grid
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -27,9 +27,9 @@ NONE = "–"
 TRIVIAL, PLAIN = "prediction@trivial", "prediction@plain-numbers"
 NUMBERS = "plain numbers (size, mean intensity, variance)"
 ACCOUNT = {
-    "input": "of the score, reached the image",
-    "bias": "of the score, held by biases and constants",
-    "absorbed": "of the score, reached nothing",
+    "input": "of the difference, reached the image",
+    "bias": "of the difference, held by constants",
+    "absorbed": "of the difference, reached nothing",
 }
 
 
@@ -153,11 +153,13 @@ def account(made: Manifest, books: tuple[float, float, int], name: str = "explan
     """What became of the score, and whether the maps pass their tests; `books`: the worst step, worst sum, images."""
     import numpy as np
 
+    from potency.explanation.account import shares_of
+
     table = made.table[made.table[name].notna()]
-    rows = []
-    for part, words in ACCOUNT.items():
-        values = table[f"{name}.{part}"].to_numpy(float)
-        low, middle, high = np.percentile(values, (25, 50, 75))
+    rows, shares = [], shares_of(table, name)
+    known = int(shares["input"].notna().sum())
+    for part, words in ACCOUNT.items() if known else ():
+        low, middle, high = shares[part].quantile([0.25, 0.5, 0.75])
         rows.append((words, f"{middle:.3f}", f"{low:.3f} to {high:.3f}"))
     layer, total, images = books
     rows.append((f"worst step: of what entered it, on no account ({images} images)", f"{layer:.1e}", NONE))
@@ -168,7 +170,8 @@ def account(made: Manifest, books: tuple[float, float, int], name: str = "explan
             low, middle, high = np.nanpercentile(table[f"{name}.{part}"].to_numpy(float), (25, 50, 75))
             rows.append((words, f"{middle:+.3f}", f"{low:+.3f} to {high:+.3f}"))
     ways = ", ".join(sorted(set(table.get(f"{name}.way", [""]))))
-    note = f"{len(table)} maps; rule: {ways or 'default'}. Biases are what the score of an empty image keeps."
+    note = (f"{len(table)} maps; rule: {ways or 'default'}. The difference is that to the score of an empty image, "
+            f"told of the {known} maps in which it is no remainder of parts that cancel.")  # fmt: skip
     return Grid("Is every unit of the score accounted for?", ("", "median", "middle half"), tuple(rows), note)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.evaluation.tables import Grid
 from potency.systems.arms import Answered, Problem, answer, by_group, chosen, judge, paper
-from potency.systems.comparison import Grid, Scene
+from potency.systems.comparison import Scene
 from potency.systems.empty import grid
 from potency.systems.figures import cloud
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
@@ -32,7 +33,7 @@ KNOWN = (
 PATCH = 80  # px a side; Inception-v3 takes no less than 75
 LIGHT = {"batch": 16, "validations": 2, "test_views": 1, "tile": PATCH, "fitting": "stretch"}
 QUICK = Budget("quick", OWN, rows=300, cells=480, passes=2, folds=3, holdout=False, changes={**LIGHT, "validations": 1})
-DEFAULT = Budget("default", (*OWN, *KNOWN), cells=480, passes=6, holdout=False,
+DEFAULT = Budget("default", (*OWN, *KNOWN), cells=480, passes=3, folds=3, holdout=False,
                  changes={**LIGHT, "precision": "bfloat16"})  # fmt: skip
 FULL = Budget("full", (*OWN, *KNOWN), cells=9600, passes=60, holdout=False, changes=LIGHT)
 PATCHES, AREAS = 10, 5  # of an image: for its score, and measured as by hand

@@ -64,6 +64,9 @@ class Classify(Task):
         chosen = nn.functional.one_hot(own, logits.shape[1]).bool()
         score = logits[chosen]
         if what.against:
+            if what.against == what.label:
+                raise PlanError(f"{what.label!r} against itself is no question", "the class to explain",
+                                "name two classes")  # fmt: skip
             return score - logits[:, _index(what.against, plan)]
         if name == "probability":
             return logits.softmax(1)[chosen]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from potency.evaluation import trust, wording
+from potency.evaluation import wording
 from potency.evaluation.drawing import BAD, INK, MAIN, MUTED, OTHER, Plot, ruled, sheet
+from potency.evaluation.paper import printed
 
 if TYPE_CHECKING:
     from potency.timing.curve import Curve
@@ -19,19 +19,14 @@ DASHES = ((1, 0), (5, 2), (1, 1.5), (4, 1, 1, 1), (2, 2), (6, 1))
 
 def page(found: Early) -> str:
     """The whole page as text: the verdict, the picture, what it rests on, then a table for each curve."""
-    from jinja2 import Environment, StrictUndefined
-
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    text = (resources.files("potency.timing") / "early.html").read_text("utf-8")
     facts = found.facts
     units = f"{facts['units']:,} units ({facts['unit']})"
     size = [wording.count(int(facts["rows"]), "row"), units, wording.count(int(facts["groups"]), "group"),
             f"{facts['draws']:,} draws of whole groups"]  # fmt: skip
-    return paper.from_string(text).render(
-        title=TITLE, subtitle=" · ".join(size), verdict=found.verdict, mark=found.mark, sign=trust.MARKS[found.mark],
+    return printed(
+        "timing/early.html", title=TITLE, subtitle=" · ".join(size), verdict=found.verdict, mark=found.mark,
         lines=found.lines, tables=found.tables(), plots=[plot for plot in (over_time(found), gains(found)) if plot],
-        banner="Simulated images: nothing here was seen under a microscope" if facts.get("simulated") else "",
-        style=(resources.files("potency.evaluation") / "page.css").read_text("utf-8"),
+        simulated=bool(facts.get("simulated")),
     )  # fmt: skip
 
 

@@ -6,12 +6,14 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.data.columns import simulated
 from potency.evaluation.gallery import Card, Wall, thumbnail
+from potency.evaluation.paper import printed
+from potency.evaluation.tables import Grid
 from potency.evaluation.wording import clean
 from potency.measurement.quality.flags import LIMITS
 from potency.measurement.quality.growth import FOUND, followed
@@ -28,16 +30,6 @@ CURVES, NAMED = 24, 10  # that are drawn, and up to how many have a legend
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A named table of text."""
-
-    name: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Picture:
     """A figure as a data URI, with a sentence on how to read it; a wide one takes the whole width of a page."""
 
@@ -51,10 +43,6 @@ def page(
     manifest: Manifest, lights: Mapping[str, Light], growth: pd.DataFrame | None = None, time: str = "time"
 ) -> str:
     """The page as text, self-contained: of rows that `quality` has judged, and of what `lights` and `growth` found."""
-    from jinja2 import Environment, StrictUndefined
-
-    from potency import __version__
-
     flags = flagged(manifest)
     wrong = int(manifest.table["quality.flags"].fillna("").ne("").sum())
     tables = [_flags(flags, len(manifest)), _numbers(manifest)]
@@ -62,12 +50,10 @@ def page(
     if growth is not None and len(growth):
         tables.append(_growth(growth))
         pictures.append(_curves(manifest, time))
-    paper = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    text = (resources.files("potency.measurement.quality") / "page.html").read_text("utf-8")
-    return paper.from_string(text).render(
-        title="Quality of the images", subtitle=f"{len(manifest)} images of {manifest.folder.name or 'a table'}",
+    return printed(
+        "measurement/quality/page.html", title="Quality of the images",
+        subtitle=f"{len(manifest)} images of {manifest.folder.name or 'a table'}", simulated=simulated(manifest.table),
         verdict=f"{wrong} of {len(manifest)} images carry a flag." if wrong else "No image carries a flag.",
-        style=(resources.files("potency.evaluation") / "page.css").read_text("utf-8"), version=__version__,
         tables=tables, pictures=pictures, walls=[worst(manifest, flag) for flag in flags],
     )  # fmt: skip
 
