@@ -172,7 +172,7 @@ def test_what_is_not_an_answer_is_refused_in_words(tmp_path):
         ({"": "bad.tif"}, "holds no pages"),
         ({"": "boxes.csv"}, "holds boxes or points, no outlines"),
         ({"": "outlines.geojson"}, "the size of the image is not known"),
-        ({"": "ok.tif", "image": "large.tif"}, "the truth is of 4 x 4 pixels, its image of 6 x 4"),
+        ({"": "ok.tif", "image": "large.tif"}, "the objects are of 4 x 4 pixels, their image of 6 x 4"),
         ({"": "ok.tif", "objects": "other.csv"}, "does not tell of 1 of 1 objects"),
         ({"": "ok.tif", "objects": "twice.csv"}, "has the label 1 twice"),
         ({"": "ok.tif", "objects": "none.csv"}, "has no column 'label'"),

@@ -217,7 +217,7 @@ def test_masks_of_single_objects(tmp_path: Path) -> None:
     assert (masks.read(tmp_path / "masks").labels == found.labels).all()
     (tmp_path / "images").mkdir()
     Pillow.fromarray(np.zeros((6, 8), np.uint8)).save(tmp_path / "images" / "a.png")
-    with pytest.raises(AnswerError, match="6 x 7 pixels, its image of 6 x 8"):
+    with pytest.raises(AnswerError, match="6 x 7 pixels, their image of 6 x 8"):
         masks.read(tmp_path)
 
 

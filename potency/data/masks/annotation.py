@@ -156,8 +156,8 @@ def agreed(found: Shape | None, wanted: Shape | None, where: str) -> Shape | Non
     if found is not None and wanted is not None and tuple(found) != tuple(wanted):
         ours, theirs = (" x ".join(map(str, size)) for size in (found, wanted))
         turned = " (turned by 90 degrees?)" if tuple(found[::-1]) == tuple(wanted) else ""
-        raise AnswerError(f"the truth is of {ours} pixels, its image of {theirs}{turned}", where,
-                          "pair each image with the truth that was drawn on it, at the same scale and without a crop")
+        raise AnswerError(f"the objects are of {ours} pixels, their image of {theirs}{turned}", where,
+                          "pair each image with what was drawn on it, at the same scale and without a crop")
     return tuple(found) if found is not None else wanted
 
 
