@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import numpy as np
+from label_zoo import ZOO
 from pandas import DataFrame
 
-from potency.answers import Answer, Category, Vector
+from potency.answers import Answer, Category, Labels, Objects, Regions, Vector
 
 CLASSES = ("astro", "neuron", "oligo", "stem")
 FATES = ("astro", "neuron", "stem")
@@ -42,8 +47,42 @@ def weightings(draws=6, seed=1):
     return weights
 
 
+def _filed(answer, number, image, scored):
+    """An answer in files: a label image whose objects have two classes by turns, its boxes, or its classes as a map."""
+    told = Labels.of(image).objects
+    told = told.assign(**{"class": np.array(["a", "b"], object)[np.arange(len(told)) % 2]})
+    told = told.assign(score=((np.arange(len(told)) * 7 + number) % 5) / 5) if scored else told
+    if answer is Labels:
+        return Labels.of(image, told)
+    return Objects(told) if answer is Objects else Regions((image % 2 + (image > 0)).astype(np.uint8), ("-", "a", "b"))
+
+
+@cache
+def _in_files(answer):
+    # The folder lives as long as the process; rows that are alike share a file.
+    folder = Path(_FOLDER.name)
+    names = ("perfect", "split", "shifted", "chipped", "renumbered", "spurious", "shifted far")
+    rows = [
+        [_filed(answer, n, image, k == 1).cells(folder, "made") for k, image in enumerate(ZOO[name])]
+        for n, name in enumerate(names)
+    ]
+    sides = []
+    for k in (0, 1):
+        cells = [{part.removeprefix("made").removeprefix("."): cell for part, cell in row[k].items()} for row in rows]
+        full = [{part: str(folder / c) if "/" in str(c) else c for part, c in row.items()} for row in cells]
+        sides.append(DataFrame(full))
+    rows = np.arange(SAMPLES) % len(names)
+    evidence = answer.compare_columns(*sides).take(rows)
+    return *(side.iloc[rows].reset_index(drop=True) for side in sides), evidence
+
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="potency-answers-")
+
+
 def pairs_of(answer: type[Answer]):
     """Truth and predicted frames and their evidence, of any answer in the list."""
+    if answer.in_files:
+        return _in_files(answer)
     if answer.labelled:
         truth, predicted = frames(*world())
     else:

@@ -25,6 +25,7 @@ import pandas as pd
 import pytest
 import typer
 import zoo
+from prediction_tables import SAMPLES, pairs_of
 
 import potency
 from potency.answers import ANSWERS
@@ -212,12 +213,17 @@ def test_what_the_pages_add_works_and_keeps_the_contracts_of_the_house(copy: Pat
 def test_every_task_and_answer_has_its_page_with_its_figures() -> None:
     index = (DOCS / "index.md").read_text("utf-8")
     told = ""
-    for page in (*TASKS, "vector"):
+    for page in (*TASKS, "vector", "instances"):
         told += (DOCS / f"{page}.md").read_text("utf-8")
         assert f"({page}.md)" in index
     numbers = [1.0, 2.0, 4.0, 4.5]
     cells = {"category": list("aabb"), "ordinal": [1, 2, 3, 3], "number": numbers, "vector": [numbers] * 4}
     for kind, answer in ANSWERS.items():
+        if answer.in_files:
+            _, _, evidence = pairs_of(answer)
+            figures = {name.partition(".")[0] for name in answer.summarise(evidence, np.ones((1, SAMPLES)))}
+            assert [name for name in (kind, *figures) if f"`{name}`" not in told] == [], kind
+            continue
         truth = pd.DataFrame({"": cells[kind]})
         labels = sorted(set(map(str, cells[kind]))) if answer.labelled else []
         shares = {f"probability.{label}": np.full(4, 1 / len(labels)) for label in labels}

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
 from potency.answers.category import Category, Ordinal
+from potency.answers.evidence import Evidence
+from potency.answers.labels import Labels
 from potency.answers.number import Number
+from potency.answers.objects import Objects
+from potency.answers.regions import Regions
 from potency.answers.vector import Vector
 
-ANSWERS: dict[str, type[Answer]] = {answer.kind: answer for answer in (Category, Ordinal, Number, Vector)}
+ANSWERS: dict[str, type[Answer]] = {
+    answer.kind: answer for answer in (Category, Ordinal, Number, Vector, Labels, Regions, Objects)
+}
 
-__all__ = ["ANSWERS", "Answer", "Category", "Evidence", "Number", "Ordinal", "Vector"]
+__all__ = [
+    "ANSWERS", "Answer", "Category", "Evidence", "Labels", "Number", "Objects", "Ordinal", "Regions", "Vector",
+]  # fmt: skip

@@ -12,56 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
+from potency.answers.evidence import Evidence
 from potency.answers.rarity import LIMIT, rarity
 from potency.errors import AnswerError
 
 Trust = Mapping[str, float | Sequence[float]]
 SET, OOD = "set", "ood"  # why an answer may abstain: several classes are plausible; the image is like none known
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What each sample contributes to the figures: arrays whose first axis is the samples, and the class order.
-
-    >>> evidence = Evidence(3, {"error": np.array([0.5, 0.0, -1.0])})
-    >>> evidence.take(np.array([2, 2])).arrays["error"]
-    array([-1., -1.])
-    """
-
-    samples: int
-    arrays: Mapping[str, NDArray[Any]]
-    labels: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        for name, array in self.arrays.items():
-            if len(array) != self.samples:
-                raise AnswerError(
-                    f"the evidence holds {self.samples} samples but its array {name!r} has {len(array)} rows",
-                    "Evidence",
-                    "give every array the samples as first axis",
-                )
-
-    def take(self, rows: NDArray[Any]) -> Evidence:
-        """The evidence of these rows, given as indices (repeats allowed) or as a mask."""
-        arrays = {name: array[rows] for name, array in self.arrays.items()}
-        samples = int(np.count_nonzero(rows)) if np.asarray(rows).dtype == bool else len(rows)
-        return Evidence(samples, arrays, self.labels)
-
-    @staticmethod
-    def stack(pieces: Sequence[Evidence]) -> Evidence:
-        """Join the evidence of many samples; they must know the same classes and hold the same arrays."""
-        if not pieces:
-            raise AnswerError("there is no sample to compare", "Evidence.stack", "give at least one row")
-        first = pieces[0]
-        for piece in pieces:
-            if piece.labels != first.labels or piece.arrays.keys() != first.arrays.keys():
-                raise AnswerError(
-                    "samples with different classes or parts cannot be compared together",
-                    f"{list(first.labels)} beside {list(piece.labels)}",
-                    "give every row the same classes and the same columns",
-                )
-        arrays = {name: np.concatenate([piece.arrays[name] for piece in pieces]) for name in first.arrays}
-        return Evidence(sum(piece.samples for piece in pieces), arrays, first.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +40,8 @@ class Answer(ABC):
     parts: ClassVar[tuple[str, ...]] = ()  # part columns it owns beside the main one, up to their first dot
     labelled: ClassVar[bool] = False  # cells are names out of a list of classes
     ordered: ClassVar[bool] = False  # and the list stands in an order
+    in_files: ClassVar[bool] = False  # cells are paths of files: no averages, no permutation of truths
+    asks: ClassVar[str] = "estimate a number for each of"  # what is asked of the samples, after "to"
 
     oddity: float | None = field(default=None, kw_only=True)
     ood: float | None = field(default=None, kw_only=True)

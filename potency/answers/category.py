@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pandas import DataFrame, Index, Series, isna
 from pandas.api.types import is_float_dtype
 
-from potency.answers.answer import SET, Answer, Evidence, Trust, group_sums, number
+from potency.answers.answer import SET, Answer, Trust, group_sums, number
 from potency.answers.conformal import JOIN, fit_sets, held, plausible, set_figures
 from potency.answers.confusion import Figures, confusion_figures, ordinal_figures
 from potency.answers.drawing import COLOURS, as_rgb, captioned
+from potency.answers.evidence import Evidence
 from potency.answers.isotonic import fit_probability, mended, mends
 from potency.answers.probability import PROBABILITY, probabilities, probability_figures
 from potency.errors import AnswerError, nearest

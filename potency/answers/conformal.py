@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.answers.answer import Evidence
 from potency.answers.confusion import Figures
+from potency.answers.evidence import Evidence
 
 MISS = 0.1  # share of images whose set may lack the truth
 JOIN = " | "  # between the classes of a set in a cell

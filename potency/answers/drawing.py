@@ -1,4 +1,4 @@
-"""How scalar answers are drawn: the image as RGB with bars and a caption below it."""
+"""How answers are drawn: the image as RGB with bars and a caption below it, with contours or boxes on it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from potency.errors import AnswerError
 
 RGB = tuple[int, int, int]
 # Okabe and Ito's colours, told apart by colour-blind readers as well; classes beyond the eighth start again.
@@ -53,3 +55,41 @@ def captioned(rgb: NDArray[np.uint8], text: str, bars: Sequence[tuple[float, RGB
     sheet = Image.fromarray(below)
     ImageDraw.Draw(sheet).text((2, 4 * len(bars) + 1), text, fill=(240, 240, 240))
     return np.concatenate([picture, np.asarray(sheet)])
+
+
+def colours_of(numbers: NDArray[Any]) -> NDArray[np.uint8]:
+    """The colour of each object's number, (objects, 3): the same in every image, view and time point.
+
+    Numbers that follow one another get different colours; all can be told apart by colour-blind readers.
+
+    >>> colours_of(np.array([1, 2, 1])).tolist()
+    [[0, 158, 115], [86, 180, 233], [0, 158, 115]]
+    """
+    places = (np.asarray(numbers, np.uint64) * np.uint64(2)) % np.uint64(len(COLOURS) - 1)  # grey is for what has none
+    return np.array(COLOURS, np.uint8)[places.astype(np.intp)]
+
+
+def enlarged(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Pixels (H, W) or (H, W, 3) repeated until they are 128 wide, so that an outline does not hide what it goes round.
+
+    >>> enlarged(np.ones((2, 100))).shape
+    (4, 200)
+    """
+    factor = max(1, -(-128 // max(pixels.shape[1], 1)))
+    return np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)
+
+
+def flat(labels: NDArray[Any]) -> NDArray[Any]:
+    """A label image as a plane: of a stack the largest number along z."""
+    return labels if labels.ndim == 2 else labels.max(axis=0)
+
+
+def upon(labels: NDArray[Any], image: Any) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """A label image as a plane and the pixels it is drawn on, both enlarged; refused where their sizes differ."""
+    rgb, plane = as_rgb(image), flat(labels)
+    if rgb.shape[:2] != plane.shape:
+        raise AnswerError(
+            f"the image is {rgb.shape[0]} x {rgb.shape[1]} pixels, the answer {plane.shape[0]} x {plane.shape[1]}",
+            "draw", "draw an answer on the image it was given for",
+        )  # fmt: skip
+    return enlarged(plane), enlarged(rgb)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, Series, to_numeric
 
-from potency.answers.answer import Answer, Evidence, group_sums
+from potency.answers.answer import Answer, group_sums
 from potency.answers.drawing import as_rgb, captioned
+from potency.answers.evidence import Evidence
 from potency.errors import AnswerError
 
 Figures = dict[str, NDArray[np.float64]]

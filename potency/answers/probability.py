@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from potency.answers.answer import Evidence
 from potency.answers.confusion import Figures, mean_over_classes
+from potency.answers.evidence import Evidence
 from potency.answers.ranking import ranking
 from potency.errors import AnswerError
 

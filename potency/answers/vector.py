@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, Series
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
 from potency.answers.drawing import COLOURS, as_rgb, captioned
+from potency.answers.evidence import Evidence
 from potency.errors import AnswerError
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,10 +19,9 @@ def levels(rows: Any, columns: Sequence[str], options: Evaluate) -> tuple[Level,
     """The columns at each level, judged over the groups that --by names."""
     from potency.evaluation.along import along
 
-    table = getattr(rows, "table", rows)
-    table = table.assign(group=table[options.by]) if options.by in table else table
-    kinds = getattr(rows, "kinds", {})
-    return along(table, options.along, columns, kinds=kinds, draws=options.draws, seed=options.seed)
+    if options.by in rows.table:
+        rows = replace(rows, table=rows.table.assign(group=rows.table[options.by]))
+    return along(rows, options.along, columns, draws=options.draws, seed=options.seed)
 
 
 def told(found: Sequence[Level], options: Evaluate, say: Console) -> list[dict[str, Any]]:

@@ -112,6 +112,8 @@ def describe(manifest: Manifest, say: Console) -> dict[str, Any]:
         if facts["truth"] == "category":
             facts["classes"] = per_class(table)
             grid("class", facts["classes"], say)
+        elif facts["truth"] in ("labels", "regions", "objects"):
+            say.print(f"  truth: {facts['truth']}, in files")
         else:
             values = table["truth"].dropna()
             facts["range"] = [float(values.min()), float(values.max())]

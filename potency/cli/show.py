@@ -7,7 +7,7 @@ import json
 import webbrowser
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 LISTED = ("id", "status", "missing", "area", "published")  # what a script is promised of each system
-HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "mae", "rmse", "r2", "pearson")  # shown where present
+HEADLINES = (  # shown where present
+    "accuracy", "balanced_accuracy", "macro_f1", "auc", "mae", "rmse", "r2", "pearson", "dsb_ap", "f1.50", "pq",
+    "mean_iou", "f1", "count_mae",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,9 @@ class Evaluate(Rows):
             metavar="A,B,...",
             help="Columns to judge; the others are compared with the first. [dim]else all prediction columns[/dim]",
         ),
+    ] = ""
+    kind: Annotated[
+        str, typer.Option(help="What the columns hold: labels, regions, category ... [dim]else seen[/dim]")
     ] = ""
     by: Annotated[str, typer.Option(help="Column that the bootstrap draws whole.")] = "group"
     along: Annotated[
@@ -59,8 +65,7 @@ def evaluate(options: Evaluate, say: Console) -> dict[str, Any]:
     from potency.evaluation.evaluate import evaluate as judge
 
     rows, facts = judged(options)
-    table = getattr(rows, "table", rows)
-    main = [str(c) for c in table.columns if str(c).startswith("prediction") and "." not in str(c)]
+    main = [str(c) for c in rows.table.columns if str(c).startswith("prediction") and "." not in str(c)]
     grouped = sorted((c for c in main if not c.endswith("random")), key=lambda c: (c != "prediction", c))
     columns = listed(options.predictions) or tuple(grouped)
     if not columns:
@@ -81,6 +86,7 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
     from importlib.metadata import version
 
     from potency.data import columns, tables
+    from potency.evaluation.columns import Bare
 
     versions = {name: version(name) for name in ("potency", "numpy", "pandas", "scikit-learn")}
     facts: dict[str, Any] = {"command": options.line("evaluate"), "versions": versions}
@@ -88,9 +94,12 @@ def judged(options: Evaluate) -> tuple[Any, dict[str, Any]]:
         frame, _ = tables.read_table(options.source)
         if not any(columns.plain(str(c)) in columns.IMAGE or str(c).startswith("image.") for c in frame.columns):
             frame, _ = columns.truth_column(frame, options.truth or None, str(options.source))
-            frame, _ = columns.settle_types(frame, parse=True)
-            return grouped(frame, options, facts), facts
+            frame, kinds = columns.settle_types(frame, parse=True, folder=options.source.parent)
+            kinds = {"truth": options.kind} if options.kind else {k: v for k, v in kinds.items() if v in columns.FILES}
+            return Bare(grouped(frame, options, facts), kinds, options.source.parent), facts
     manifest = options.read()
+    if options.kind:
+        manifest = replace(manifest, kinds={**manifest.kinds, "truth": options.kind})
     if all(path.is_file() for _, row in manifest.table.iterrows() for path in manifest.paths(row).values()):
         facts["fingerprint"] = manifest.fingerprint()
     return manifest, facts

@@ -194,7 +194,7 @@ def _judged(
     about = [str(name) for name in table if _subgroup(str(name), found)]
     if not columns or not about:
         return ()
-    return subgroups(table, about, prediction=columns[0], kinds=rows.kinds, draws=chance[0], seed=chance[1])
+    return subgroups(rows, about, prediction=columns[0], draws=chance[0], seed=chance[1])
 
 
 def _subgroup(name: str, found: Sequence[Suspect]) -> bool:

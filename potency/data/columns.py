@@ -15,7 +15,13 @@ from potency.errors import ManifestError, nearest
 
 IMAGE = ("image", "file", "path", "filename", "filepath", "imagepath", "imagefile", "img")
 TRUTH = ("truth", "label", "class", "target")
-FILES = ("file", "picture")  # kinds of columns that name files
+# What a column of paths holds, by the suffixes of all that `potency.data.masks` reads; a folder of masks has none.
+HELD = {
+    "labels": {".tif", ".tiff", ".png", ".npy", ".zarr", ".geojson", ".json", ".gz", ".roi", ".zip"},
+    "objects": {".csv", ".tsv", ".parquet", ".xml", ".txt"},
+}
+FILES = ("file", "picture", "regions", *HELD)  # kinds of columns that name files
+MASKS = "masks"  # the folder in which masks lie, one an object
 LOOKED_AT = 1000  # cells of a column; files may be missing
 _TEXT = ("id", "image", "group", "split", "tile.of")
 
@@ -125,10 +131,11 @@ def truth_column(frame: pd.DataFrame, truth: str | None, where: str) -> tuple[pd
     return frame.rename(columns={column: "truth"}), f"column '{column}'"
 
 
-def settle_types(frame: pd.DataFrame, parse: bool) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Names as text, numbers as numbers, and the kind of answer the truth is ("category", "number", "vector").
+def settle_types(frame: pd.DataFrame, parse: bool, folder: Path = Path()) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Names as text, numbers as numbers, and the kind of answer the truth is ("category", "number", "vector" ...).
 
-    With `parse` text is looked at for numbers (tables of text); without, every column keeps its type.
+    With `parse` text is looked at for numbers (tables of text); without, every column keeps its type. Paths start at
+    `folder`.
     """
     kinds: dict[str, str] = {}
     settled = {}
@@ -140,25 +147,51 @@ def settle_types(frame: pd.DataFrame, parse: bool) -> tuple[pd.DataFrame, dict[s
     if "split" in settled:
         settled["split"] = settled["split"].map(lambda name: split_name(name) if isinstance(name, str) else name)
     if "truth" in settled:
-        kinds["truth"] = truth_kind(settled["truth"])
-        if kinds["truth"] == "category":
+        kinds["truth"] = truth_kind(settled["truth"], folder)
+        if kinds["truth"] in ("category", *HELD):
             settled["truth"] = _text(frame["truth"])
     elif any(name.startswith("truth.") and pd.api.types.is_numeric_dtype(settled[name]) for name in settled):
         kinds["truth"] = "vector"
     return pd.DataFrame(settled), kinds
 
 
-def truth_kind(truth: pd.Series) -> str:
-    """Text and a few whole numbers that repeat are categories; other numbers are numbers.
+def truth_kind(truth: pd.Series, folder: Path = Path()) -> str:
+    """Text and a few whole numbers that repeat are categories, paths what their files hold, other numbers numbers.
 
     >>> truth_kind(pd.Series(["a", "b"])), truth_kind(pd.Series([0.5, 1.5, 2.0])), truth_kind(pd.Series([0, 1, 0, 1]))
     ('category', 'number', 'category')
     """
     if not pd.api.types.is_numeric_dtype(truth) or pd.api.types.is_bool_dtype(truth):
-        return "category"
+        return file_kind(truth, folder) or "category"
     present = truth.dropna()
     whole = bool((present == present.round()).all())
     return "category" if whole and present.nunique() <= min(20, max(2, len(present) // 2)) else "number"
+
+
+def file_kind(cells: pd.Series, folder: Path = Path()) -> str:
+    """What a column of paths holds: objects with outlines ("labels"), boxes or points ("objects"), or "" for no paths.
+
+    Suffixes tell; a column of folders from `folder` that have a folder `masks` in them holds labels too.
+
+    >>> file_kind(pd.Series(["masks/a.tif", None])), file_kind(pd.Series(["a.csv"])), file_kind(pd.Series(["a"]))
+    ('labels', 'objects', '')
+    """
+    told = cells.dropna()
+    suffixes = {_suffix(cell) if isinstance(cell, str) else "" for cell in told}
+    if suffixes == {""} and all(isinstance(cell, str) and _has_masks(folder, cell) for cell in told.head(LOOKED_AT)):
+        return "labels"
+    return next((kind for kind, known in HELD.items() if suffixes and suffixes <= known), "")
+
+
+def _suffix(path: str) -> str:
+    """The suffix in small letters; what lies in an OME-Zarr image is one too."""
+    inside = (PurePosixPath(part).suffix.lower() for part in PurePosixPath(path).parts)
+    return ".zarr" if ".zarr" in inside else PurePosixPath(path).suffix.lower()
+
+
+def _has_masks(folder: Path, cell: str) -> bool:
+    return os.path.isdir(os.path.join(folder, cell, MASKS)) or (
+        os.path.basename(cell) == MASKS and os.path.isdir(os.path.join(folder, cell)))
 
 
 def _text(cells: pd.Series) -> pd.Series:

@@ -283,8 +283,10 @@ class Manifest:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The columns that name files: images, and those of a kind that says so ("file": masks; "picture": maps)."""
-        others = (str(name) for name in self.table.columns if self.kinds.get(str(name)) in columns.FILES)
+        """The columns that name files: images, and those of a kind that says so ("file", "picture", "labels" ...)."""
+        named = {name for name, kind in self.kinds.items() if kind in columns.FILES}
+        named |= {f"{name}.objects" for name in named}  # the table that stands with a label image
+        others = (str(name) for name in self.table.columns if str(name) in named)
         return ("image", *(f"image.{channel}" for channel in self.channels), *others)
 
     def placed(self, folder: str | Path) -> Manifest:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from potency.data import columns, folders, names, tables, wells
+from potency.data import beside, columns, folders, names, tables, wells
 from potency.data.findings import Finding, some
 from potency.data.groups import UNKNOWN, settle_groups
 from potency.data.parts import COUNTED
@@ -46,8 +46,8 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
     single = source.name.lower().endswith(SUFFIXES)
     path = None if single else source if source.is_file() else folders.find_table(source, plate_map)
     if path is None:
-        files = [source.name] if single else folders.images_below(source, SUFFIXES)
-        rows = _of_files(source.parent if single else source, files, channels, pattern)
+        rows = _of_folder(source.parent, [source.name], channels, pattern) if single else _of_folder(
+            source, folders.images_below(source, (*SUFFIXES, *beside.KNOWN)), channels, pattern)
     else:
         frame, saved = tables.read_table(path)
         frame, image = columns.image_columns(frame, channels, str(path))
@@ -64,6 +64,23 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
         frame, rows.origin["truth"] = columns.truth_column(rows.frame, truth, str(path or source))
         rows = replace(rows, frame=frame)
     return rows
+
+
+def _of_folder(folder: Path, every: Sequence[str], channels: Sequence[str], pattern: str) -> Rows:
+    """The rows of a folder's images; masks beside them are the truth unless folders name classes, else columns."""
+    files = [file for file in every if file.lower().endswith(SUFFIXES)]
+    files, truths = beside.truths_beside(files, every, folder)
+    rows = _of_files(folder, files, channels, pattern)
+    kinds = list(truths.columns.drop("image"))
+    if not kinds or rows.frame.empty:
+        return rows
+    frame = rows.frame.astype({"image": "str"}).merge(truths.astype("str"), on="image", how="left")
+    classes = frame["truth"].nunique() if "truth" in frame else 0
+    named = "truth" in frame and not frame["truth"].str.lower().isin([name.lower() for name in beside.IMAGES]).any()
+    if len(kinds) == 1 and not (named and 1 < classes < len(frame)):
+        frame = frame.drop(columns="truth", errors="ignore").rename(columns={kinds[0]: "truth"})
+        rows.origin["truth"] = f"{kinds[0]} beside the images"
+    return replace(rows, frame=frame)
 
 
 def _of_files(folder: Path, files: Sequence[str], channels: Sequence[str], pattern: str) -> Rows:
@@ -117,7 +134,7 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         group: a column or a pattern.
         asked: the truth was named, so what was saved about it does not count.
     """
-    frame, kinds = columns.settle_types(rows.frame, rows.parse)
+    frame, kinds = columns.settle_types(rows.frame, rows.parse, rows.folder)
     kept = {key: str(value) for key, value in _noted(rows, "origin").items()}
     if not isinstance(_json(kept.get("classes", "")), list):
         kept.pop("classes", None)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, Series, to_numeric
 
 from potency.errors import AnswerError
-from potency.evaluation.columns import column_of, gaps
+from potency.evaluation.columns import Bare, Rows, as_rows, column_of, gaps
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Contest, Interval
 
@@ -38,8 +37,8 @@ class Level:
 
 
 def along(
-    table: DataFrame, column: str, predictions: Sequence[str], *, truth: str = "truth",
-    kinds: Mapping[str, str] | None = None, draws: int = 1000, seed: int = 0,
+    rows: Rows | DataFrame, column: str, predictions: Sequence[str], *, truth: str = "truth", draws: int = 1000,
+    seed: int = 0,
 ) -> tuple[Level, ...]:  # fmt: skip
     """The headline of prediction columns at each level of `column`, and how the first differs from the others there.
 
@@ -55,22 +54,23 @@ def along(
     >>> [str(level.differences["prediction@old"]) for level in along(rows, "time", ["prediction", "prediction@old"])]
     ['0.000 [0.000, 0.000]', '0.500 [0.500, 0.500]']
     """
-    cells = column_of(table, column, "level")
+    made = as_rows(rows)
+    cells = column_of(made.table, column, "level")
     if column in (truth, *predictions):
         raise AnswerError(f"{column!r} is what is judged, not what it is judged along", "along", "name another column")
     levels = []
     for name, span, mask in _levels(cells):
-        rows = table[mask]
-        if len(rows) < FEWEST_ROWS or rows[truth].nunique() < 2:
+        part = made.table[mask]
+        if len(part) < FEWEST_ROWS or part[truth].nunique() < 2:
             continue
         try:
-            report = evaluate(_Rows(rows, dict(kinds or {})), truth=truth, predictions=tuple(predictions), draws=draws,
-                              seed=seed)  # fmt: skip
+            report = evaluate(Bare(part, made.kinds, made.folder), truth=truth, predictions=tuple(predictions),
+                              draws=draws, seed=seed)  # fmt: skip
         except AnswerError:  # no row of this level has an answer in one of the columns
             continue
         metric = report.headline
         figures = {name: found[metric] for name, found in report.numbers.items() if metric in found}
-        levels.append(Level(name, *span, len(rows), report.groups, metric, figures, _apart(report.contests, metric)))
+        levels.append(Level(name, *span, len(part), report.groups, metric, figures, _apart(report.contests, metric)))
     if not levels:
         raise AnswerError(f"no level of {column!r} has {FEWEST_ROWS} rows of two truths", "along",
                           "name a column whose values come often")  # fmt: skip
@@ -79,19 +79,6 @@ def along(
 
 def _apart(contests: Sequence[Contest], metric: str) -> dict[str, Interval]:
     return {one.second: one.differences[metric] for one in contests if metric in one.differences}
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A table with kinds, as `evaluate` takes it."""
-
-    table: DataFrame
-    kinds: dict[str, str]
-    folder: Any = "."
-    origin: Any = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "origin", self.origin or {})
 
 
 Span = tuple[float | None, float | None]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +14,41 @@ from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype, is
 
 from potency.answers import ANSWERS, Answer
 from potency.answers.category import as_labels, class_names
+from potency.answers.files import IMAGE
 from potency.answers.probability import PROBABILITY
+from potency.data.columns import file_kind
 from potency.errors import AnswerError, nearest
 
+PLACES = ("file", "picture")  # kinds that say no more than that cells are paths
 MOST_CODES = 20  # whole numbers with more values than this are taken as numbers, not as class codes
+
+
+class Rows(Protocol):
+    """What is needed of a manifest; any table with these attributes will do."""
+
+    @property
+    def table(self) -> DataFrame: ...
+    @property
+    def kinds(self) -> Mapping[str, str]: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def origin(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A table as `Rows`: what is known of its columns, and the folder where its paths start."""
+
+    table: DataFrame
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = Path()
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
+def as_rows(given: Rows | DataFrame, folder: str | Path = "") -> Rows:
+    """A plain table as rows of which nothing more is known but the folder where paths start."""
+    return Bare(given, folder=Path(folder)) if isinstance(given, DataFrame) else given
 
 
 def column_of(table: DataFrame, name: str, what: str) -> Series:
@@ -25,9 +59,14 @@ def column_of(table: DataFrame, name: str, what: str) -> Series:
 
 
 def parts_of(table: DataFrame, column: str, answer: type[Answer]) -> DataFrame:
-    """The main column and the parts that the answer owns, by part ("", "probability.astro"); empty ones dropped."""
+    """The main column and the parts that the answer owns, by part ("", "probability.astro"); empty ones dropped.
+
+    To an answer in files belongs the part "image", where a row is a whole image.
+    """
     prefix = column + "."
     found = {"": table[column]}
+    if answer.in_files and IMAGE in table.columns and not any(str(name).startswith("tile.") for name in table.columns):
+        found[IMAGE] = table[IMAGE]
     for name in table.columns:
         part = str(name).removeprefix(prefix)
         owned = str(name).startswith(prefix) and part.split(".")[0] in answer.parts
@@ -68,14 +107,16 @@ def comparable(
     return usable, left_out
 
 
-def kind_of(table: DataFrame, kinds: Mapping[str, str], truth: str, predictions: Sequence[str]) -> type[Answer]:
+def kind_of(rows: Rows, truth: str, predictions: Sequence[str]) -> type[Answer]:
     """The answer that truth and predictions are: as declared, else as their cells look.
 
-    Undeclared: lists are vectors; texts, yes/no and columns with probabilities are categories (ordered ones
-    ordinal); so are whole numbers of at most 20 values whose predictions are all among the truth's; else numbers.
+    Undeclared: lists are vectors; paths of label images are labels, of tables objects; other texts, yes/no and columns
+    with probabilities are categories (ordered ones ordinal); so are whole numbers of at most 20 values whose
+    predictions are all among the truth's; else numbers.
     """
+    table, kinds = rows.table, rows.kinds
     for column in (truth, *predictions):
-        if column in kinds:
+        if column in kinds and kinds[column] not in PLACES:
             if kinds[column] not in ANSWERS:
                 raise AnswerError(
                     f"answers of kind {kinds[column]!r} cannot be compared", f"column {column!r}",
@@ -86,6 +127,8 @@ def kind_of(table: DataFrame, kinds: Mapping[str, str], truth: str, predictions:
     if isinstance(cells.dtype, CategoricalDtype):
         return ANSWERS["ordinal" if cells.cat.ordered else "category"]
     filled = cells[~gaps(cells)]
+    if filed := file_kind(filled, Path(rows.folder)):
+        return ANSWERS[filed]
     if len(filled) and isinstance(filled.iloc[0], list | tuple | np.ndarray):
         return ANSWERS["vector"]
     probable = any(str(name).startswith(f"{column}.{PROBABILITY}") for name in table.columns for column in predictions)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
 from potency.evaluation.intervals import Draws, groups_behind, interval, values_of
 from potency.evaluation.results import Contest, Interval
 

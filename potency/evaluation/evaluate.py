@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, factorize
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
+from potency.answers.filed import Filed
 from potency.data.columns import simulated
 from potency.errors import AnswerError, nearest
-from potency.evaluation.columns import class_order, column_of, comparable, kind_of, parts_of
+from potency.evaluation.columns import Rows, as_rows, class_order, column_of, comparable, kind_of, parts_of
 from potency.evaluation.contest import contest
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, numbers_of, permutation
 from potency.evaluation.notes import apart, notes_of, scheme
@@ -21,19 +23,6 @@ from potency.evaluation.results import Report
 
 UNKNOWN_GROUPS = "groups unknown: intervals assume independent images"
 Piece = tuple[NDArray[np.intp], Evidence]  # rows of the table, what they contribute
-
-
-class Rows(Protocol):
-    """What is needed of a manifest; any table with these attributes will do."""
-
-    @property
-    def table(self) -> DataFrame: ...
-    @property
-    def kinds(self) -> Mapping[str, str]: ...
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def origin(self) -> Mapping[str, str]: ...
 
 
 def evaluate(
@@ -59,10 +48,11 @@ def evaluate(
     (0.75, 5, ('a', 'b'))
     """
     facts = dict(facts or {})
-    table, kinds, origin = _opened(manifest, facts)
+    made = as_rows(manifest, facts.get("folder", ""))
+    table = _opened(made, facts)
     columns = _columns(table, truth, predictions)
     groups, known = _groups(table, by, manifest)
-    answer = kind_of(table, kinds, truth, columns)
+    answer = kind_of(made, truth, columns)
     planned = (facts.get("plan") or {}).get("classes", ()) or getattr(manifest, "classes", ())
     labels = class_order(table, answer, truth, columns, planned) if answer.labelled else ()
     pieces, left_out = [], {}
@@ -83,33 +73,30 @@ def evaluate(
     chance = {
         column: permutation(answer, piece, groups[rows], draws, seed)
         for column, (rows, piece) in zip(columns, pieces, strict=True)
-        if draws
+        if draws and not answer.in_files
     }
     rows, first = pieces[0]
-    facts.setdefault("permutation", scheme(first, groups[rows]))
-    _state(facts, known, origin)
+    if not answer.in_files:
+        facts.setdefault("permutation", scheme(first, groups[rows]))
+    _state(facts, known, made.origin)
     return Report(
-        task=answer.kind, rows=_report_rows(table.iloc[rows], truth, columns, groups[rows]), labels=labels,
+        task=answer.kind, rows=_report_rows(table, answer, (truth, *columns), groups, pieces), labels=labels,
         numbers=numbers, contests=contests, groups=len(np.unique(groups[rows])), permutation=chance, facts=facts,
         draws=draws, seed=seed, truth=truth, headline=answer.headline, left_out=left_out,
         notes=notes_of(answer, columns, pieces, groups, left_out) + apart(columns, pairs),
     )  # fmt: skip
 
 
-def _opened(
-    manifest: Rows | DataFrame, facts: dict[str, Any]
-) -> tuple[DataFrame, Mapping[str, str], Mapping[str, str]]:
-    """The table with an `id` as index, its kinds and how it was understood; `facts` learns folder and simulated."""
-    table = manifest if isinstance(manifest, DataFrame) else manifest.table
-    kinds: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.kinds
-    origin: Mapping[str, str] = {} if isinstance(manifest, DataFrame) else manifest.origin
-    facts.setdefault("folder", "" if isinstance(manifest, DataFrame) else str(manifest.folder))
+def _opened(made: Rows, facts: dict[str, Any]) -> DataFrame:
+    """The table with an `id` as index; `facts` learns folder and simulated."""
+    table = made.table
+    facts.setdefault("folder", str(made.folder))
     if not len(table):
         raise AnswerError("the table has no rows", "evaluate", "give a table with one row a sample")
     if "simulated" in table.columns:  # whoever judges predictions of simulated images says so, however they come
         facts.setdefault("simulated", simulated(table))
     names = table["id"].astype(str) if "id" in table.columns else table.index.astype(str)
-    return table.set_axis(names.to_numpy(), axis=0), kinds, origin
+    return table.set_axis(names.to_numpy(), axis=0)
 
 
 def _columns(table: DataFrame, truth: str, predictions: Sequence[str]) -> tuple[str, ...]:
@@ -187,18 +174,24 @@ def _drawn(
 
 
 def _report_rows(
-    table: DataFrame, truth: str, columns: tuple[str, ...], groups: NDArray[np.intp]
+    table: DataFrame, answer: type[Answer], columns: Sequence[str], groups: NDArray[np.intp], pieces: Sequence[Piece]
 ) -> DataFrame:
-    """The compared rows: id, group, image, fold, truth, predictions with all their parts."""
-    prefixes = tuple(f"{column}." for column in (truth, *columns))
+    """The compared rows: id, group, image, fold, truth, predictions with all their parts; what each is worth alone."""
+    table, groups = table.iloc[pieces[0][0]], groups[pieces[0][0]]
+    prefixes = tuple(f"{column}." for column in columns)
     kept = [
         name for name in table.columns
-        if name in ("image", "fold", truth, *columns) or str(name).startswith(("image.", *prefixes))
+        if name in ("image", "fold", *columns) or str(name).startswith(("image.", *prefixes))
     ]  # fmt: skip
     rows = table[kept].reset_index(drop=True)
     rows.insert(0, "id", table.index.astype(str))
     names = table["group"].astype(str).to_numpy() if "group" in table.columns else groups.astype(str)
     rows.insert(1, "group", names)
+    if not issubclass(answer, Filed):
+        return rows
+    for column, (at, piece) in zip(columns[1:], pieces, strict=True):  # `prediction.dsb_ap`: a cell shows only a path
+        found = answer.each(piece).set_index(at).reindex(pieces[0][0])
+        rows = rows.assign(**{f"{column}.{name}": found[name].to_numpy() for name in found})
     return rows
 
 

@@ -16,6 +16,7 @@ from potency.evaluation.scores import Scores, scores
 from potency.evaluation.wording import clean, figure, first_column, places_of
 
 if TYPE_CHECKING:
+    from potency.data.image import Image
     from potency.evaluation.results import Report
 
 SHOWN = 18
@@ -43,6 +44,7 @@ class Wall:
     title: str
     look: str
     cards: tuple[Card, ...]
+    legend: tuple[tuple[str, str], ...] = ()  # colours as CSS knows them, and what they mean; its cards are large
 
 
 def walls(report: Report) -> list[Wall]:
@@ -137,20 +139,25 @@ def _sure(probability: float) -> str:
 
 def thumbnail(row: Any, folder: Path) -> str:
     """The image of a row as a data URI of a small PNG; empty when it cannot be read."""
-    channels = {str(c).removeprefix("image."): folder / str(row[c]) for c in row.index
-                if str(c).startswith("image.") and isinstance(row[c], str)}
-    where: Path | Mapping[str, Path] = channels if len(channels) > 1 else folder / str(row["image"])
     try:
-        from potency.data import parts
-        from potency.data.readers import open_image
-
-        image = parts.choose(open_image(where, series=parts.number(row, "series") or 0), row)
+        image = opened(row, folder)
         sizes = dict(zip(image.axes, image.shape, strict=True))
         middle = {axis: slice(max(0, (sizes[axis] - WIDEST) // 2), max(0, (sizes[axis] - WIDEST) // 2) + WIDEST)
                   for axis in "YX" if sizes.get(axis, 0) > WIDEST}
         return _uri(image.crop(middle))
     except Exception:  # whatever a broken file does to a decoder, the figures do not depend on its picture
         return ""
+
+
+def opened(row: Any, folder: Path) -> Image:
+    """The image of a row, its channel files put together."""
+    from potency.data import parts
+    from potency.data.readers import open_image
+
+    channels = {str(c).removeprefix("image."): folder / str(row[c]) for c in row.index
+                if str(c).startswith("image.") and isinstance(row[c], str)}
+    where: Path | Mapping[str, Path] = channels if len(channels) > 1 else folder / str(row["image"])
+    return parts.choose(open_image(where, series=parts.number(row, "series") or 0), row)
 
 
 def _uri(pixels: NDArray[Any]) -> str:
@@ -166,6 +173,11 @@ def _uri(pixels: NDArray[Any]) -> str:
     if scale < 1:
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.BOX)
+    return embedded(picture)
+
+
+def embedded(picture: Any) -> str:
+    """A picture of Pillow's as a data URI."""
     written = io.BytesIO()
     picture.save(written, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode("ascii")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
 from potency.evaluation.results import Interval
 
 FEWEST_GROUPS = 5  # under five groups an interval over groups says nothing

@@ -7,7 +7,8 @@ from collections.abc import Container, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
 from potency.evaluation.intervals import FEWEST_GROUPS, pure
 
 
@@ -40,7 +41,8 @@ def notes_of(
         if left_out[column]:
             counts = ", ".join(f"{count} with {reason}" for reason, count in left_out[column].items())
             notes.append(f"{column}: rows left out: {counts}")
-    return tuple(notes)
+    lost = [f"{words} ({count:,})" for _, piece in pieces for words, count in piece.lost.items()]
+    return tuple(notes) + tuple(dict.fromkeys(lost))
 
 
 def apart(columns: Sequence[str], compared: Container[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from potency.answers import ANSWERS, Answer
 from potency.evaluation.trust import ENOUGH, FEW, audited, banners, flattered, weakest
 from potency.evaluation.wording import (
     clean,
@@ -100,7 +101,7 @@ def _asked(report: Report) -> str:
     if str(report.facts.get("split_kind") or "") in UNSEEN and not _unknown(report):
         of += ", each judged by a model that had seen nothing of its group"
     if not report.labels:
-        return f"To estimate a number for each of {of}."
+        return f"To {ANSWERS[report.task].asks if report.task in ANSWERS else Answer.asks} {of}."
     names, more = [clean(label, 30) for label in report.labels[:LISTED]], len(report.labels) - LISTED
     return f"To tell {_joined([*names, f'{more} classes more'] if more > 0 else names)} apart in {of}."
 

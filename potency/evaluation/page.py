@@ -60,6 +60,7 @@ GLOSSARY = (
 
 def page(report: Report) -> str:
     """The whole page as text; only the date in it changes from one call to the next."""
+    from potency.evaluation import worst
     from potency.evaluation.gallery import maps, walls
     from potency.evaluation.plots import draw_all
 
@@ -71,6 +72,8 @@ def page(report: Report) -> str:
         "glance": next((plot for plot in drawn if plot.name == "glance"), None),
         "plots": [plot for plot in drawn if plot.name != "glance"],
         "metrics": tables.metrics(report),
+        "more": tables.metrics(report, main=False),
+        "each": worst.table(report),
         "random_split": tables.random_split(report),
         "classes": tables.classes(report),
         "groups": tables.groups(report),
@@ -78,7 +81,7 @@ def page(report: Report) -> str:
         "subgroups": tables.subgroups(report),
         "maps": maps(report),
         "looked": trust.looked(report),
-        "walls": walls(report),
+        "walls": [*worst.walls(report), *walls(report)],
         "leaks": _leaks(facts.get("leaks")),
         "findings": _findings(facts.get("findings")),
         "plan": _pretty(facts.get("plan")),
@@ -88,7 +91,8 @@ def page(report: Report) -> str:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     parts["gone"] = sum(not card.picture for wall in parts["walls"] for card in wall.cards)
-    parts["parts"] = parts["classes"] or parts["groups"] or parts["folds"] or parts["subgroups"]
+    parts["beside"] = any(not wall.legend for wall in parts["walls"])
+    parts["parts"] = parts["each"] or parts["classes"] or parts["groups"] or parts["folds"] or parts["subgroups"]
     there = [(anchor, name) for anchor, name, part in SECTIONS if parts[part]]
     return printed("evaluation/page.html", sections=there, **parts)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from potency.evaluation import category_plots, curves, number_plots
+from potency.evaluation import category_plots, curves, number_plots, object_plots
 from potency.evaluation.drawing import BAD, GRID, INK, MAIN, MUTED, OTHER, PAPER, Plot, ruled, sheet
 from potency.evaluation.scores import scores, wilson
 from potency.evaluation.tables import random_figures
@@ -196,6 +196,9 @@ PLOTS: dict[str, tuple[Draw, ...]] = {
         learning,
     ),
     "vector": (glance, learning),
+    "labels": (glance, object_plots.thresholds, object_plots.mistakes, learning),
+    "regions": (glance, learning),
+    "objects": (glance, learning),
 }
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, Series
 
-from potency.answers.answer import Answer, Evidence
+from potency.answers.answer import Answer
+from potency.answers.evidence import Evidence
 from potency.errors import AnswerError
-from potency.evaluation.columns import class_order, column_of, comparable, gaps, kind_of, parts_of
+from potency.evaluation.columns import Rows, as_rows, class_order, column_of, comparable, gaps, kind_of, parts_of
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, interval
 from potency.evaluation.results import Interval
 
@@ -49,12 +51,11 @@ class Subgroups:
 
 
 def subgroups(
-    table: DataFrame,
+    rows: Rows | DataFrame,
     columns: Sequence[str],
     *,
     prediction: str = "prediction",
     truth: str = "truth",
-    kinds: Mapping[str, str] | None = None,
     classes: Sequence[str] = (),
     draws: int = 1000,
     seed: int = 0,
@@ -75,20 +76,23 @@ def subgroups(
     >>> found.worst, found.gap.value, found.p < 0.05
     ('m', 0.5, True)
     """
+    made = as_rows(rows)
+    table = made.table
     column_of(table, truth, "truth")
     column_of(table, prediction, "prediction")
-    answer = kind_of(table, kinds or {}, truth, (prediction,))
+    answer = kind_of(made, truth, (prediction,))
     labels = class_order(table, answer, truth, (prediction,), classes) if answer.labelled else ()
     usable, _ = comparable(table, truth, prediction, answer)
     if not usable.any():
         raise AnswerError("no row has both a truth and an answer", f"columns {truth!r} and {prediction!r}",
                           "name the columns that hold them, or predict first")  # fmt: skip
-    rows = table[usable].reset_index(drop=True)
-    evidence = answer.compare_columns(parts_of(rows, truth, answer), parts_of(rows, prediction, answer), labels)
-    names = rows["group"].astype(str) if "group" in rows.columns else rows.index.astype(str)
+    kept = table[usable].reset_index(drop=True)
+    true, said = (parts_of(kept, name, answer) for name in (truth, prediction))
+    evidence = answer.compare_columns(true, said, labels, Path(made.folder))
+    names = kept["group"].astype(str) if "group" in kept.columns else kept.index.astype(str)
     groups = np.asarray(np.unique(np.asarray(names), return_inverse=True)[1], np.intp)
     found = (
-        _of(column_of(rows, name, "subgroup"), name, (answer, evidence), groups, (draws, seed)) for name in columns
+        _of(column_of(kept, name, "subgroup"), name, (answer, evidence), groups, (draws, seed)) for name in columns
     )
     return tuple(one for one in found if one is not None)
 

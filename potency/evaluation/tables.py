@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from potency.evaluation.scores import scores
+from potency.evaluation.terms import MAIN, UNIT
 from potency.evaluation.wording import (
-    UNIT,
     chance,
     clean,
     difference,
@@ -18,6 +18,7 @@ from potency.evaluation.wording import (
     first_column,
     grouped,
     headline_metric,
+    inline,
     is_random,
     known,
     places,
@@ -85,14 +86,17 @@ def whole(metrics: Iterable[str], labels: tuple[str, ...]) -> list[str]:
     return [metric for metric in metrics if not (ends and metric.endswith(ends))]
 
 
-def metrics(report: Report) -> Table | None:
-    """Every metric of every column under group split, and the paired differences."""
+def metrics(report: Report, main: bool = True) -> Table | None:
+    """The main metrics of every column under group split (or all others), and the paired differences."""
     first = first_column(report)
     columns = [c for c in report.numbers if not is_random(c)]
     contests = [(c.second if c.first == first else c.first, c) for c in report.contests]
     contests = [(other, c) for other, c in contests if other in columns]
     lead = headline_metric(report)
-    names = sorted(whole(report.numbers.get(first, {}), report.labels), key=lambda metric: metric != lead)
+    chosen = MAIN.get(report.task)
+    names = [m for m in whole(report.numbers.get(first, {}), report.labels)
+             if (chosen is None or m in chosen or m == lead) == main]  # fmt: skip
+    names.sort(key=lambda metric: metric != lead)
     if not names:
         return None
     me = source(first, report.facts)
@@ -104,7 +108,7 @@ def metrics(report: Report) -> Table | None:
         cells += [spoken(difference(c, metric, first), metric, signed=True) for _, c in contests]
         rows.append((known(metric)[0], *cells))
     told = "; ".join(f"{me} against {source(other, report.facts)}: {_told(c, first)}" for other, c in contests)
-    return Table(head, tuple(rows), f"On {known(lead)[0].lower()}, {told}." if told else "")
+    return Table(head, tuple(rows), f"On {inline(lead)}, {told}." if told and main else "")
 
 
 def _told(contest: Contest, first: str) -> str:

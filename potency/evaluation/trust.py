@@ -18,6 +18,7 @@ from potency.evaluation.wording import (
     figure,
     first_column,
     headline_metric,
+    inline,
     known,
     noun,
     rivals,
@@ -169,7 +170,7 @@ def _rivals(report: Report) -> Iterator[Doubt]:
             continue
         name, outcome = source(other, report.facts), turned(contest, first)
         answer = {"better": "Yes", "worse": "No, it is worse"}.get(outcome, f"Inconclusive, {undecided(contest)}")
-        told = f"{answer}: {spoken(apart, metric, signed=True)} in {known(metric)[0].lower()}, on the same rows."
+        told = f"{answer}: {spoken(apart, metric, signed=True)} in {inline(metric)}, on the same rows."
         if name == "trivial" and outcome != "better":
             told += " Size and brightness alone may explain what was learned."
         rival = "a trivial baseline" if name == "trivial" else f"the {clean(name, 40)}"

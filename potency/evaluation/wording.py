@@ -7,68 +7,40 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from potency.evaluation.terms import METRICS, UNIT
+
 if TYPE_CHECKING:
     from potency.evaluation.results import Contest, Interval, Report
 
 MINUS = "−"
 HEADLINE = {"category": "balanced_accuracy", "number": "mae"}
 
-# metric: (name, what it says in plain words, which way is better: "up", "down", or "zero" = nearer to zero)
-METRICS: dict[str, tuple[str, str, str]] = {
-    "balanced_accuracy": ("Balanced accuracy", "the share found right, averaged over the classes so that a rare class "
-                          "counts as much as a common one; guessing gives 1 / number of classes", "up"),
-    "accuracy": ("Accuracy", "the share of all images answered right; flattering when one class is very common", "up"),
-    "macro_f1": ("Macro F1", "per class the balance of precision and recall, then the mean over the classes", "up"),
-    "macro_precision": ("Macro precision", "precision averaged over the classes", "up"),
-    "macro_recall": ("Macro recall", "recall averaged over the classes; the same as balanced accuracy", "up"),
-    "auc": ("ROC AUC (macro)", "the chance that an image of a class scores higher for that class than an image of "
-            "another, averaged over the classes; .5 is guessing, 1 is perfect", "up"),
-    "average_precision": ("PR AUC (macro)", "the area under the precision-recall curve, averaged over the classes; "
-                          "guessing gives the share of the class, not .5", "up"),
-    "kappa": ("Cohen's kappa", "agreement beyond what the class shares alone would give; 0 is guessing", "up"),
-    "weighted_kappa": ("Weighted kappa", "Cohen's kappa where a near miss on the ordered scale costs less", "up"),
-    "mcc": ("Matthews correlation", "correlation between truth and answer over all cells of the confusion matrix; "
-            "0 is guessing", "up"),
-    "log_loss": ("Log loss", "how surprised the stated probabilities were by the truth; sure and wrong costs most",
-                 "down"),
-    "brier": ("Brier score", "mean squared distance between the stated probabilities and the truth", "down"),
-    "ece": ("Calibration error (ECE)", "how far, on average, '80 % sure' is from being right 80 % of the time", "down"),
-    "coverage": ("Coverage of sets", "the share of images whose set of plausible classes holds the truth; sets are "
-                 "made to reach 90 % for images of new groups", "up"),
-    "set_size": ("Classes in a set", "how many classes a set of plausible classes names; 1 is one answer", "down"),
-    "abstained": ("Abstained", "the share of images whose set names more than one class: no single answer", "down"),
-    "accuracy_kept": ("Accuracy of single answers", "the share found right of images whose set names one class", "up"),
-    "precision": ("Precision", "of the images called this class, the share that truly is", "up"),
-    "recall": ("Recall", "of the images truly of this class, the share found", "up"),
-    "f1": ("F1", "the balance (harmonic mean) of precision and recall", "up"),
-    "mae": ("Mean absolute error", "the typical distance between answer and truth, in the unit of the truth", "down"),
-    "rmse": ("Root mean squared error", "like the mean absolute error, but large misses weigh more", "down"),
-    "mape": ("Mean relative error (MAPE)", "the typical distance as a share of the truth", "down"),
-    "r2": ("R²", "the share of the variation in the truth that the answers explain; 0 is always saying the mean", "up"),
-    "pearson": ("Pearson correlation", "how well a straight line links answer and truth", "up"),
-    "spearman": ("Spearman correlation", "how well the answers put the samples in order", "up"),
-    "concordance": ("Concordance (CCC)", "correlation that also demands the right level and spread", "up"),
-    "bias": ("Bias", "mean of answer minus truth: above zero means that the answers are too high", "zero"),
-    "limits_low": ("Lower limit of agreement", "95 % of the single differences lie above this (Bland-Altman)", "zero"),
-    "limits_high": ("Upper limit of agreement", "95 % of the single differences lie below this (Bland-Altman)", "zero"),
-}
-# Bounded by one, so they are written without the leading zero (".78").
-UNIT = frozenset(METRICS) - {"log_loss", "mae", "rmse", "mape", "bias", "set_size", "limits_low", "limits_high"}
-
 
 def known(metric: str) -> tuple[str, str, str]:
     """Name, meaning and direction of a metric; a metric nobody described speaks for itself.
 
-    >>> known("recall.G1")[0]
-    'Recall of G1'
+    >>> known("recall.G1")[0], known("recall.75")[0]
+    ('Recall of G1', 'Recall at IoU .75')
     """
     if metric in METRICS:
         return METRICS[metric]
     base, _, part = metric.partition(".")
     if part and base in METRICS:
         name, meaning, direction = METRICS[base]
+        if re.fullmatch(r"\d\d", part):
+            return f"{name} at IoU .{part}", meaning, direction
         return f"{name.removesuffix(' (macro)')} of {part}", meaning, direction
     return metric.replace("_", " "), "", "up"
+
+
+def inline(metric: str) -> str:
+    """The name of a metric within a sentence; what is written in capitals stays so.
+
+    >>> inline("mae"), inline("dsb_ap")
+    ('mean absolute error', 'AP (Data Science Bowl)')
+    """
+    name = known(metric)[0]
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
 
 
 def headline_metric(report: Report) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from potency.answers import Category
-from potency.answers.answer import Evidence
+from potency.answers.evidence import Evidence
 from potency.errors import ManifestError, PlanError
 from potency.estimators import find_estimator
 from potency.evaluation.intervals import FEWEST_GROUPS, group_weights, levels

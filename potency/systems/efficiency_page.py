@@ -152,17 +152,18 @@ def _patches(
             f"{float(time):g}": " h, washed" if bool(gone) else " h"
             for time, gone in zip(rows.table["time"], washed, strict=True)
         }
-        levels = along(rows.table, "time", list(both), kinds=rows.kinds)
+        levels = along(rows, "time", list(both))
         note = "Patches are judged one by one; intervals draw whole clones."
         title = "Single patches, normalised and not, at each time"
         grids.append(passages.compared(title, levels, both, "hours", note, said))
         if washed is not None and washed.nunique() > 1:
-            part = rows.table.assign(wash=washed.map({False: "before", True: "after"}))
-            levels = along(part, "wash", list(both), kinds=rows.kinds)
+            told_apart = washed.map({False: "before", True: "after"})
+            part = replace(rows, table=rows.table.assign(wash=told_apart))
+            levels = along(part, "wash", list(both))
             grids.append(passages.compared("Single patches, before and after the wash", levels, both, "wash"))
     if "prediction@random" in told:
         sides = {"prediction": "split by clone", "prediction@random": "random split"}
-        levels = along(told, "time", list(sides), kinds=visits.kinds)
+        levels = along(visits, "time", list(sides))
         note = ("Wells, answered once by networks that never saw their clone, and once by networks that saw other "
                 "patches of the same wells: the difference is what a random split would flatter.")  # fmt: skip
         grids.append(passages.compared("What a random split would have said", levels, sides, "hours", note))

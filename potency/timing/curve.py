@@ -14,7 +14,8 @@ from potency.errors import AnswerError, nearest
 from potency.evaluation.columns import comparable, parts_of
 from potency.evaluation.intervals import FEWEST_GROUPS, Draws, bootstrap, interval, values_of
 from potency.evaluation.results import Interval
-from potency.evaluation.wording import UNIT, count, known
+from potency.evaluation.terms import UNIT
+from potency.evaluation.wording import count, known
 from potency.timing.looks import sign_flips, step_down
 
 FEWEST_OF_CLASS = 2  # groups that must hold a class for its recall to say anything of new groups

@@ -12,7 +12,7 @@ from potency.data.columns import simulated
 from potency.data.gathering import PREDICTION
 from potency.data.manifest import Manifest
 from potency.errors import AnswerError, nearest
-from potency.evaluation.columns import class_order, column_of, gaps, kind_of
+from potency.evaluation.columns import Bare, class_order, column_of, gaps, kind_of
 from potency.evaluation.intervals import interval
 from potency.evaluation.results import Interval
 from potency.timing.curve import Curve, Judge, Series
@@ -70,7 +70,7 @@ def early(
     frame = _known(frame)
     chosen = _predictions(frame, predictions)
     asked = [*chosen, *([TRIVIAL] if TRIVIAL in frame and TRIVIAL not in chosen else [])]
-    answer = kind_of(frame, kinds, "truth", asked)
+    answer = kind_of(Bare(frame, kinds), "truth", asked)
     planned = table.classes if isinstance(table, Manifest) else ()
     labels = class_order(frame, answer, "truth", asked, planned) if answer.labelled else ()
     points = points_of(frame, time, unit, asked, how, every=every)

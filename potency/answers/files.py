@@ -1,0 +1,145 @@
+"""Answers that are files beside the table: how ours are written, and how those of other programs are read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pandas import DataFrame, read_csv, read_parquet
+
+from potency.errors import AnswerError
+
+if TYPE_CHECKING:
+    from potency.data.masks import Annotation
+
+IMAGE = "image"  # the part that names the image of a row
+MAPS = (".tif", ".tiff", ".png", ".npy", ".zarr")  # files that hold a number a pixel
+CLASS, SCORE, UNCLASSIFIED = "class", "score", "unclassified"
+REGIONPROPS = {
+    "y": "centroid-0", "x": "centroid-1", "top": "bbox-0", "left": "bbox-1", "bottom": "bbox-2", "right": "bbox-3",
+}  # fmt: skip
+Writer = Callable[[io.BytesIO], object]
+
+
+def path_of(cell: Any, folder: Path, what: str) -> Path:
+    """The file (or folder of masks, or OME-Zarr) that a cell names, from the table's folder."""
+    if not isinstance(cell, str) or not cell.strip():
+        raise AnswerError(f"the cell {cell!r} names no file", what, "write a path from the table's folder")
+    path = folder / cell
+    if not path.exists():
+        raise AnswerError(f"there is no file {cell}", what, f"paths start at {folder}")
+    return path
+
+
+def read_objects(cells: Mapping[str, Any], folder: Path) -> Annotation:
+    """What the file of a row says of the objects in its image, in any format that `potency.data.masks` knows.
+
+    The part "image" names the image, if it is there its size is checked, and outlines are drawn to it.
+    """
+    from potency.data import masks
+
+    image = cells.get(IMAGE)
+    known = isinstance(image, str) and bool(image)
+    where = folder / str(image) if known else None
+    return masks.read(path_of(cells.get(""), folder, "part ''"), image=where)
+
+
+def read_map(cells: Mapping[str, Any], folder: Path) -> NDArray[Any]:
+    """The number of each pixel in the image or array that a row names; colours and outlines are none."""
+    path = path_of(cells.get(""), folder, "part ''")
+    if path.suffix.lower() not in MAPS:
+        raise AnswerError(f"semantic maps are not read from {path.suffix or 'files without a suffix'}", str(path),
+                          "write one of " + " ".join(MAPS))  # fmt: skip
+    found = read_objects(cells, folder)
+    if found.labels is None or found.lost:
+        raise AnswerError("the map is in colours, and which class a colour is nobody has said", str(path),
+                          "write the number of each pixel's class, in one channel")  # fmt: skip
+    return found.labels
+
+
+def told_in(annotation: Annotation) -> DataFrame:
+    """The table of an annotation by the names of regionprops; with classes or scores where it has them.
+
+    What has no class among others that do is called unclassified.
+    """
+    table = annotation.objects.drop(columns="polygon", errors="ignore").rename(columns=REGIONPROPS)
+    if len(table):
+        bare = [name for name in REGIONPROPS.values() if name in table and table[name].isna().all()]
+        bare += [] if table[SCORE].notna().all() else [SCORE]
+        bare += [] if (table[CLASS] != "").any() else [CLASS]
+        table = table.drop(columns=bare)
+    return table.assign(**{CLASS: table[CLASS].replace("", UNCLASSIFIED)}) if CLASS in table else table
+
+
+def read_table(path: Path) -> DataFrame:
+    """A table of objects."""
+    reader = TABLES.get(path.suffix.lower())
+    if reader is None:
+        raise AnswerError(f"tables of objects are not read from {path.suffix or 'files without a suffix'}", str(path),
+                          "write one of " + ", ".join(TABLES))  # fmt: skip
+    try:
+        return reader(path)
+    except Exception as fault:  # whatever a broken file does to a decoder
+        raise AnswerError(f"the table of objects cannot be read: {fault}", str(path), "write it again") from fault
+
+
+# What holds a table as we write it, by suffix; the formats of others are the list of `potency.data.masks`.
+TABLES: Mapping[str, Callable[[Path], DataFrame]] = {".parquet": read_parquet, ".csv": read_csv}
+
+
+def write_pixels(pixels: NDArray[Any], folder: Path, name: str) -> str:
+    """Write a label image as TIFF (zlib), uint16 where its numbers fit, else uint32; gives the path from `folder`.
+
+    Many programs take no other integers.
+    """
+    import tifffile
+
+    fits = np.uint16 if not pixels.size or int(pixels.max()) <= np.iinfo(np.uint16).max else np.uint32
+
+    def tiff(file: io.BytesIO) -> None:
+        tifffile.imwrite(file, pixels.astype(fits), photometric="minisblack", compression="zlib", metadata=None)
+
+    return _written(tiff, folder, name, ".tif")
+
+
+def write_table(table: DataFrame, folder: Path, name: str) -> str:
+    """Write a table of objects as Parquet; gives the path from `folder`."""
+    return _written(lambda file: table.to_parquet(file, index=False), folder, name, ".parquet")
+
+
+def _written(write: Writer, folder: Path, name: str, suffix: str) -> str:
+    """Write a file named after what is in it, whole or not at all.
+
+    So no two samples share a file unless they are alike, what a killed run has written is found again by the next,
+    and two processes cannot spoil one another's.
+    """
+    made = io.BytesIO()
+    write(made)
+    place = Path(re.sub(r"[^\w.@-]+", "_", name)) / (hashlib.sha256(made.getvalue()).hexdigest()[:20] + suffix)
+    path = folder / place
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(made.getvalue())
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.chmod(temporary, 0o644)
+                os.replace(temporary, path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as fault:
+            raise AnswerError(f"an answer cannot be written: {fault.strerror or fault}", str(path),
+                              "free some space, or choose a folder that can be written to") from fault  # fmt: skip
+    return place.as_posix()

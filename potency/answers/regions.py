@@ -1,0 +1,144 @@
+"""A class for every pixel: a semantic map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pandas import DataFrame
+
+from potency.answers import contrast
+from potency.answers.conformal import JOIN
+from potency.answers.drawing import COLOURS, captioned, upon
+from potency.answers.evidence import Evidence
+from potency.answers.filed import Filed, Window, given, sampled, whole_number
+from potency.answers.files import read_map, write_pixels
+from potency.answers.matching import runs, whole
+from potency.answers.metrics import boundaries, semantic
+from potency.answers.metrics.averages import Figures
+from potency.answers.seams import fitting
+from potency.errors import AnswerError
+
+
+@dataclass(frozen=True, eq=False)
+class Regions(Filed):
+    """The class of each pixel as its place in `classes`: `codes`, (H, W) or (Z, H, W), any integers.
+
+    Without `classes` they are called by their numbers. `ignore` is a value of the pixels that are not judged; there is
+    none unless it is told, because in many masks 255 is the foreground.
+
+    >>> Regions(np.array([[0, 1, 1, 255]]), ("rest", "tumour"), ignore=255).share()
+    {'rest': 0.333..., 'tumour': 0.666...}
+    """
+
+    codes: NDArray[Any]
+    classes: tuple[str, ...] = ()
+    ignore: int | None = None
+
+    kind: ClassVar[str] = "regions"
+    title: ClassVar[str] = "a class for every pixel: a semantic map"
+    headline: ClassVar[str] = "mean_iou"
+    parts: ClassVar[tuple[str, ...]] = ("classes", "ignore")
+    asks: ClassVar[str] = "give every pixel a class in"
+
+    @classmethod
+    def of_cells(cls, cells: Mapping[str, Any], folder: Path) -> Self:
+        names = tuple(str(cells["classes"]).split(JOIN)) if given(cells, "classes") else ()
+        pixels = whole(read_map(cells, folder))
+        return cls(pixels, names, whole_number(cells, "ignore"), **cls.doubts_of(cells))
+
+    @classmethod
+    def table_of(cls, cells: Mapping[str, Any], folder: Path) -> DataFrame | None:
+        return None
+
+    def cells(self, folder: Path, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = {name: write_pixels(self.codes, folder, name)}
+        found |= {f"{name}.classes": JOIN.join(self.classes)} if self.classes else {}
+        return found | ({f"{name}.ignore": self.ignore} if self.ignore is not None else {}) | self.doubts(name)
+
+    def share(self) -> dict[str, float]:
+        """The share of the judged pixels that each class has."""
+        known = self.codes if self.ignore is None else self.codes[self.codes != self.ignore]
+        found, counts = np.unique(known, return_counts=True)
+        return {self._name(int(code)): float(count / known.size) for code, count in zip(found, counts, strict=True)}
+
+    def _name(self, code: int) -> str:
+        return self.classes[code] if code < len(self.classes) else str(code)
+
+    @classmethod
+    def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
+        """Join the cores of tiles; `canvas` is the size (Y, X) of the whole."""
+        made: NDArray[Any] | None = None
+        seen: list[Self] = []
+        for tile, answer in parts:
+            place = fitting(tile, answer.codes, canvas)
+            if made is None:
+                made = np.zeros((*answer.codes.shape[:-2], *canvas), answer.codes.dtype)
+            if seen and (answer.classes, answer.ignore) != (seen[0].classes, seen[0].ignore):
+                raise AnswerError("the tiles of one image have different classes", f"tile at {tile.y}, {tile.x}",
+                                  "answer all tiles with one model")  # fmt: skip
+            core = np.s_[..., tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+            y, x = tile.y - place[0].start, tile.x - place[1].start
+            inside = made[core]  # smaller than the core where the image ends
+            inside[...] = answer.codes[..., y : y + inside.shape[-2], x : x + inside.shape[-1]]
+            seen.append(replace(answer, codes=answer.codes[:0]))
+        if made is None:
+            raise AnswerError("there is no tile to stitch", "Regions.stitch", "give at least one")
+        return cls(made, seen[0].classes, seen[0].ignore, **cls.stitched(seen))
+
+    def compare(self, truth: Self) -> Evidence:
+        return self.against(truth, (), False)
+
+    def against(self, truth: Self, classes: Sequence[str], scored: bool) -> Evidence:
+        names = truth.classes or self.classes
+        if truth.classes and self.classes and truth.classes != self.classes:
+            raise AnswerError("truth and prediction have other classes, or another order of them",
+                              f"{JOIN.join(truth.classes)} beside {JOIN.join(self.classes)}",
+                              "give both the same codes, and the same part .classes")  # fmt: skip
+        said = self.codes if self.ignore is None else np.where(self.codes == self.ignore, 0, self.codes)
+        if said.shape != truth.codes.shape:
+            raise AnswerError(f"the prediction has the shape {said.shape}, the truth {truth.codes.shape}",
+                              "two semantic maps", "give both the same size")  # fmt: skip
+        (left, right), lengths = runs(whole(truth.codes), whole(said))
+        void = None if truth.ignore is None else truth.codes == truth.ignore
+        if truth.ignore is not None:
+            kept = left != truth.ignore
+            left, right, lengths = left[kept], right[kept], lengths[kept]
+        highest = int(max(left.max(initial=0), right.max(initial=0)))
+        if names and highest >= len(names):
+            raise AnswerError(f"a pixel has the code {highest}, and there are {len(names)} classes", JOIN.join(names),
+                              "name all classes in .classes, or tell the ignored value in .ignore")  # fmt: skip
+        known = truth.codes if void is None else np.where(void, 0, truth.codes)
+        arrays = boundaries.evidence(known, said, void)
+        return Evidence(1, arrays, names, {"confusion": semantic.evidence(left, right, lengths)})
+
+    @classmethod
+    def summarise(cls, evidence: Evidence, weights: NDArray[Any]) -> Figures:
+        """Pixel accuracy, IoU and Dice of each class and their means, and figures of outlines."""
+        found = semantic.figures(evidence.lists["confusion"], evidence.labels, weights)
+        return found | boundaries.figures(evidence.arrays, weights)
+
+    @classmethod
+    def each(cls, evidence: Evidence) -> DataFrame:
+        alone = (evidence.take(np.array([row])) for row in range(evidence.samples))
+        one = np.ones((1, 1))
+        return DataFrame({cls.headline: [float(cls.summarise(sample, one)[cls.headline][0]) for sample in alone]})
+
+    def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+        true, said = (sampled(one.codes, picture, window) for one in (truth, self))
+        judged = np.full(true.shape, True) if truth.ignore is None else true != truth.ignore
+        return contrast.maps(picture, true, said, judged)
+
+    def draw(self, image: Any) -> NDArray[np.uint8]:
+        """Every class but the first in its colour, half transparent, ignored pixels left as they are."""
+        plane, rgb = upon(self.codes, image)
+        tinted = (plane > 0) if self.ignore is None else (plane > 0) & (plane != self.ignore)
+        colours = np.array(COLOURS, np.uint8)[plane[tinted].astype(np.intp) % len(COLOURS)]
+        rgb[tinted] = (rgb[tinted].astype(np.uint16) + colours) // 2
+        shares = list(self.share().items())
+        bars = [(share, COLOURS[k % len(COLOURS)]) for k, (_, share) in enumerate(shares)]
+        return captioned(rgb, ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares), bars)

@@ -1,0 +1,153 @@
+"""COCO JSON: boxes, outlines and run lengths of one image out of the many a file may speak of."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from potency.data.masks.annotation import BOX, Annotation, Shape, agreed
+from potency.data.masks.disk import replacing
+from potency.data.masks.fill import join_rings, split_rings
+from potency.data.masks.jsonstream import members
+from potency.data.masks.outlined import Drawing
+from potency.data.masks.runlength import column_runs, counts_of, packed, runs_of, unpacked
+from potency.errors import AnswerError, nearest
+
+suffixes = (".json",)
+UNKNOWN = "object"  # every annotation needs a category
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Say whether the text is JSON."""
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+
+
+def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
+    """Read the objects of the image of that name (or the only one); crowds are regions, not objects, and left out."""
+    images, kinds, notes = _tables(path, name)
+    where = f"{path}, image {images[0].get('file_name', images[0].get('id'))}"
+    size = (images[0].get("height"), images[0].get("width"))
+    known = size if all(isinstance(side, int) and side > 0 for side in size) else None
+    whole = agreed(known, shape[-2:] if shape else None, where)  # type: ignore[arg-type]
+    drawing = Drawing(whole, where)
+    for note in notes:
+        if note.get("image_id") == images[0].get("id"):
+            _add(note, kinds.get(note.get("category_id"), ""), drawing, where)
+    return drawing.done()
+
+
+def _tables(path: Path, name: str | None) -> tuple[list[dict[str, Any]], dict[Any, str], list[dict[str, Any]]]:
+    """Give the one image that is meant, the names of classes, and all annotations that may be of it."""
+    images, kinds, notes = list[dict[str, Any]](), dict[Any, str](), list[dict[str, Any]]()
+    seen, wanted = set[str](), list[dict[str, Any]]()
+    for member, item in members(path):
+        seen.add(member)
+        if not isinstance(item, dict):
+            continue
+        if member == "images":
+            images.append(item)
+        elif member == "categories":
+            kinds[item.get("id")] = str(item.get("name", ""))
+        elif member == "annotations":
+            # Where the images came first, which is usual, what is of others need not be kept.
+            wanted = wanted or (_meant(images, name, path) if images else [])
+            if not wanted or item.get("image_id") == wanted[0].get("id"):
+                notes.append(item)
+    if not images:
+        what = ", ".join(sorted(map(str, seen))[:5]) or "a list" if seen else "nothing"
+        raise AnswerError(f"this JSON lists no images, so it is not COCO's (it holds {what})", str(path),
+                          "COCO files hold images, annotations and categories; GeoJSON holds features")
+    return _meant(images, name, path), kinds, notes
+
+
+def _meant(images: list[dict[str, Any]], name: str | None, path: Path) -> list[dict[str, Any]]:
+    if name is None:
+        if len(images) == 1:
+            return images
+        raise AnswerError(f"the file speaks of {len(images)} images", str(path),
+                          "say which: read(path, image=...), as " + str(images[0].get("file_name")))
+    plain = PurePosixPath(name.replace("\\", "/"))
+    for wanted in (name, plain.name, plain.stem):
+        for one in images:
+            file = PurePosixPath(str(one.get("file_name", "")).replace("\\", "/"))
+            if wanted in (str(file), file.name, file.stem, str(one.get("id"))):
+                return [one]
+    names = [str(one.get("file_name")) for one in images]
+    raise AnswerError(f"the file speaks of no image {plain.name}", str(path), nearest(plain.name, names[:1000])[:300])
+
+
+def _add(note: Mapping[str, Any], kind: str, drawing: Drawing, where: str) -> None:
+    if note.get("iscrowd") == 1:
+        drawing.lost["crowds (regions of many objects) left out"] += 1
+        return
+    drawing.name = note.get("id")
+    said, box, score = note.get("segmentation"), note.get("bbox"), note.get("score")
+    worth = float(score) if isinstance(score, int | float) else math.nan
+    if isinstance(said, dict):
+        height, width = (int(side) for side in said["size"])
+        agreed((height, width), drawing.shape, where)
+        if drawing.shape is None:
+            raise AnswerError("run lengths need the size of the image", where, "name the image: read(path, image=...)")
+        counts = unpacked(said["counts"]) if isinstance(said["counts"], str) else np.array(said["counts"], np.int64)
+        drawing.runs(*runs_of(counts, height * width, where), kind, worth)
+    elif isinstance(said, list) and said:
+        try:
+            rings = [np.array(flat, np.float64).reshape(-1, 2)[:, ::-1] for flat in said]
+            drawing.outline(join_rings(rings), kind, worth)
+        except (ValueError, TypeError):
+            drawing.lost["outlines that are no list of corners left out"] += 1
+    elif isinstance(box, list) and len(box) == 4 and all(isinstance(edge, int | float) for edge in box):
+        left, top, wide, high = map(float, box)
+        drawing.box((top, left, top + high, left + wide), kind, worth)
+    else:
+        drawing.lost["annotations without outline and box left out"] += 1
+
+
+def write(path: Path, annotation: Annotation) -> Mapping[str, int]:
+    """Write one image: labels as compressed run lengths, which hold them exactly; outlines without labels as such."""
+    objects = annotation.objects
+    kinds = list(dict.fromkeys(kind or UNKNOWN for kind in objects["class"]))
+    size = annotation.shape
+    if size is not None and len(size) != 2:
+        raise AnswerError("COCO has no volumes", str(path), "write TIFF, NPY or OME-Zarr, or plane by plane")
+    image: dict[str, Any] = {"id": 1, "file_name": path.stem}
+    if size is not None:
+        image |= {"height": int(size[0]), "width": int(size[1])}
+    head = {"images": [image], "categories": [{"id": i, "name": name} for i, name in enumerate(kinds, 1)]}
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(head)[:-1] + ', "annotations": [')
+        between = "\n"
+        for note in _notes(annotation, {name: i for i, name in enumerate(kinds, 1)}):
+            file.write(between + json.dumps(note))
+            between = ",\n"
+        file.write("\n]}\n")
+    return {"points written as boxes of one pixel": int(objects["top"].isna().sum()),
+            f"objects without a class written as {UNKNOWN!r}": int((objects["class"] == "").sum())}
+
+
+def _notes(annotation: Annotation, kinds: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    objects = annotation.objects
+    drawn: dict[int, tuple[dict[str, Any] | list[Any], float]] = {}
+    if annotation.labels is not None:
+        height, width = annotation.labels.shape
+        for label, start, length in column_runs(annotation.labels):
+            letters = packed(counts_of(start, length, height * width))
+            drawn[label] = {"size": [height, width], "counts": letters}, float(length.sum())
+    elif "polygon" in objects:
+        for label, polygon in zip(objects["label"], objects["polygon"], strict=True):
+            if isinstance(polygon, np.ndarray):
+                rings = [ring[:, ::-1].reshape(-1).tolist() for ring in split_rings(polygon)]
+                drawn[label] = rings, 0.0
+    columns = [objects[name].tolist() for name in ("label", "class", "score", "y", "x", *BOX)]
+    for label, kind, score, y, x, *box in zip(*columns, strict=True):
+        top, left, bottom, right = box if not math.isnan(box[0]) else (y, x, y + 1, x + 1)
+        outline, area = drawn.get(label, ([], 0.0))
+        note = {"id": label, "image_id": 1, "category_id": kinds[kind or UNKNOWN], "iscrowd": 0,
+                "bbox": [left, top, right - left, bottom - top],
+                "area": area or (right - left) * (bottom - top), "segmentation": outline}  # fmt: skip
+        yield note if math.isnan(score) else {**note, "score": score}

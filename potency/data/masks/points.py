@@ -1,0 +1,163 @@
+"""Tables of points, boxes or run lengths: CSV of many programs, of one image or of several told apart by a column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from potency.data.masks.annotation import BOX, Annotation, Shape, agreed, needed
+from potency.data.masks.disk import text_of
+from potency.data.masks.outlined import Drawing
+from potency.data.masks.runlength import column_runs
+from potency.data.tables import read_table, typed, write_table
+from potency.errors import AnswerError, nearest
+
+suffixes = (".csv", ".tsv", ".parquet")
+LIMIT = 2**31  # bytes
+# What columns are called, in small letters without blanks, dashes and underscores.
+NAMES = {
+    "x": ("x", "col", "column", "cx", "axis1", "centroid1", "xcenter", "xcentre", "centroidx", "centroidxpx",
+          "locationcenterx", "xpx", "posx"),
+    "y": ("y", "row", "cy", "axis0", "centroid0", "ycenter", "ycentre", "centroidy", "centroidypx", "locationcentery",
+          "ypx", "posy"),
+    "top": ("top", "ymin", "y1", "bbox0", "y0", "miny"),
+    "left": ("left", "xmin", "x1", "bbox1", "x0", "minx"),
+    "bottom": ("bottom", "ymax", "y2", "bbox2", "maxy"),
+    "right": ("right", "xmax", "x2", "bbox3", "maxx"),
+    "class": ("class", "classname", "type", "category", "classification", "phenotype", "celltype", "name", "label"),
+    "score": ("score", "confidence", "probability", "prob"),
+    "image": ("image", "imageid", "file", "filename", "imagename", "imagepath"),
+    "runs": ("encodedpixels", "rle"),
+    "height": ("height", "imageheight"),
+    "width": ("width", "imagewidth"),
+}  # fmt: skip
+MICROMETRES = ("µm", "μm", "um", "micron")
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Say whether it is named a table."""
+    return bool(head) and path.name.lower().endswith(suffixes)
+
+
+def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
+    """Read a row an object; a column that tells images apart picks those of the image named."""
+    if path.stat().st_size > LIMIT:
+        raise AnswerError(f"the table has more than {LIMIT // 2**30} GiB", str(path), "cut it into tables by image")
+    if path.suffix.lower() != ".parquet" and len(text_of(path, LIMIT).strip().splitlines()) == 1:
+        frame = pd.DataFrame(columns=text_of(path, LIMIT).strip().split(","))  # a header alone: no objects
+    else:
+        frame, _ = read_table(path)
+    columns = named(frame, path)
+    rows = _of_image(frame, columns, name, path)
+    if "runs" in columns:
+        return _of_runs(rows, columns, shape, path)
+    box = set(BOX) <= set(columns)
+    if not box and not {"x", "y"} <= set(columns):
+        far = [str(one) for one in frame.columns if any(unit in str(one).lower() for unit in MICROMETRES)]
+        more = f" ({far[0]} is in micrometres, and the size of a pixel is not said here)" if far else ""
+        raise AnswerError("the table has no columns of places in pixels" + more,
+                          f"{path}, columns: {', '.join(map(str, frame.columns))[:300]}",
+                          "name them x and y, or left, top, right and bottom")
+    drawing = Drawing(shape[-2:] if shape else None, str(path))
+    places = [_numbers(rows, columns[one], path) for one in (BOX if box else ("y", "x"))]
+    labels, kinds = _labels_and_classes(rows, columns)
+    scores = _numbers(rows, columns["score"], path) if "score" in columns else [math.nan] * len(rows)
+    centres = [_numbers(rows, columns[one], path) for one in ("y", "x")] if {"x", "y"} <= set(columns) else None
+    for i, (kind, score) in enumerate(zip(kinds, scores, strict=True)):
+        drawing.name = labels[i] if labels else None
+        edges = [place[i] for place in places]
+        if box and not (centres and all(map(math.isnan, edges))):
+            drawing.box(edges, kind, score)
+        else:
+            y, x = [centre[i] for centre in centres] if centres else edges
+            drawing.point(y, x, kind, score)
+    return drawing.done()
+
+
+def named(frame: pd.DataFrame, path: Path) -> dict[str, str]:
+    """Find which column means what, by its name."""
+    plain = {"".join(sign for sign in str(one).lower() if sign.isalnum()): str(one) for one in frame.columns}
+    return {what: next(plain[one] for one in names if one in plain)
+            for what, names in NAMES.items() if any(one in plain for one in names)}  # fmt: skip
+
+
+def _of_image(frame: pd.DataFrame, columns: Mapping[str, str], name: str | None, path: Path) -> pd.DataFrame:
+    if "image" not in columns or not len(frame):
+        return frame
+    files = frame[columns["image"]].astype("str")
+    if name is None:
+        if files.nunique() == 1:
+            return frame
+        raise AnswerError(f"the table speaks of {files.nunique()} images", f"{path}, column {columns['image']}",
+                          f"say which: read(path, image=...), as {files.iloc[0]}")
+    plain = PurePosixPath(name.replace("\\", "/"))
+    short = files.str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
+    for column, wanted in ((files, name), (short, plain.name), (short.str.rsplit(".", n=1).str[0], plain.stem)):
+        if (column == wanted).any():
+            return frame[column == wanted]
+    raise AnswerError(f"the table speaks of no image {plain.name}", f"{path}, column {columns['image']}",
+                      nearest(plain.name, files.unique()[:1000])[:300] + "; of an image without objects, write a table "
+                      "of its own")
+
+
+def _numbers(rows: pd.DataFrame, column: str, path: Path) -> list[float]:
+    numbers = pd.to_numeric(typed(rows[column]), errors="coerce").astype("float64")
+    empty = rows[column].astype("str").str.strip().str.lower().isin(["", "nan", "na"])
+    wrong = numbers.isna() & ~empty
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        raise AnswerError(f"{str(rows[column].iloc[at])[:40]!r} is no number",
+                          f"{path}, column {column}, row {int(rows.index[at]) + 2}", "correct it, or remove the row")
+    return numbers.tolist()
+
+
+def _labels_and_classes(rows: pd.DataFrame, columns: Mapping[str, str]) -> tuple[list[str] | None, list[str]]:
+    """Give ids and classes: a column `label` of numbers holds ids, one of words classes."""
+    column = columns.get("class")
+    kinds = rows[column].astype("str").tolist() if column else [""] * len(rows)
+    if "label" not in rows or not rows["label"].astype("str").str.fullmatch(r"\d+").all():
+        return None, kinds
+    return rows["label"].astype("str").tolist(), [""] * len(rows) if column == "label" else kinds
+
+
+def _of_runs(rows: pd.DataFrame, columns: Mapping[str, str], shape: Shape | None, path: Path) -> Annotation:
+    """Draw run lengths of the Data Science Bowl: first pixel and length in turn, down the columns, counted from 1."""
+    known: Shape | None = None
+    if {"height", "width"} <= set(columns) and len(rows):
+        known = tuple(int(_numbers(rows, columns[side], path)[0]) for side in ("height", "width"))
+    whole = agreed(known, shape[-2:] if shape else None, str(path))
+    height, width = needed(whole, str(path), "run lengths need it")
+    drawing = Drawing((height, width), str(path))
+    labels, kinds = _labels_and_classes(rows, columns)
+    scores = _numbers(rows, columns["score"], path) if "score" in columns else [math.nan] * len(rows)
+    for i, (text, kind, score) in enumerate(zip(rows[columns["runs"]].astype("str"), kinds, scores, strict=True)):
+        if text.strip().lower() in ("", "nan", "-1", "1 0"):
+            continue  # how images without objects are written
+        where = f"{path}, row {int(rows.index[i]) + 2}"
+        numbers = np.array(text.split(), np.int64)
+        start, length = numbers[0::2] - 1, numbers[1::2]
+        if len(numbers) % 2 or (start < 0).any() or (length < 1).any() or (start + length > height * width).any():
+            raise AnswerError(f"the run lengths do not fit an image of {height} x {width} pixels", where,
+                              "they are pairs of first pixel and length, down the columns; is it the right image?")
+        drawing.name = labels[i] if labels else None
+        drawing.runs(start, length, kind, score)
+    return drawing.done()
+
+
+def write(path: Path, annotation: Annotation) -> Mapping[str, int]:
+    """Write the object table; labels as run lengths in its column EncodedPixels."""
+    table = annotation.objects.drop(columns="polygon", errors="ignore").copy()
+    lost = {}
+    if annotation.labels is not None and annotation.labels.ndim == 2 and len(table):
+        texts = {label: " ".join(map(str, np.stack([start + 1, length], axis=1).reshape(-1).tolist()))
+                 for label, start, length in column_runs(annotation.labels)}  # fmt: skip
+        table["EncodedPixels"] = table["label"].map(texts)
+        table["Height"], table["Width"] = annotation.labels.shape
+    elif annotation.labels is not None or "polygon" in annotation.objects:
+        lost["outlines not written, only boxes"] = len(table)
+    write_table(table, path, {})
+    return lost
