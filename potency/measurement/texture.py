@@ -64,7 +64,7 @@ def _pairs(levels: NDArray[np.int64], dy: int, dx: int) -> NDArray[np.float64]:
 def haralick(matrix: NDArray[np.float64]) -> Found:
     """Haralick's features of symmetric, normalised matrices (N, LEVELS, LEVELS), each (N,)."""
     i, j = np.mgrid[:LEVELS, :LEVELS]
-    flat = matrix.reshape(len(matrix), -1)
+    flat = matrix.reshape(len(matrix), LEVELS * LEVELS)
     mean = flat @ i.ravel()
     variance = flat @ (i.ravel() ** 2.0) - mean**2
     joint = flat @ (i * j).ravel() - mean**2

@@ -161,7 +161,7 @@ def nearest_between(
             kept = np.sort(away[away <= border[kinds == one]])
             weight = 1 / ((field[0] - 2 * kept) * (field[1] - 2 * kept))
             half = np.searchsorted(np.cumsum(weight), weight.sum() / 2)
-            expected = 0.5 / np.sqrt(max(len(there) - own, 0) / (field[0] * field[1])) if len(there) > own else np.nan
+            expected = 0.5 / np.sqrt(len(there) / (field[0] * field[1]))
             mean, median = (np.average(kept, weights=weight), kept[half]) if len(kept) else (np.nan, np.nan)
             rows.append((one, other, mean, median, expected, mean / expected, len(kept), len(here), len(there)))
     names = ["from", "to", "mean", "median", "expected", "ratio", "used", "from_count", "to_count"]
