@@ -81,8 +81,8 @@ def test_real_masks_are_measured_as_scikit_image_does(folder: str, real_images: 
 def test_feret_convexity_and_form_factor_by_their_formulas() -> None:
     labels, _ = simulated()
     found = measure_objects(labels, families=("shape",)).set_index("label")
-    angles = np.linspace(0, np.pi, 901)
-    for region in list(regionprops(labels))[::7]:
+    angles = np.linspace(0, np.pi, 3601)
+    for region in list(regionprops(labels))[::14]:
         row, convex = found.loc[region.label], region.image_convex
         y, x = np.nonzero(convex)
         sides = np.concatenate([[y - 0.5, x], [y + 0.5, x], [y, x - 0.5], [y, x + 0.5]], axis=1)

@@ -81,6 +81,13 @@ QUPATH: Mapping[str, str] = {
 }
 
 
+# What a column in um ends in, by the power of a pixel: 1, 2 and -2.
+UNITS: Mapping[str, tuple[str, str, str]] = {
+    "regionprops": ("_um", "_um2", "_per_mm2"),
+    "qupath": (" µm", " µm^2", " per mm^2"),
+}
+
+
 def _regionprops(name: str, of: str, unit: str) -> str:
     return name + (f"-{of}" if of else "") + unit
 
@@ -92,8 +99,8 @@ def _cellprofiler(name: str, of: str, unit: str) -> str:
 def _qupath(name: str, of: str, unit: str) -> str:
     if name not in QUPATH:
         return _regionprops(name, of, unit)
-    units = {"_um": " µm", "_um2": " µm^2"}
-    return QUPATH[name].format(of) + units.get(unit, {1: " px", 2: " px^2"}.get(POWERS.get(name, 0), ""))
+    pixels = {1: " px", 2: " px^2"}.get(POWERS.get(name, 0), "")
+    return QUPATH[name].format(of) + (UNITS["qupath"][UNITS["regionprops"].index(unit)] if unit else pixels)
 
 
 NAMINGS: Mapping[str, Callable[[str, str, str], str]] = {
@@ -116,6 +123,6 @@ def named(parts: Mapping[str, Columns], pixel_size: float | None, naming: str) -
             found[spell(name, of, "")] = values
             power = POWERS.get(name, 0)
             if power and pixel_size is not None:
-                unit, scale = {1: ("_um", 1.0), 2: ("_um2", 1.0), -2: ("_per_mm2", 1e6)}[power]
-                found[spell(name, of, unit)] = values * (scale * pixel_size**power)
+                unit = UNITS["regionprops"][(1, 2, -2).index(power)]
+                found[spell(name, of, unit)] = values * (pixel_size**power * (1e6 if power < 0 else 1))
     return found
