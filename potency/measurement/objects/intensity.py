@@ -141,22 +141,23 @@ def _ground(
     for i in range(count):
         top, bottom = max(0, box[i, 0] - reach), min(height, box[i, 2] + reach)
         first, last = max(0, box[i, 1] - reach), min(width, box[i, 3] + reach)
-        steps = np.zeros((2, bottom - top, last - first + 1), np.int32)  # of how many discs lie on a pixel, by column
+        # How many discs lie on a pixel, as steps from column to column; one of the small ones outweighs all large ones.
+        steps = np.zeros((bottom - top, last - first + 1), np.int64)
         for run in range(start[i], start[i + 1]):
             for disc in range(2):
                 for k in range(2 * reach + 1):
                     y, wide = row[run] + k - reach, discs[disc, k]
                     if wide >= 0 and top <= y < bottom:
-                        steps[disc, y - top, max(first, left[run] - wide) - first] += 1
-                        steps[disc, y - top, min(last, right[run] + wide) - first] -= 1
+                        weight = 1 if disc == 0 else -(1 << 32)
+                        steps[y - top, max(first, left[run] - wide) - first] += weight
+                        steps[y - top, min(last, right[run] + wide) - first] -= weight
         while at + (bottom - top) * (last - first) > len(places):
             places = np.concatenate((places, np.empty_like(places)))
         for y in range(top, bottom):
-            within = close = 0
+            within = np.int64(0)
             for x in range(first, last):
-                within += steps[0, y - top, x - first]
-                close += steps[1, y - top, x - first]
-                if within and not close and not numbered[y + 1, x + 1]:
+                within += steps[y - top, x - first]
+                if within > 0 and not numbered[y + 1, x + 1]:
                     places[at] = y * width + x
                     at += 1
         begin[i + 1] = at
