@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SHORT = ("audit", "early", "loader", "matching", "relevance", "simulator")  # take seconds; the rest train for minutes
+SHORT = ("audit", "early", "loader", "matching", "measuring", "relevance", "simulator")  # the rest train for minutes
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -32,6 +32,9 @@ def test_a_benchmark_ends_with_its_rows_as_one_line(name: str, tmp_path: Path) -
     elif name == "matching":
         (target,) = (row for row in rows if row["role"] == "target")
         assert target["images"] == 100 and target["cells"] == 200 and target["ratio"] > 1
+    elif name == "measuring":
+        target = next(row for row in rows if row["role"] == "target")
+        assert target["cells"] == 1000 and target["max_difference"] < 1e-6 and target["ratio"] > 1
     elif name == "early":
         assert len(rows) == 9 and all(0 <= row["too_early"] <= row["claimed"] <= 1 for row in rows)
         assert all(row["claimed"] == 1 for row in rows if row["name"].startswith("strong"))

@@ -23,7 +23,10 @@ ROOMS = [
     *("inference", "explanation", "confounding", "reliance", "embedding", "learning", "labelling", "pooling", "timing"),
     *("simulate", "systems", "web", "cli"),
 ]
-WITHOUT_TORCH = ("errors", "data", "answers", "evaluation", "confounding", "reliance", "timing", "simulate")
+WITHOUT_TORCH = (
+    *("errors", "data", "answers", "evaluation", "measurement"),
+    *("confounding", "reliance", "timing", "simulate"),
+)
 CONFESSIONS = re.compile(r"^_?(utils?|misc|helpers?|core|common|managers?|factory|handlers?)$")
 NEVER_IMPORTED = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 NEVER_CALLED = ("multiprocessing.Pool", "mp.Pool", "get_context().Pool", "read_pickle", "to_pickle")

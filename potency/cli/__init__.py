@@ -20,6 +20,7 @@ from potency.cli import (
     frame,
     label,
     learn,
+    measure,
     points,
     pool,
     pretrain,
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for room in (
-    *(demo, data, audit, controls, learn, pretrain, label, answer, reason, visualise),
+    *(demo, data, audit, measure, controls, learn, pretrain, label, answer, reason, visualise),
     *(points, pool, choose, quantise, reader, show, card, doctor),
 ):
     app.registered_commands += room.app.registered_commands

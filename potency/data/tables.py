@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +201,45 @@ def write_table(frame: pd.DataFrame, path: Path, saved: Mapping[str, Any]) -> Pa
     else:
         raise ManifestError(f"a table cannot be written as '{suffix}'", str(path), "end it in .parquet, .csv or .xlsx")
     return path
+
+
+def write_pieces(pieces: Iterable[pd.DataFrame], path: Path, saved: Mapping[str, Any]) -> Path:
+    """Write a table piece by piece, as `write_table` does, in the memory of one piece; the first says names and types.
+
+    Raises:
+        ManifestError: it cannot be written, or is to be anything but Parquet, CSV or TSV.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".parquet", ".csv", ".tsv"):
+        raise ManifestError(f"a table of many rows cannot be written as '{suffix}'", str(path),
+                            "end it in .parquet or .csv")
+    _replace(path, lambda part: (_parquet_pieces if suffix == ".parquet" else _text_pieces)(pieces, part, saved))
+    return path
+
+
+def _parquet_pieces(pieces: Iterable[pd.DataFrame], part: Path, saved: Mapping[str, Any]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    writer = None
+    for piece in pieces:
+        if writer is None:
+            schema = pyarrow.Schema.from_pandas(piece, preserve_index=False)
+            known = [pyarrow.field(each.name, pyarrow.string()) if each.type == pyarrow.null() else each
+                     for each in schema]  # nothing in the first piece: text, if anything
+            note = {_METADATA: json.dumps(dict(saved), sort_keys=True).encode()}
+            schema = pyarrow.schema(known, {**(schema.metadata or {}), **note})
+            writer = parquet.ParquetWriter(part, schema)
+        writer.write_table(pyarrow.Table.from_pandas(piece, schema, preserve_index=False))
+    if writer is not None:
+        writer.close()
+
+
+def _text_pieces(pieces: Iterable[pd.DataFrame], part: Path, saved: Mapping[str, Any]) -> None:
+    with part.open("w", encoding="utf-8", newline="") as file:
+        for number, piece in enumerate(pieces):
+            separator = "\t" if part.suffix.lower() == ".tsv" else ","
+            guarded(piece).to_csv(file, index=False, sep=separator, header=number == 0)
 
 
 def _write_parquet(frame: pd.DataFrame, part: Path, saved: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ def cooccurrence(levels: NDArray[np.int64]) -> Found:
     found: Found = {}
     for distance in DISTANCES:
         offsets = ((0, distance), (distance, 0), (distance, distance), (distance, -distance))
-        turns = [_haralick(_pairs(levels, dy, dx)) for dy, dx in offsets]
+        turns = [haralick(_pairs(levels, dy, dx)) for dy, dx in offsets]
         for name in turns[0]:
             values = np.stack([turn[name] for turn in turns])
             found[f"glcm{distance}_{name}"] = values.mean(0)
@@ -61,9 +61,10 @@ def _pairs(levels: NDArray[np.int64], dy: int, dx: int) -> NDArray[np.float64]:
     return np.asarray((matrix + matrix.transpose(0, 2, 1)) / (2.0 * first[0].size))
 
 
-def _haralick(matrix: NDArray[np.float64]) -> Found:
+def haralick(matrix: NDArray[np.float64]) -> Found:
+    """Haralick's features of symmetric, normalised matrices (N, LEVELS, LEVELS), each (N,)."""
     i, j = np.mgrid[:LEVELS, :LEVELS]
-    flat = matrix.reshape(len(matrix), -1)
+    flat = matrix.reshape(len(matrix), LEVELS * LEVELS)
     mean = flat @ i.ravel()
     variance = flat @ (i.ravel() ** 2.0) - mean**2
     joint = flat @ (i * j).ravel() - mean**2
@@ -91,18 +92,24 @@ def binary_patterns(planes: Planes) -> Found:
     Ojala et al. 2002, doi 10.1109/TPAMI.2002.1017623; neighbours are taken from the square ring, not interpolated.
     """
     found: Found = {}
-    ring = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
     count, height, width = planes.shape
     for reach in (1, 2):
-        wide = np.pad(planes, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-        code = np.zeros(planes.shape, np.int64)
-        for bit, (dy, dx) in enumerate(ring):
-            y, x = reach + dy * reach, reach + dx * reach
-            code |= (wide[:, y : y + height, x : x + width] >= planes).astype(np.int64) << bit
-        index = _uniform_code()[code] + (np.arange(count) * 10)[:, None, None]
+        index = patterns(planes, reach) + (np.arange(count) * 10)[:, None, None]
         share = np.bincount(index.ravel(), minlength=count * 10).reshape(count, 10) / (height * width)
         found |= {f"lbp{reach}_{k}": share[:, k] for k in range(10)}
     return found
+
+
+def patterns(planes: NDArray[Any], reach: int) -> NDArray[np.int64]:
+    """Which of the ten patterns each pixel of (N, H, W) planes has around it; beyond the border its pixels repeat."""
+    ring = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
+    _, height, width = planes.shape
+    wide = np.pad(planes, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    code = np.zeros(planes.shape, np.int64)
+    for bit, (dy, dx) in enumerate(ring):
+        y, x = reach + dy * reach, reach + dx * reach
+        code |= (wide[:, y : y + height, x : x + width] >= planes).astype(np.int64) << bit
+    return np.asarray(_uniform_code()[code], np.int64)
 
 
 def edges(planes: Planes) -> Found:
