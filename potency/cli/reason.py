@@ -84,7 +84,7 @@ def explain(options: Explain, say: Console) -> dict[str, Any]:
     labelled(bundle, say)
     if options.method == TABLES or (not options.method and not networks(bundle)):
         return featured(manifest, bundle, options, say)
-    if options.background is not None or options.by != "feature":
+    if networks(bundle) and (options.background is not None or options.by != "feature"):
         raise PlanError("only models of features have a background, or families to explain by", "--background, --by",
                         "leave them out: this model sees pixels")  # fmt: skip
     method = options.method or "relevance"
