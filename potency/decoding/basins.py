@@ -68,7 +68,7 @@ def _basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
 def unite(labels: Labels, flow_y: Plane, flow_x: Plane, parting: float, smallest: int) -> Labels:
     """Join neighbouring basins unless the flows part at their border; the table of new numbers has gaps.
 
-    Parting is how far two touching pixels flow away from each other, half the difference of their vectors along the
+    Parting is how far two touching pixels flow away from each other, half the difference of their directions along the
     line between them: 1 where they flow straight apart, 0 where they flow alike; its mean over a border must exceed
     `parting`. Borders are taken in the order of their parting. A basin of fewer than `smallest` pixels joins whichever
     neighbour it parts from least.
@@ -99,7 +99,12 @@ def _borders(labels: Labels, flow_y: Plane, flow_x: Plane) -> tuple[NDArray[np.i
                 b = labels[v, u]
                 if not b or a == b:
                     continue
-                apart = (flow_y[v, u] - flow_y[y, x]) * (v - y) + (flow_x[v, u] - flow_x[y, x]) * (u - x)
+                here = np.sqrt(flow_y[y, x] ** 2 + flow_x[y, x] ** 2) + np.float32(1e-6)
+                there = np.sqrt(flow_y[v, u] ** 2 + flow_x[v, u] ** 2) + np.float32(1e-6)
+                if v > y:
+                    apart = flow_y[v, u] / there - flow_y[y, x] / here
+                else:
+                    apart = flow_x[v, u] / there - flow_x[y, x] / here
                 key = (np.int64(min(a, b)) << 32) | np.int64(max(a, b))
                 at = _place(keys, key)
                 if keys[at] < 0:

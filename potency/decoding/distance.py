@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ class Distance(Decoder):
 
     name = "distance"
     channels = (Channel("inside", "logit"), Channel("distance", "regression", True))
-    thresholds: Mapping[str, float] = {"inside": 0.5, "marker": 0.6, "core": 4, "smallest": 1}
+    thresholds: Mapping[str, float] = {"inside": 0.5, "marker": 0.5, "core": 4, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 2
@@ -38,7 +39,8 @@ class Distance(Decoder):
     def _labels(self, maps: NDArray[np.float32], settings: Mapping[str, float]) -> tuple[Labels, Plane]:
         inside, height = maps
         mask = inside > settings["inside"]
-        return flood(height, pieces(mask & (height > settings["marker"]), 8, int(settings["core"])), mask), inside
+        peaks = mask & (cv2.blur(height, (3, 3)) > settings["marker"])
+        return flood(height, pieces(peaks, 8, int(settings["core"])), mask), inside
 
 
 @kernel

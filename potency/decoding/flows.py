@@ -24,7 +24,7 @@ class Flows(Decoder):
 
     name = "flows"
     channels = (Channel("inside", "logit"), Channel("flow_y", "vector", True), Channel("flow_x", "vector", True))
-    thresholds: Mapping[str, float] = {"inside": 0.5, "parting": 0.25, "smallest": 1}
+    thresholds: Mapping[str, float] = {"inside": 0.5, "parting": 0.2, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 2
@@ -52,9 +52,12 @@ def _flow(
     time = np.full((height + 2, width + 2), np.inf, np.float32)  # a frame spares the loops their ends
     own = np.zeros((height + 2, width + 2), np.int32)
     own[1:-1, 1:-1] = labels
+    stale = np.zeros((height + 2, width + 2), np.bool_)  # a neighbour was reached earlier since a pixel was looked at
     for k in range(1, len(box)):
         top, left, bottom, right = box[k]
-        time[centre[k, 0] + 1, centre[k, 1] + 1] = 0
+        y, x = centre[k, 0] + 1, centre[k, 1] + 1
+        time[y, x] = 0
+        _spread(stale, time, own, y, x)
         changed = True
         while changed:
             changed = False
@@ -63,9 +66,11 @@ def _flow(
                     y = top + 1 + i if turn < 2 else bottom - i
                     for j in range(right - left):
                         x = left + 1 + j if turn % 2 else right - j
-                        if own[y, x] == k:
-                            cost = np.float32(1) / (depth[y - 1, x - 1] - np.float32(0.5))
-                            changed |= _arrive(time, own, y, x, cost)
+                        if stale[y, x]:
+                            stale[y, x] = False
+                            if _arrive(time, own, y, x, depth):
+                                changed = True
+                                _spread(stale, time, own, y, x)
         for y in range(top + 1, bottom + 1):
             for x in range(left + 1, right + 1):
                 if own[y, x] == k and 0 < time[y, x] < np.inf:
@@ -78,15 +83,25 @@ def _of(time: Plane, own: Labels, y: int, x: int, k: int) -> np.float32:
 
 
 @kernel
-def _arrive(time: Plane, own: Labels, y: int, x: int, cost: float) -> bool:
+def _spread(stale: NDArray[np.bool_], time: Plane, own: Labels, y: int, x: int) -> None:
+    """Have the neighbours of a pixel looked at that may now be reached earlier."""
+    for v in range(y - 1, y + 2):
+        for u in range(x - 1, x + 2):
+            if own[v, u] == own[y, x] and time[v, u] > time[y, x]:
+                stale[v, u] = True
+
+
+@kernel
+def _arrive(time: Plane, own: Labels, y: int, x: int, depth: Plane) -> bool:
     """Whether a pixel is reached earlier than was known, over its sides, or over its corners where there is no side."""
     k, now = own[y, x], time[y, x]
     a = min(_of(time, own, y, x - 1, k), _of(time, own, y, x + 1, k))
     b = min(_of(time, own, y - 1, x, k), _of(time, own, y + 1, x, k))
-    low, apart = min(a, b), abs(a - b)
+    low = min(a, b)
+    if now <= low < np.inf:
+        return False
+    cost, apart = np.float32(1) / (depth[y - 1, x - 1] - np.float32(0.5)), abs(a - b)
     if low < np.inf:
-        if low >= now:
-            return False
         new = (a + b + np.sqrt(2 * cost * cost - apart * apart)) / 2 if apart < cost else low + cost
     else:
         c = min(_of(time, own, y - 1, x - 1, k), _of(time, own, y - 1, x + 1, k))

@@ -23,7 +23,7 @@ class Hover(Decoder):
 
     name = "hover"
     channels = (Channel("inside", "logit"), Channel("across", "vector", True), Channel("down", "vector", True))
-    thresholds: Mapping[str, float] = {"inside": 0.5, "edge": 0.1, "core": 4, "smallest": 1}
+    thresholds: Mapping[str, float] = {"inside": 0.5, "edge": 0.07, "core": 4, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 3

@@ -28,7 +28,7 @@ class StarDist(Decoder):
 
     name = "stardist"
     channels = (Channel("middle", "logit"), *(Channel(f"ray{k}", "regression", True) for k in range(RAYS)))
-    thresholds: Mapping[str, float] = {"middle": 0.4, "overlap": 0.4, "smallest": 1}
+    thresholds: Mapping[str, float] = {"middle": 0.5, "overlap": 0.3, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(2 * diameter)) + 2
@@ -38,14 +38,15 @@ class StarDist(Decoder):
         _, deepest = centres(census, deep)
         maps = np.empty((1 + RAYS, *deep.shape), np.float32)
         np.divide(deep, np.maximum(deepest, 1)[census.labels], out=maps[0])
-        turned = np.ascontiguousarray(census.labels.T)
-        for k, (y, x) in enumerate(DIRECTIONS):
-            if abs(y) >= abs(x):
-                _sight(census.labels, y, x, maps[1 + k])
-            else:
-                other = np.empty(turned.shape, np.float32)
-                _sight(turned, x, y, other)
-                maps[1 + k] = cv2.transpose(other)
+        flat = np.empty(deep.shape[::-1], np.float32)
+        for labels, steep in ((census.labels, True), (np.ascontiguousarray(census.labels.T), False)):
+            inside, joined = _joined(labels)
+            for k, (y, x) in enumerate(DIRECTIONS):
+                if steep and abs(y) >= abs(x):
+                    _sight(inside, joined, y, x, maps[1 + k])
+                elif not steep and abs(y) < abs(x):
+                    _sight(inside, joined, x, y, flat)
+                    cv2.transpose(flat, dst=maps[1 + k])
         return maps
 
     def _labels(self, maps: NDArray[np.float32], settings: Mapping[str, float]) -> tuple[Labels, Plane]:
@@ -54,27 +55,44 @@ class StarDist(Decoder):
 
 
 @kernel
-def _sight(labels: Labels, y_step: float, x_step: float, out: Plane) -> None:
-    """How far each pixel sees along a ray steeper than 45 degrees, up or down, before the number changes.
+def _joined(labels: Labels) -> tuple[Plane, NDArray[np.float32]]:
+    """Which pixels are inside an object, and which are of one with the pixel below and -1, 0 or 1 to the right.
+
+    The latter in a frame of one pixel, in which nothing is joined.
+    """
+    height, width = labels.shape
+    inside, joined = np.empty((height, width), np.float32), np.zeros((3, height + 2, width + 2), np.float32)
+    for y in range(height):
+        for x in range(width):
+            inside[y, x] = labels[y, x] > 0
+        if y + 1 < height:
+            for side in range(-1, 2):
+                for x in range(max(0, -side), min(width, width - side)):
+                    joined[side + 1, y + 1, x + 1] = labels[y, x] > 0 and labels[y, x] == labels[y + 1, x + side]
+    return inside, joined
+
+
+@kernel
+def _sight(inside: Plane, joined: NDArray[np.float32], y_step: float, x_step: float, out: Plane) -> None:
+    """How far each pixel sees along a ray steeper than 45 degrees, up or down, before its object ends.
 
     Pixels of one ray lie on one digital line, and parallel lines cover the image: so a pixel sees one step further than
     the next of its line, and the time does not depend on how far that is. It ends half a step after the last pixel.
     """
-    height, width = labels.shape
-    slope, length = x_step / abs(y_step), np.float32(1 / abs(y_step))
-    half = length / np.float32(2)
+    height, width = inside.shape
+    slope, half = x_step / abs(y_step), np.float32(0.5 / abs(y_step))
+    seen = np.zeros(width + 2, np.float32)
     for i in range(height):
         y = height - 1 - i if y_step > 0 else i
-        own, sight = labels[y], out[y]
+        shift = np.int64(np.rint(slope * i) - np.rint(slope * (i - 1)))
+        if y_step > 0:
+            same = joined[1 + shift, y + 1, 1 : 1 + width]
+        else:
+            same = joined[1 - shift, y, 1 + shift : 1 + shift + width]
+        row, own, ahead = out[y], inside[y], seen[1 + shift : 1 + shift + width]
         for x in range(width):
-            sight[x] = half if own[x] else np.float32(0)
-        if i:
-            after = y + 1 if y_step > 0 else y - 1
-            other, seen = labels[after], out[after]
-            shift = np.int64(np.rint(slope * i) - np.rint(slope * (i - 1)))
-            for x in range(max(0, -shift), min(width, width - shift)):
-                further = seen[x + shift] + length
-                sight[x] = further if own[x] == other[x + shift] and own[x] else sight[x]
+            row[x] = half * own[x] + same[x] * (ahead[x] + half)
+        seen[1:-1] = row
 
 
 @kernel
