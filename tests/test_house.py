@@ -19,11 +19,11 @@ HOME = Path(__file__).resolve().parents[1]
 PACKAGE = HOME / "potency"
 # From the ground up; an import may only point to the left.
 ROOMS = [
-    *("errors", "data", "networks", "answers", "tasks", "evaluation", "measurement", "estimators", "bundle"),
-    *("inference", "explanation", "confounding", "reliance", "embedding", "learning", "labelling", "pooling", "timing"),
-    *("simulate", "systems", "web", "cli"),
+    *("errors", "data", "networks", "answers", "decoding", "tasks", "evaluation", "measurement", "estimators"),
+    *("bundle", "inference", "explanation", "confounding", "reliance", "embedding", "learning", "labelling"),
+    *("pooling", "timing", "simulate", "systems", "web", "cli"),
 ]
-WITHOUT_TORCH = ("errors", "data", "answers", "evaluation", "confounding", "reliance", "timing", "simulate")
+WITHOUT_TORCH = ("errors", "data", "answers", "decoding", "evaluation", "confounding", "reliance", "timing", "simulate")
 CONFESSIONS = re.compile(r"^_?(utils?|misc|helpers?|core|common|managers?|factory|handlers?)$")
 NEVER_IMPORTED = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 NEVER_CALLED = ("multiprocessing.Pool", "mp.Pool", "get_context().Pool", "read_pickle", "to_pickle")

@@ -43,8 +43,8 @@ def _basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
                 continue
             fy, fx = flow_y[y, x], flow_x[y, x]
             ay, ax = abs(fy), abs(fx)
-            v = y + (np.int64(np.sign(fy)) if ay > DIAGONAL * ax else 0)
-            u = x + (np.int64(np.sign(fx)) if ax > DIAGONAL * ay else 0)
+            v = y + (int(np.sign(fy)) if ay > DIAGONAL * ax else 0)
+            u = x + (int(np.sign(fx)) if ax > DIAGONAL * ay else 0)
             if 0 <= v < height and 0 <= u < width and mask[v, u]:
                 one, other = _root(parent, y * width + x), _root(parent, v * width + u)
                 if one < other:
@@ -65,20 +65,20 @@ def _basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
     return labels
 
 
-def unite(labels: Labels, flow_y: Plane, flow_x: Plane, parting: float, smallest: int) -> Labels:
+def unite(labels: Labels, flow_y: Plane, flow_x: Plane, parting: float, core: int) -> Labels:
     """Join neighbouring basins unless the flows part at their border; the table of new numbers has gaps.
 
     Parting is how far two touching pixels flow away from each other, half the difference of their directions along the
-    line between them: 1 where they flow straight apart, 0 where they flow alike; its mean over a border must exceed
-    `parting`. Borders are taken in the order of their parting. A basin of fewer than `smallest` pixels joins whichever
-    neighbour it parts from least.
+    line between them: 1 where they flow straight apart, 0 where they flow alike. Its mean over a border must exceed
+    `parting`; one pixel that parts is added to each, for two objects may touch in a pixel or two anyhow. Borders are
+    taken in the order of their parting. A basin of fewer than `core` pixels joins the neighbour it parts from least.
     """
     count = int(labels.max()) if labels.size else 0
     keys, total, number = _borders(labels, flow_y, flow_x)
-    mean = total / np.maximum(number, 1)
+    mean = (total + 1) / (number + 1)
     order = np.argsort(mean, kind="stable")
     area = np.bincount(labels.ravel(), minlength=count + 1)
-    return _unite(labels, keys[order], mean[order].astype(np.float32), area, parting, smallest)
+    return _unite(labels, keys[order], mean[order].astype(np.float32), area, parting, core)
 
 
 @kernel
@@ -105,7 +105,7 @@ def _borders(labels: Labels, flow_y: Plane, flow_x: Plane) -> tuple[NDArray[np.i
                     apart = flow_y[v, u] / there - flow_y[y, x] / here
                 else:
                     apart = flow_x[v, u] / there - flow_x[y, x] / here
-                key = (np.int64(min(a, b)) << 32) | np.int64(max(a, b))
+                key = (int(min(a, b)) << 32) | int(max(a, b))
                 at = _place(keys, key)
                 if keys[at] < 0:
                     keys[at] = key
@@ -117,7 +117,7 @@ def _borders(labels: Labels, flow_y: Plane, flow_x: Plane) -> tuple[NDArray[np.i
                     more_total, more_number = np.zeros(4 * size, np.float32), np.zeros(4 * size, np.int32)
                     for i in range(size):
                         if keys[i] >= 0:
-                            new = _place(more_keys, keys[i])
+                            new = _place(more_keys, int(keys[i]))
                             more_keys[new], more_total[new], more_number[new] = keys[i], total[i], number[i]
                     keys, total, number, size = more_keys, more_total, more_number, 4 * size
     kept = np.flatnonzero(keys >= 0)
@@ -129,7 +129,7 @@ def _borders(labels: Labels, flow_y: Plane, flow_x: Plane) -> tuple[NDArray[np.i
 def _place(keys: NDArray[np.int64], key: int) -> int:
     """Where a key stands in an open table of a power of two, or the free place where it belongs."""
     last = len(keys) - 1
-    at = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & last
+    at = int((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & last
     while keys[at] >= 0 and keys[at] != key:
         at = (at + 1) & last
     return at
@@ -137,12 +137,12 @@ def _place(keys: NDArray[np.int64], key: int) -> int:
 
 @kernel
 def _unite(
-    labels: Labels, keys: NDArray[np.int64], mean: Plane, area: NDArray[np.int64], parting: float, smallest: int
+    labels: Labels, keys: NDArray[np.int64], mean: Plane, area: NDArray[np.int64], parting: float, core: int
 ) -> Labels:
     parent = np.arange(len(area)).astype(np.int32)
     for i in range(len(keys)):
         one, other = _root(parent, keys[i] >> 32), _root(parent, keys[i] & 0xFFFFFFFF)
-        if one != other and (mean[i] < parting or min(area[one], area[other]) < smallest):
+        if one != other and (mean[i] < parting or min(area[one], area[other]) < core):
             low, high = min(one, other), max(one, other)
             parent[high] = low
             area[low] += area[high]

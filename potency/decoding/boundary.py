@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from potency.decoding.census import Census, Labels, Plane
 from potency.decoding.decoder import Channel, Decoder
-from potency.decoding.flood import Mask, flood, pieces
+from potency.decoding.flood import Mask, flood, peaks
 from potency.decoding.kernel import kernel
 
 
 def _simple() -> NDArray[np.bool_]:
     """Which of 256 neighbourhoods let a pixel go without tearing its object; bit i is neighbour i of `RING`.
 
-    Of the four sides those are one that have the corner between them (4-connected objects); one is left: the pixel joins
-    nothing.
+    Sides with the corner between them are one (4-connected objects); where that leaves one, the pixel joins nothing.
     """
     ring = np.arange(256)[:, None] >> np.arange(8) & 1
     sides, corners = ring[:, 0::2], ring[:, 1::2]
@@ -31,14 +31,14 @@ SIMPLE = _simple()
 class Boundary(Decoder):
     """Three classes: interior, the outermost pixels of each object, the rest.
 
-    The boundary is all pixels that have a neighbour (of 8) of another number, less those that hold the interior together:
-    a line through each neck, and one pixel of an object that has no interior. So every object is one piece of interior,
-    and grows over its boundary again.
+    The boundary is all pixels that have a neighbour (of 8) of another number, less those that hold the interior
+    together: a line through each neck, and one pixel of an object that has no interior. So every object is one piece of
+    interior, and grows over its boundary again.
     """
 
     name = "boundary"
     channels = (Channel("interior", "class"), Channel("boundary", "class"), Channel("background", "class"))
-    thresholds: Mapping[str, float] = {"inside": 0.5, "interior": 0.5, "core": 4, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "interior": 0.5, "core": 4, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 2
@@ -54,7 +54,8 @@ class Boundary(Decoder):
         interior, boundary, _ = maps
         inside = interior + boundary
         mask = inside > settings["inside"]
-        return flood(interior, pieces(mask & (interior > settings["interior"]), 4, int(settings["core"])), mask), inside
+        markers = peaks(interior * mask, settings["interior"], settings["interior"], settings["core"], 4)
+        return flood(interior, markers, mask), inside
 
 
 @kernel

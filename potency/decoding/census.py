@@ -48,7 +48,8 @@ def compact(labels: NDArray[Any]) -> tuple[Labels, int]:
             f"a label image of shape {labels.shape} holds {labels.dtype} values", "labels to encode",
             "give one plane (Y, X) of whole numbers, 0 for background and one number an object",
         )  # fmt: skip
-    plane = np.ascontiguousarray(labels)
+    whole = np.uint8 if labels.dtype.kind == "b" else labels.dtype.newbyteorder("=")
+    plane = np.ascontiguousarray(labels, whole)
     low, high = (int(plane.min()), int(plane.max())) if plane.size else (0, 0)
     if low < 0 or high >= 1 << 32:
         raise AnswerError(
@@ -57,19 +58,13 @@ def compact(labels: NDArray[Any]) -> tuple[Labels, int]:
         )  # fmt: skip
     if high <= plane.size:
         seen = np.zeros(high + 1, np.bool_)
-        _mark(plane.ravel(), seen)
+        seen[plane.ravel()] = True
         seen[0] = False
         table = np.cumsum(seen, dtype=np.int32)
         table[0] = 0
         return table[plane], int(table[-1])
     numbers, place = np.unique(plane, return_inverse=True)  # numbers larger than a table of them may be
     return place.reshape(plane.shape).astype(np.int32) + np.int32(numbers[0] != 0), int(np.count_nonzero(numbers))
-
-
-@kernel
-def _mark(values: NDArray[Any], seen: NDArray[np.bool_]) -> None:
-    for value in values:
-        seen[value] = True
 
 
 @kernel
@@ -98,7 +93,7 @@ def centres(census: Census, depth: Plane, share: float = 0.75) -> tuple[NDArray[
     Of the pixels at least `share` as deep as the deepest it is the one nearest the centroid: well inside whatever the
     shape, and of a rod its middle, where the deepest pixel could be anywhere along it.
     """
-    return _centres(census.labels, census.centroid, depth, np.float32(share))
+    return _centres(census.labels, census.centroid, depth, share)
 
 
 @kernel

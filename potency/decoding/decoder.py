@@ -18,7 +18,7 @@ KINDS: Mapping[str, str] = {
     "class": "a probability among the channels of this kind: softmax, cross-entropy",
     "regression": "a number: L1 or L2",
     "vector": "a part of a vector, with the other channels of this kind: L2",
-    "embedding": "a part of an offset in pixels, with the other channels of this kind: L1, or a loss of where pixels meet",
+    "embedding": "a part of an offset in pixels, with the others of this kind: L1, or a loss of where they meet",
 }
 
 
@@ -53,7 +53,7 @@ class Decoder(ABC):
     thresholds: ClassVar[Mapping[str, float]]  # names and defaults; tuned on validation rows
 
     def encode(self, labels: NDArray[Any]) -> NDArray[np.float32]:
-        """The maps (C, Y, X) that a perfect network would give for a label image (Y, X) of any integers, 0 = background.
+        """The maps (C, Y, X) of a perfect network for a label image (Y, X) of any integers, 0 = background.
 
         Errors: floating or negative numbers, other axes.
         """
@@ -95,7 +95,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def _labels(self, maps: NDArray[np.float32], settings: Mapping[str, float]) -> tuple[Labels, Plane]:
-        """Labels of finite maps, numbered in any way, 0 = background; and a plane whose mean over an object is its score."""
+        """Labels of finite maps, numbered in any way; and a plane whose mean over an object is its score."""
 
 
 def _finite(maps: NDArray[np.float32]) -> NDArray[np.float32]:

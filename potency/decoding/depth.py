@@ -47,6 +47,8 @@ def _across(labels: Labels, down: NDArray[np.int32], far: int) -> Plane:
     out = np.zeros((height, width), np.float32)
     place, start = np.empty(width + 2, np.int64), np.empty(width + 3)
     value = np.empty(width + 2, np.float64)
+    half = np.zeros(width + 3)  # 1 / 2n, for a division is the dearest step here
+    half[1:] = 0.5 / np.arange(1, width + 3)
     for y in range(height):
         x = 0
         while x < width:
@@ -62,7 +64,7 @@ def _across(labels: Labels, down: NDArray[np.int32], far: int) -> Plane:
                 height_here = np.float64(down[y, i]) ** 2 if x <= i < end else 0.0
                 cut = -np.inf
                 while top >= 0:
-                    cut = (height_here + i * i - value[top] - place[top] * place[top]) / (2 * (i - place[top]))
+                    cut = (height_here + i * i - value[top] - place[top] * place[top]) * half[i - place[top]]
                     if cut > start[top]:
                         break
                     top -= 1
@@ -74,6 +76,6 @@ def _across(labels: Labels, down: NDArray[np.int32], far: int) -> Plane:
             for i in range(x, end):
                 while start[at + 1] < i:
                     at += 1
-                out[y, i] = min(np.sqrt(value[at] + (i - place[at]) ** 2), np.float64(far))
+                out[y, i] = min(np.sqrt(np.float32(value[at] + (i - place[at]) ** 2)), np.float32(far))
             x = end
     return out

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from potency.decoding.census import Census, Labels, Plane, centres
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
-from potency.decoding.flood import flood, pieces
+from potency.decoding.flood import flood, peaks
 from potency.decoding.kernel import kernel
 
 
 class Distance(Decoder):
     """The distance to the outline as a share of the object's largest, side peaks cut to the pass that leads to them.
 
-    So every object has one peak of height 1 whatever its shape, and what lies above any height is connected: pieces
-    above `marker` are one an object, and the flood gives them the rest.
+    So every object has one peak of height 1 whatever its shape, and what lies above any height is connected: of pieces
+    above `marker` that reach `peak` there is one an object, and the flood gives it the rest.
     """
 
     name = "distance"
     channels = (Channel("inside", "logit"), Channel("distance", "regression", True))
-    thresholds: Mapping[str, float] = {"inside": 0.5, "marker": 0.5, "core": 4, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "marker": 0.5, "peak": 0.7, "core": 4, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 2
@@ -39,8 +39,8 @@ class Distance(Decoder):
     def _labels(self, maps: NDArray[np.float32], settings: Mapping[str, float]) -> tuple[Labels, Plane]:
         inside, height = maps
         mask = inside > settings["inside"]
-        peaks = mask & (cv2.blur(height, (3, 3)) > settings["marker"])
-        return flood(height, pieces(peaks, 8, int(settings["core"])), mask), inside
+        markers = peaks(height * mask, settings["marker"], settings["peak"], settings["core"])
+        return flood(height, markers, mask), inside
 
 
 @kernel

@@ -1,8 +1,9 @@
-"""`embedding`: every pixel says where the middle of its object lies, and meets its fellows there (EmbedSeg, InstanSeg)."""
+"""`embedding`: every pixel says where its object's middle lies, and meets its fellows there (EmbedSeg, InstanSeg)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from potency.decoding.kernel import kernel
 class Embedding(Decoder):
     """Offsets in pixels to the middle of the object, and how far from it an offset may end (Neven et al. 2019).
 
-    `seed` is the probability that a pixel ends at its object's middle, so that of being inside; `spread` is the depth of
-    the object at its deepest, within which no other object's middle can lie. Pixels vote with `seed` for where they end;
-    the fullest places, none within another's spread, are the objects; a pixel is of the one within whose spread it ends,
-    or of its neighbours' where it ends in none.
+    `seed` is the probability that a pixel ends at its object's middle, so that of being inside; `spread` is the depth
+    of the object at its deepest, within which no other object's middle can lie. Pixels vote with `seed` for where they
+    end; the fullest places, none within another's spread, are the objects; a pixel is of the one within whose spread it
+    ends, or of its neighbours' where it ends in none. An object in several pieces stays one.
     """
 
     name = "embedding"
@@ -28,7 +29,7 @@ class Embedding(Decoder):
         Channel("seed", "logit"), Channel("to_y", "embedding", True), Channel("to_x", "embedding", True),
         Channel("spread", "regression", True),
     )  # fmt: skip
-    thresholds: Mapping[str, float] = {"inside": 0.5, "votes": 0.1, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "votes": 0.1, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(2 * diameter)) + 2
@@ -38,7 +39,9 @@ class Embedding(Decoder):
         centre, deepest = centres(census, deep)
         maps = np.zeros((4, *deep.shape), np.float32)
         maps[0] = census.labels > 0
-        _offsets(census.labels, centre, deepest, maps)
+        # An object that leaves the image may seem deeper than it is wide.
+        spread = np.minimum(deepest, np.sqrt(census.area / np.pi)).astype(np.float32)
+        _offsets(census.labels, centre, spread, maps)
         return maps
 
     def _labels(self, maps: NDArray[np.float32], settings: Mapping[str, float]) -> tuple[Labels, Plane]:
@@ -50,13 +53,13 @@ class Embedding(Decoder):
 
 
 @kernel
-def _offsets(labels: Labels, centre: NDArray[np.int64], deepest: Plane, maps: NDArray[np.float32]) -> None:
+def _offsets(labels: Labels, centre: NDArray[np.int64], spread: Plane, maps: NDArray[np.float32]) -> None:
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             k = labels[y, x]
             if k:
                 maps[1, y, x], maps[2, y, x] = centre[k, 0] - y, centre[k, 1] - x
-                maps[3, y, x] = deepest[k]
+                maps[3, y, x] = spread[k]
 
 
 @kernel
@@ -64,7 +67,7 @@ def _end(maps: NDArray[np.float32], y: int, x: int) -> tuple[int, int]:
     """The pixel at which the offset of a pixel ends, the nearest in the image."""
     _, height, width = maps.shape
     v, u = y + np.rint(maps[1, y, x]), x + np.rint(maps[2, y, x])
-    return np.int64(min(max(v, 0), height - 1)), np.int64(min(max(u, 0), width - 1))
+    return int(min(max(v, 0), height - 1)), int(min(max(u, 0), width - 1))
 
 
 @kernel
@@ -116,7 +119,7 @@ def _meetings(votes: Plane, maps: NDArray[np.float32], share: float) -> tuple[La
         found += 1
         middles[found, 0], middles[found, 1] = y, x
         spread = max(maps[3, y, x], np.float32(1))
-        far = np.int64(min(spread, np.float32(height + width)))
+        far = int(min(spread, np.float32(height + width)))
         for v in range(max(y - far, 0), min(y + far + 1, height)):
             for u in range(max(x - far, 0), min(x + far + 1, width)):
                 own = (v - y) ** 2 + (u - x) ** 2

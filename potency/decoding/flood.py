@@ -13,20 +13,24 @@ LEVELS = 128
 Mask = NDArray[np.bool_]
 
 
-def pieces(mask: Mask, connectivity: int = 8, smallest: int = 1) -> Labels:
-    """The connected pieces of a mask of at least `smallest` pixels, each a number above 0; numbers may have gaps."""
-    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=connectivity)
-    if smallest > 1:
-        _drop(labels, np.zeros(count, np.int64), smallest)
-    return np.asarray(labels, np.int32)
+def pieces(mask: Mask, connectivity: int = 8) -> Labels:
+    """The connected pieces of a mask, numbered from 1."""
+    return np.asarray(cv2.connectedComponents(mask.view(np.uint8), connectivity=connectivity)[1], np.int32)
+
+
+def peaks(landscape: Plane, above: float, peak: float, core: float, connectivity: int = 8) -> Labels:
+    """Pieces of a landscape higher than `above` that reach `peak` and have `core` pixels; numbers may have gaps."""
+    labels = pieces(landscape > above, connectivity)
+    _drop(labels, int(labels.max()), landscape, core, peak)
+    return labels
 
 
 def flood(landscape: Plane, markers: Labels, mask: Mask) -> Labels:
     """Label `mask` from `markers` (0 = none), the highest pixels of `landscape` (0 ... 1) first.
 
-    Every pixel takes the marker of its highest neighbour. Where steps uphill lead to a marker that is all there is to do
-    and one pass does it; what ends on a side peak is flooded in order of height, pixels waiting in one queue a level
-    (`LEVELS` of them). A piece of the mask without any marker is an object itself.
+    Every pixel takes the marker of its highest neighbour. Where steps uphill lead to a marker that is all there is to
+    do, and one pass does it; what ends on a side peak is flooded in order of height, pixels waiting in one queue a
+    level (`LEVELS` of them). A piece of the mask without any marker is an object itself.
     """
     labels, rest = _climb(landscape, markers, mask)
     if rest and _flood(landscape, labels, mask) < rest:
@@ -36,20 +40,24 @@ def flood(landscape: Plane, markers: Labels, mask: Mask) -> Labels:
 
 
 @kernel
-def _drop(labels: Labels, area: NDArray[np.int64], smallest: int) -> None:
+def _drop(labels: Labels, count: int, landscape: Plane, core: float, peak: float) -> None:
     height, width = labels.shape
+    area, top = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.float32)
     for y in range(height):
         for x in range(width):
-            area[labels[y, x]] += 1
+            k = labels[y, x]
+            area[k] += 1
+            top[k] = max(top[k], landscape[y, x])
     for y in range(height):
         for x in range(width):
-            if area[labels[y, x]] < smallest:
+            k = labels[y, x]
+            if k and (area[k] < core or top[k] < peak):
                 labels[y, x] = 0
 
 
 @kernel
 def _around(height: int, width: int) -> NDArray[np.int64]:
-    """Steps to the neighbours of a pixel in a flat image with a frame of one pixel, which spares the loops their ends."""
+    """Steps to the neighbours of a pixel in a flat image with a frame of one pixel, which spares loops their ends."""
     across = width + 2
     return np.array([-across, -1, 1, across, -across - 1, -across + 1, across - 1, across + 1])
 
@@ -76,7 +84,8 @@ def _climb(landscape: Plane, markers: Labels, mask: Mask) -> tuple[Labels, int]:
             highest, way = level[p], -1
             for i in range(8):
                 other = level[p + around[i]]
-                if other > highest or (way < 0 and other == highest and around[i] < 0):  # equals: no circle, as up or left
+                # Of equals only those above or to the left, so that nothing goes in circles.
+                if other > highest or (way < 0 and other == highest and around[i] < 0):
                     highest, way = other, i
             state[p] = -1 - way if way >= 0 else 0
     labels, rest = np.zeros((height, width), np.int32), 0

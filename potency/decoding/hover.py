@@ -1,29 +1,30 @@
-"""`hover`: where a pixel lies between the left and right, top and bottom of its object (HoVer-Net, Graham et al. 2019)."""
+"""`hover`: where a pixel lies between left and right, top and bottom of its object (HoVer-Net, Graham et al. 2019)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from potency.decoding.census import Census, Labels, Plane
 from potency.decoding.decoder import Channel, Decoder
-from potency.decoding.flood import Mask, flood, pieces
+from potency.decoding.flood import Mask, flood, peaks
 from potency.decoding.kernel import kernel
 
 
 class Hover(Decoder):
     """Places relative to the centroid, from -1 at one end of the object to 1 at the other, along x and along y.
 
-    Within an object they rise, from one object to the next they fall: where they fall by more than `edge` a pixel, there
-    is an outline. What is left between the outlines is a marker; markers grow from their middle outwards, the outline
-    last. CellViT decodes the same maps.
+    Within an object they rise, from one object to the next they fall: where they fall by more than `edge` a pixel,
+    there is an outline. What is left between the outlines is a marker, and grows over them, the steepest last. CellViT
+    decodes the same maps.
     """
 
     name = "hover"
     channels = (Channel("inside", "logit"), Channel("across", "vector", True), Channel("down", "vector", True))
-    thresholds: Mapping[str, float] = {"inside": 0.5, "edge": 0.07, "core": 4, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "edge": 0.07, "core": 4, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 3
@@ -37,7 +38,7 @@ class Hover(Decoder):
     def _labels(self, maps: NDArray[np.float32], settings: Mapping[str, float]) -> tuple[Labels, Plane]:
         mask = maps[0] > settings["inside"]
         calm = _calm(maps[1], maps[2], mask)
-        return flood(calm, pieces(mask & (calm > 1 - settings["edge"]), 4, int(settings["core"])), mask), maps[0]
+        return flood(calm, peaks(calm, 1 - settings["edge"], 0, settings["core"], 4), mask), maps[0]
 
 
 @kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ class StarDist(Decoder):
 
     name = "stardist"
     channels = (Channel("middle", "logit"), *(Channel(f"ray{k}", "regression", True) for k in range(RAYS)))
-    thresholds: Mapping[str, float] = {"middle": 0.5, "overlap": 0.3, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"middle": 0.5, "overlap": 0.3, "smallest": 1}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(2 * diameter)) + 2
@@ -84,7 +85,7 @@ def _sight(inside: Plane, joined: NDArray[np.float32], y_step: float, x_step: fl
     seen = np.zeros(width + 2, np.float32)
     for i in range(height):
         y = height - 1 - i if y_step > 0 else i
-        shift = np.int64(np.rint(slope * i) - np.rint(slope * (i - 1)))
+        shift = int(np.rint(slope * i) - np.rint(slope * (i - 1)))
         if y_step > 0:
             same = joined[1 + shift, y + 1, 1 : 1 + width]
         else:
@@ -123,7 +124,7 @@ def _proposed(middle: Plane, least: float) -> NDArray[np.int64]:
 def _painted(
     maps: NDArray[np.float32], directions: NDArray[np.float64], proposed: NDArray[np.int64], overlap: float
 ) -> tuple[Labels, NDArray[np.int64]]:
-    """Polygons painted in the order of `proposed`, less those that repeat another, and the pixels that proposed them."""
+    """Polygons painted in the order of `proposed`, less those that repeat another, and the pixels they are of."""
     _, height, width = maps.shape
     rays = len(directions)
     labels = np.zeros((height, width), np.int32)
@@ -139,14 +140,14 @@ def _painted(
             far = max(maps[1 + k, y, x], np.float32(0.5))
             corners[k, 0] = min(max(y + far * directions[k, 0], -0.5), height - 0.5)
             corners[k, 1] = min(max(x + far * directions[k, 1], -0.5), width - 0.5)
-        top, left = np.int64(np.ceil(corners[:, 0].min())), np.int64(np.ceil(corners[:, 1].min()))
-        tall = np.int64(np.floor(corners[:, 0].max())) + 1 - top
-        wide = np.int64(np.floor(corners[:, 1].max())) + 2 - left  # a last column for what ends beyond it
+        top, left = int(np.ceil(corners[:, 0].min())), int(np.ceil(corners[:, 1].min()))
+        tall = int(np.floor(corners[:, 0].max())) + 1 - top
+        wide = int(np.floor(corners[:, 1].max())) + 2 - left  # a last column for what ends beyond it
         if len(inside) < tall * wide:
             inside = np.zeros(2 * tall * wide, np.bool_)
         inside[: tall * wide] = False
         _fill(corners, inside, top, left, wide)
-        size, met = np.int64(0), 0
+        size, met = 0, 0
         for i in range(tall):
             for j in range(wide - 1):
                 if inside[i * wide + j]:
@@ -176,15 +177,15 @@ def _painted(
 @kernel
 def _fill(corners: NDArray[np.float64], inside: NDArray[np.bool_], top: int, left: int, wide: int) -> None:
     """Pixels whose middle is in a polygon (even-odd): every edge turns all that lies right of it, row by row."""
-    last = np.int64(0)
+    last = 0
     for k in range(len(corners)):
         y0, x0 = corners[k]
         y1, x1 = corners[(k + 1) % len(corners)]
         if y0 > y1:
             y0, x0, y1, x1 = y1, x1, y0, x0
-        for y in range(np.int64(np.ceil(y0)), np.int64(np.ceil(y1))):
+        for y in range(int(np.ceil(y0)), int(np.ceil(y1))):
             x = x0 + (y - y0) / (y1 - y0) * (x1 - x0)
-            at = (y - top) * wide + np.int64(np.ceil(x)) - left
+            at = (y - top) * wide + int(np.ceil(x)) - left
             inside[at] = not inside[at]
             last = max(last, y - top + 1)
     for i in range(last):
