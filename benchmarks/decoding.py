@@ -3,9 +3,9 @@
 `python benchmarks/decoding.py [--json] [--quick]`, one thread. Rows of the peers appear where these are installed
 (extra `bench`); InstanSeg is not among them, since its way needs the weights of its network. Each row decodes what its
 own encoder made of the same label image: `ms_per_mpix` is decoding, in one piece; `targets_ms_per_mpix` is encoding, of
-a crop of 512 pixels as training takes it, in turns. With POTENCY_DATA also real masks (test splits), as they are and
-with maps spoiled by blur and noise; there an object is a connected piece that is five pixels wide somewhere, in truth
-and answer, for what is narrower is mostly a slip of an annotator's pen.
+a crop of 512 pixels as training takes it, in turns. Then masks of simulated cells and, with POTENCY_DATA, real ones
+(test splits), with maps as they are and spoiled by blur and noise; there an object is a connected piece that is five
+pixels wide somewhere, in truth and answer, for what is narrower is mostly a slip of an annotator's pen.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from side_by_side import interleaved, tell  # noqa: E402
 from potency.decoding import DECODERS  # noqa: E402
 from potency.decoding.census import compact  # noqa: E402
 from potency.decoding.depth import depth  # noqa: E402
+from potency.simulate import World  # noqa: E402
+from potency.simulate.survey import visits  # noqa: E402
+from potency.simulate.world import wells_of  # noqa: E402
 
 Labels = NDArray[np.integer[Any]]
 DEFAULT = next(iter(DECODERS))
@@ -121,10 +124,20 @@ def found(truth: Labels, said: Labels) -> tuple[int, int, int, float]:
     return int(judged.sum()), int(big.sum() - judged.sum()), int(more.sum()), float(iou[judged].sum())
 
 
-def real(folder: Path, limit: int) -> Iterator[dict[str, Any]]:
-    """Masks of a set through each decoder: maps as they are, blurred, noisy (0.1, or a pixel where they are pixels)."""
+def simulated() -> list[Labels]:
+    """The masks of three simulated fields, sparse to crowded, with neurites that cross other cells."""
+    worlds = [World(look="phase", cells=n, groups=1, wells=1, seed=seed) for seed, n in enumerate((60, 120, 220))]
+    return [next(visits(world, wells_of(world))).field.labels for world in worlds]
+
+
+def real(folder: Path, limit: int) -> list[Labels]:
     files = sorted((folder / "test" / "labels").glob("*.tif"))
-    masks = [pieces(tifffile.imread(path)) for path in files[:: max(1, len(files) // limit)]]
+    return [tifffile.imread(path) for path in files[:: max(1, len(files) // limit)]]
+
+
+def returned(whose: str, masks: list[Labels]) -> Iterator[dict[str, Any]]:
+    """Masks through each decoder: maps as they are, blurred, noisy (0.1, or a pixel where they are pixels)."""
+    masks = [pieces(mask) for mask in masks]
     for name, decoder in DECODERS.items():
         unit = np.array([10.0 if c.name[:2] in ("to", "sp", "ra") else 1.0 for c in decoder.channels])[:, None, None]
         for blur, noise in ((0, 0.0), (1, 0.1), (2, 0.0)):
@@ -134,7 +147,7 @@ def real(folder: Path, limit: int) -> Iterator[dict[str, Any]]:
                 maps += (noise * unit * rng.standard_normal(maps.shape, np.float32)).astype(np.float32)
                 sums += found(truth, decoder.decode(maps).labels)
             spoiled = f"blur {blur} px, noise {noise}" if blur else "as they are"
-            yield {"name": f"{name}, {folder.name}, {spoiled}", "source": "potency", "role": "other", "decoder": name,
+            yield {"name": f"{name}, {whose}, {spoiled}", "source": "potency", "role": "other", "decoder": name,
                    "images": len(masks), "cells": int(sums[:2].sum()), "iou": float(sums[3] / sums[0]),
                    "f1": float(2 * sums[0] / (2 * sums[0] + sums[1] + sums[2]))}  # fmt: skip
 
@@ -215,8 +228,9 @@ def main() -> None:
     for peer, work in (("cellpose", cellpose), ("stardist", stardist)):
         if find_spec(peer):
             rows += work(crop if chosen.quick else truth)
+    rows += returned("simulated", simulated()[: 1 if chosen.quick else 3])
     for name in ("dsb2018", "usiigaci_phase") if os.environ.get("POTENCY_DATA") else ():
-        rows += real(Path(os.environ["POTENCY_DATA"]) / "segment" / name, 3 if chosen.quick else 1000)
+        rows += returned(name, real(Path(os.environ["POTENCY_DATA"]) / "segment" / name, 3 if chosen.quick else 1000))
     tell(rows, chosen.json)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SHORT = ("audit", "early", "loader", "relevance", "simulator")  # those that take seconds; the rest train for minutes
+# Those that take seconds; the rest train for minutes.
+SHORT = ("audit", "decoding", "early", "loader", "relevance", "simulator")
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -29,6 +30,10 @@ def test_a_benchmark_ends_with_its_rows_as_one_line(name: str, tmp_path: Path) -
         rates = {(row["name"], row.get("agreement")): row["detection_rate"] for row in rows}
         assert len(rates) == len(rows) == 14 and {row["seeds"] for row in rows} == {2}
         assert rates["shortcut, classes mixed in groups", 1.0] == 1 and rates["shortcut, one class a group", 1.0] == 1
+    elif name == "decoding":
+        target = [row for row in rows if row["role"] == "target"]
+        assert [(row["cells"], row["height"], row["width"], row["f1"]) for row in target] == [(10_000, 2048, 2048, 1)]
+        assert {"flows", "distance", "boundary", "hover", "embedding", "stardist"} <= {row["decoder"] for row in rows}
     elif name == "early":
         assert len(rows) == 9 and all(0 <= row["too_early"] <= row["claimed"] <= 1 for row in rows)
         assert all(row["claimed"] == 1 for row in rows if row["name"].startswith("strong"))

@@ -61,8 +61,7 @@ def compact(labels: NDArray[Any]) -> tuple[Labels, int]:
         seen[plane.ravel()] = True
         seen[0] = False
         table = np.cumsum(seen, dtype=np.int32)
-        table[0] = 0
-        return table[plane], int(table[-1])
+        return np.take(table, plane, mode="clip"), int(table[-1])  # clip: nothing lies outside, and it is twice as fast
     numbers, place = np.unique(plane, return_inverse=True)  # numbers larger than a table of them may be
     return place.reshape(plane.shape).astype(np.int32) + np.int32(numbers[0] != 0), int(np.count_nonzero(numbers))
 
@@ -93,27 +92,33 @@ def centres(census: Census, depth: Plane, share: float = 0.75) -> tuple[NDArray[
     Of the pixels at least `share` as deep as the deepest it is the one nearest the centroid: well inside whatever the
     shape, and of a rod its middle, where the deepest pixel could be anywhere along it.
     """
-    return _centres(census.labels, census.centroid, depth, share)
+    deepest = deepest_of(census.labels, depth, len(census.area))
+    return _centres(census.labels, census.centroid, depth, share * deepest), deepest
+
+
+@kernel
+def deepest_of(labels: Labels, depth: Plane, count: int) -> NDArray[np.float32]:
+    """The largest depth in each of `count` labels."""
+    deepest = np.zeros(count, np.float32)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            k = labels[y, x]
+            if depth[y, x] > deepest[k]:
+                deepest[k] = depth[y, x]
+    return deepest
 
 
 @kernel
 def _centres(
-    labels: Labels, centroid: NDArray[np.float64], depth: Plane, share: float
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    height, width = labels.shape
-    deepest = np.zeros(len(centroid), np.float32)
-    for y in range(height):
-        for x in range(width):
-            k = labels[y, x]
-            if depth[y, x] > deepest[k]:
-                deepest[k] = depth[y, x]
+    labels: Labels, centroid: NDArray[np.float64], depth: Plane, least: NDArray[np.float32]
+) -> NDArray[np.int64]:
     centre, nearest = np.zeros((len(centroid), 2), np.int64), np.full(len(centroid), np.inf)
-    for y in range(height):
-        for x in range(width):
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
             k = labels[y, x]
-            if k and depth[y, x] >= share * deepest[k]:
+            if k and depth[y, x] >= least[k]:
                 far = (y - centroid[k, 0]) ** 2 + (x - centroid[k, 1]) ** 2
                 if far < nearest[k]:
                     nearest[k] = far
                     centre[k, 0], centre[k, 1] = y, x
-    return centre, deepest
+    return centre

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.decoding.census import Census, Labels, Plane, centres
+from potency.decoding.census import Census, Labels, Plane, deepest_of
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
 from potency.decoding.kernel import kernel
@@ -36,9 +36,9 @@ class StarDist(Decoder):
 
     def _maps(self, census: Census) -> NDArray[np.float32]:
         deep = depth(census.labels)
-        _, deepest = centres(census, deep)
+        deepest = deepest_of(census.labels, deep, len(census.area))
         maps = np.empty((1 + RAYS, *deep.shape), np.float32)
-        np.divide(deep, np.maximum(deepest, 1)[census.labels], out=maps[0])
+        np.divide(deep, np.take(np.maximum(deepest, 1), census.labels, mode="clip"), out=maps[0])
         flat = np.empty(deep.shape[::-1], np.float32)
         for labels, steep in ((census.labels, True), (np.ascontiguousarray(census.labels.T), False)):
             inside, joined = _joined(labels)
