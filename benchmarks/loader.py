@@ -15,7 +15,7 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from decoding import beside_decoder  # noqa: E402
+from reading import beside_decoder  # noqa: E402
 from side_by_side import interleaved, tell  # noqa: E402
 
 from potency.data.plan import Plan  # noqa: E402

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SHORT = ("audit", "early", "loader", "matching", "measuring", "relevance", "simulator")  # the rest train for minutes
+# Those that take seconds; the rest train for minutes.
+SHORT = ("audit", "decoding", "early", "loader", "matching", "measuring", "relevance", "simulator")
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -35,6 +36,10 @@ def test_a_benchmark_ends_with_its_rows_as_one_line(name: str, tmp_path: Path) -
     elif name == "measuring":
         target = next(row for row in rows if row["role"] == "target")
         assert target["cells"] == 1000 and target["max_difference"] < 1e-6 and target["ratio"] > 1
+    elif name == "decoding":
+        target = [row for row in rows if row["role"] == "target"]
+        assert [(row["cells"], row["height"], row["width"], row["f1"]) for row in target] == [(10_000, 2048, 2048, 1)]
+        assert {"flows", "distance", "boundary", "hover", "embedding", "stardist"} <= {row["decoder"] for row in rows}
     elif name == "early":
         assert len(rows) == 9 and all(0 <= row["too_early"] <= row["claimed"] <= 1 for row in rows)
         assert all(row["claimed"] == 1 for row in rows if row["name"].startswith("strong"))
