@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from potency.bundle.known import Known
 from potency.data.plan import Plan
-from potency.data.tiles import FITTINGS, scale
+from potency.data.tiles import FITTINGS, exposure, scale
 from potency.errors import BundleError, ImageError
+from potency.networks import Network
 from potency.tasks import Sample, Task
 
 Output = Mapping[str, NDArray[np.float32]]
@@ -104,16 +105,47 @@ class NetworkMember(Member):
         self.run = run or self._eager
 
     def crops(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """The batch (N, C, *tile) the network sees: padded with background or stretched, scaled and levelled."""
-        fit = FITTINGS[self.plan.fitting].apply
-        crops = np.stack([fit(image, self.plan.tile) for image in self.images(samples)])
-        return scale(crops, self.plan.ranges(), self.plan.level)
+        """The batch (N, C, *tile) the network sees: padded with background or stretched, scaled and levelled.
+
+        Where answers do not depend on the tile, crops are as large as the first sample, made divisible by the stride.
+        """
+        images = self.images(samples)
+        fit, size = FITTINGS[self.plan.fitting].apply, self.size(images[0])
+        if self.plan.scale_by == "image":  # who gives a part of an image says how bright the whole is
+            own = (sample.get("exposure") for sample in samples)
+            images = [
+                scale(image, exposure(image) if known is None else known)
+                for image, known in zip(images, own, strict=True)
+            ]
+        return scale(np.stack([fit(image, size) for image in images]), self.plan.ranges(), self.plan.level)
+
+    def size(self, image: NDArray[Any]) -> tuple[int, int]:
+        """Height and width of the crop that is made of an image (C, H, W)."""
+        if self.plan.halo is None:
+            return self.plan.tile
+        stride = max((net.stride for net in self.nets.values() if isinstance(net, Network)), default=1)
+        return -(-image.shape[1] // stride) * stride, -(-image.shape[2] // stride) * stride
 
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
-        crops = self.crops(samples)
-        views = [self.run(view) for view in symmetric(crops, min(self.plan.symmetries, self.plan.test_views))]
+        alike: dict[tuple[int, int], list[int]] = {}
+        for i, sample in enumerate(samples):
+            alike.setdefault(self.size(sample["image"]), []).append(i)
+        found: dict[int, Output] = {}
+        for places in alike.values():
+            found |= dict(zip(places, self._outputs([samples[i] for i in places]), strict=True))
+        return [found[i] for i in range(len(samples))]
+
+    def _outputs(self, samples: Sequence[Sample]) -> list[Output]:
+        crops, maps = self.crops(samples), self.task.maps
+        count = 1 if maps else min(self.plan.symmetries, self.plan.test_views)  # maps would have to be turned back
+        views = [self.run(view) for view in symmetric(crops, count)]
         found = {name: np.mean([view[name] for view in views], axis=0) for name in views[0]}
-        return [{name: values[i] for name, values in found.items()} for i in range(len(samples))]
+        undo = FITTINGS[self.plan.fitting].undo
+        return [
+            {name: undo(values[i], sample["image"].shape[1:]) if name in maps else values[i]
+             for name, values in found.items()}
+            for i, sample in enumerate(samples)
+        ]  # fmt: skip
 
     def module(self) -> nn.Module:
         """The networks as one module, for engines and explanations."""

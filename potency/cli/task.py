@@ -27,7 +27,9 @@ def chosen_task(name: str, manifest: Manifest) -> Task:
     kind = manifest.kinds.get("truth", "")
     if name:
         task = find_task(name)
-        if "truth" in task.needs and kind in ANSWERS and not issubclass(ANSWERS[kind], task.answer):
+        # A mask can be labels or regions: the task says which.
+        filed = task.answer.in_files and kind in ANSWERS and ANSWERS[kind].in_files
+        if "truth" in task.needs and kind in ANSWERS and not filed and not issubclass(ANSWERS[kind], task.answer):
             raise PlanError(
                 f"the truth is a {kind}, {name} learns a {task.answer.kind}", f"--task {name}",
                 f"leave --task out for {task_for(kind).name}, or name another column with --truth; numbers that are "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from potency.data import leaks, quality
+from potency.data.columns import FILES
 from potency.data.findings import Finding, Findings, some, tally
 from potency.data.folders import natural
 from potency.data.parts import COUNTED
@@ -32,8 +33,11 @@ def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
     warnings.extend(manifest.noticed)
     parts = _parts(table)
     (warnings if random else faults).extend(leaks.groups(table, parts))
-    for fault, finding in leaks.classes(table, parts, declared=declared):
-        (faults if fault else warnings).append(finding)
+    if manifest.kinds.get("truth") in FILES:
+        faults.extend(_files(manifest))
+    else:
+        for fault, finding in leaks.classes(table, parts, declared=declared):
+            (faults if fault else warnings).append(finding)
     warnings.extend(leaks.neighbours(table, parts))
     facts = _look(manifest, pixels=pixels, thumbnails=pixels and duplicates, progress=progress)
     for fault, finding in _images(table, facts, pixels=pixels):
@@ -110,6 +114,16 @@ def _folds(table: pd.DataFrame) -> Iterator[Finding]:
     if not names or (len(names) == 1 and number.eq(names[0]).all()):
         yield Finding("one-fold", "all rows stand in one fold, so that nothing is left to learn from or to test on",
                       "column 'fold'", "number two folds or more, or remove the column: folds are then dealt by group")
+
+
+def _files(manifest: Manifest) -> Iterator[Finding]:
+    """Truths that are files: there, for every row that has one."""
+    table = manifest.table
+    gone = [not (pd.isna(cell) or (manifest.folder / str(cell)).exists()) for cell in table["truth"]]
+    if any(gone):
+        names = some(table["truth"][gone].astype("str").tolist())
+        yield Finding("no-truth-file", f"{sum(gone)} files of the truth are missing: {names}",
+                      "column 'truth'", "check the paths, which start at the table's folder", tuple(table["id"][gone]))
 
 
 def _numbers(table: pd.DataFrame) -> Iterator[Finding]:

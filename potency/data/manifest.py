@@ -187,10 +187,11 @@ class Manifest:
         if kind not in split.KINDS:
             raise ManifestError(f"there is no split '{kind}'", "split(kind=...)", nearest(kind, split.KINDS))
         column = columns.find_column(self.table, by, "split(by=...)")
-        fold, note = split.make_folds(self.table, self.table[column].astype("str"), folds, seed, kind)
+        rows = split.balanced(self.table, self.kinds)
+        fold, note = split.make_folds(rows, self.table[column].astype("str"), folds, seed, kind)
         note += "" if self.groups_known or by != "group" else "; groups unknown: every image is its own"
-        return replace(self, table=self.table.assign(fold=fold),
-                       origin={**self.origin, "split": note, "split_kind": kind, "split_by": column})
+        origin = {**self.origin, "split": note, "split_kind": kind, "split_by": column}
+        return replace(self, table=self.table.assign(fold=fold), origin=origin)
 
     def fold(self, k: int, validation: float = 0.2, seed: int = 0) -> Manifest:
         """The manifest with a column `split`: test is fold k, a part of the rest in whole groups is for validation.
@@ -200,9 +201,9 @@ class Manifest:
         Raises:
             ManifestError: not split yet, or no such fold.
         """
-        kind, by = self.origin.get("split_kind", "stratified"), self.origin.get("split_by", "group")
-        table = split.make_parts(self.table, k, validation, seed, by="" if kind == "random" else by,
-                                 in_time=kind == "time")
+        kind, rows = self.origin.get("split_kind", "stratified"), split.balanced(self.table, self.kinds)
+        by = "" if kind == "random" else self.origin.get("split_by", "group")
+        table = split.make_parts(rows, k, validation, seed, by=by, in_time=kind == "time")
         return replace(self, table=table, origin={**self.origin, "fold": str(k)})
 
     def of(self, *splits: str) -> Manifest:
@@ -286,8 +287,7 @@ class Manifest:
         """The columns that name files: images, and those of a kind that says so ("file", "picture", "labels" ...)."""
         named = {name for name, kind in self.kinds.items() if kind in columns.FILES}
         named |= {f"{name}.objects" for name in named}  # the table that stands with a label image
-        others = (str(name) for name in self.table.columns if str(name) in named)
-        return ("image", *(f"image.{channel}" for channel in self.channels), *others)
+        return ("image", *(f"image.{c}" for c in self.channels), *(n for n in map(str, self.table) if n in named))
 
     def placed(self, folder: str | Path) -> Manifest:
         """The same rows as a table in `folder`: every relative path follows, whatever column it stands in."""

@@ -32,12 +32,16 @@ class Plan:
     classes: tuple[str, ...] = ()  # their order is the order of every probability column
     pixel_size: float | None = None  # um; None: unknown, images are used as they come
     tile: tuple[int, int] = (64, 64)  # height and width in px of what the network sees; one number is a square
-    fitting: str = "pad"  # or "stretch": a crop of another size is resized to the tile, and its size is lost
+    # What makes a crop of another size fit: "pad" with background; "stretch": resized, and its size is lost; "extend":
+    # continued by its mirror image below and to the right, where answers lie on the pixels.
+    fitting: str = "pad"
     halo: int | None = None  # px of context a side; None: a global network on a fixed grid
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
+    scale_by: str = "set"  # or "image": before that, each image by its own 1st and 99.8th percentile, seen on all of it
     level: str = "none"  # or "mean": every crop less its own mean; "patch": and its own deviation made a fixed one
     learner: str = "gradient"  # or "estimator": features and a classical model; or "average": an ensemble
     network: str = "tiny"  # or the estimator's name
+    decoder: str = ""  # how maps become objects, a name of `DECODERS`; "": the task's own way
     families: tuple[str, ...] = ()  # measured features of an estimator; (): its own, or none beside embeddings
     # Networks it stands on, each by what differs from this plan: an estimator learns on their embeddings side by
     # side, an average joins their answers. Weights that are a bundle's folder bring its network, tile and scaling.
@@ -142,7 +146,7 @@ class Plan:
             "halo": self.halo is None or self.halo >= 0, "seed": 0 <= self.seed < 2**32,
             "augment": all(0 <= strength < math.inf for strength in self.augment.values()),
             "settings": all(map(math.isfinite, self.settings.values())), "fitting": self.fitting in FITTINGS,
-            "level": self.level in LEVELS,
+            "level": self.level in LEVELS, "scale_by": self.scale_by in ("set", "image"),
         }  # fmt: skip
         faults = [f"{name} = {getattr(self, name)!r}" for name, fine in limits.items() if not fine]
         if faults:

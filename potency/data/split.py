@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from potency.data.columns import FILES
 from potency.data.folders import natural
 from potency.errors import ManifestError
 
 KINDS = ("stratified", "leave-one-out", "time", "external", "random")
 _TIME = ("time", "date", "day", "hour", "timepoint", "frame")
 EXTERNAL = -1
+FILED = "truth in files"  # what the truth is called where it must not be balanced
+
+
+def balanced(table: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """The table as a split sees it, which balances truths: but not files, each of which is one of its kind."""
+    return table.rename(columns={"truth": FILED}) if kinds.get("truth") in FILES else table
 
 
 def strata(truth: pd.Series | None, rows: int, bins: int = 5) -> NDArray[np.int64]:
@@ -222,4 +231,4 @@ def make_parts(frame: pd.DataFrame, k: int, validation: float, seed: int, *, by:
         counts, _, number = _table(groups, strata(rest.get("truth"), len(rest)))
         chosen = assign(counts, np.array([1 - validation, validation]), seed)
         part[rest.index] = np.where(chosen[number] == 1, "validation", "train")
-    return frame.assign(split=part).reset_index(drop=True)
+    return frame.assign(split=part).reset_index(drop=True).rename(columns={FILED: "truth"})

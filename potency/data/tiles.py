@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -147,19 +148,50 @@ def unstretch(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     return found * np.float32(values.shape[1] * values.shape[2] / (found.shape[1] * found.shape[2]))
 
 
+def extend(pixels: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
+    """Continue a (C, H, W) window below and to the right by its mirror image up to `size`; larger ones are cut there.
+
+    Top and left stay where they are, so the maps of a network keep their place.
+
+    >>> extend(np.array([[[1, 2, 3]]]), (1, 5)).tolist()
+    [[[1, 2, 3, 3, 2]]]
+    """
+    high, wide = sides(size)
+    inner = pixels[:, :high, :wide]
+    missing = high - inner.shape[1], wide - inner.shape[2]
+    return inner if missing == (0, 0) else np.pad(inner, ((0, 0), (0, missing[0]), (0, missing[1])), "symmetric")
+
+
+def unextend(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """Values (C, H, W) of a crop that `extend` made, back on the window of `size` it came from; 0 where it was cut."""
+    high, wide = sides(size)
+    inner = values[:, :high, :wide]
+    if inner.shape[1:] == (high, wide):
+        return inner
+    return np.pad(inner, ((0, 0), (0, high - inner.shape[1]), (0, wide - inner.shape[2])))
+
+
 @dataclass(frozen=True)
 class Fitting:
-    """How an image becomes crops of one size: cut into windows of it or taken whole, then made to fit; and back."""
+    """How an image becomes crops of one size: cut into windows of it or taken whole, then made to fit; and back.
+
+    `filled` says that all of a crop is image: none of it is padding.
+    """
 
     whole: bool
     apply: Callable[[NDArray[np.generic], Size], NDArray[np.generic]]
     undo: Callable[[NDArray[np.float32], Size], NDArray[np.float32]]
+    filled: bool = False
 
 
-FITTINGS: Mapping[str, Fitting] = {"pad": Fitting(False, fit, unfit), "stretch": Fitting(True, stretch, unstretch)}
+FITTINGS: Mapping[str, Fitting] = {
+    "pad": Fitting(False, fit, unfit), "stretch": Fitting(True, stretch, unstretch, filled=True),
+    "extend": Fitting(False, extend, unextend, filled=True),
+}  # fmt: skip
 
 
 LEVELS = ("none", "mean", "patch")
+PERCENTILES = (1.0, 99.8)  # of an image, which are mapped to 0 and 1 where images are scaled by themselves
 MIDDLE, SPREAD = 0.5, 0.2  # what a crop's own mean, and deviation, are brought to on the scale of 0..1
 FLAT = 1e-6  # of that scale: a crop of less contrast holds nothing to be stretched
 
@@ -174,7 +206,7 @@ def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32], level: str =
     >>> scale(np.array([[[0, 100]]], np.uint8), np.array([[0, 200]], np.float32), "mean").tolist()
     [[[0.25, 0.75]]]
     """
-    low, high = ranges[:, 0, None, None], ranges[:, 1, None, None]
+    low, high = ranges[..., 0, None, None], ranges[..., 1, None, None]
     values = np.asarray((pixels.astype(np.float32) - low) / (high - low), np.float32)
     if level == "none":
         return values
@@ -185,3 +217,10 @@ def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32], level: str =
         flat = spread <= FLAT * np.maximum(1.0, np.abs(mean))
         own = np.where(flat, 0.0, own * (SPREAD / np.where(flat, 1.0, spread)))
     return np.asarray(own + MIDDLE, np.float32)
+
+
+def exposure(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """The values (C, 2) of pixels (C, H, W) that are mapped to 0 and 1: low and high percentiles of each channel."""
+    flat = pixels.reshape(len(pixels), -1)[:, :: max(1, pixels[0].size // 2**20)].astype(np.float32)
+    low, high = np.nanpercentile(flat, PERCENTILES, axis=1)
+    return np.stack([low, np.where(high > low, high, low + 1)], axis=1).astype(np.float32)

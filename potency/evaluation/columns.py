@@ -115,7 +115,9 @@ def kind_of(rows: Rows, truth: str, predictions: Sequence[str]) -> type[Answer]:
     predictions are all among the truth's; else numbers.
     """
     table, kinds = rows.table, rows.kinds
-    for column in (truth, *predictions):
+    # A mask can be labels or regions: whoever predicted knows what it was taken for.
+    told = [name for name in predictions if kinds.get(name) in ANSWERS and ANSWERS[kinds[name]].in_files]
+    for column in (*told, truth, *predictions):
         if column in kinds and kinds[column] not in PLACES:
             if kinds[column] not in ANSWERS:
                 raise AnswerError(

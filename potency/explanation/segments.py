@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from potency.data.manifest import Manifest
     from potency.data.plan import Plan
 
+SEGMENT = "segment"  # the column that says which part of an image a row is about
 MOST_VALUES = 12  # of a label image over the whole set; more are the numbers of single cells
 FEWEST = 5  # images of a class with a segment, of which something is said
 Labels = NDArray[np.integer[Any]]
@@ -67,8 +68,8 @@ class Segmented:
     def _beside(self, hole: Part) -> str:
         """How much map a pixel of a hole holds beside one of the cells, over the images explained for the class."""
         some = self.rows[self.rows["class"] == hole.label]
-        some = some[some["id"].isin(some.loc[some["segment"] == HOLE, "id"])]
-        inside, around = some[some["segment"] == HOLE], some[~some["segment"].isin((GROUND, HOLE, DEBRIS))]
+        some = some[some["id"].isin(some.loc[some[SEGMENT] == HOLE, "id"])]
+        inside, around = some[some[SEGMENT] == HOLE], some[~some[SEGMENT].isin((GROUND, HOLE, DEBRIS))]
         if not around["share"].sum():
             return ""
         times = inside["share"].sum() / inside["area"].sum() * around["area"].sum() / around["share"].sum()
@@ -238,7 +239,7 @@ def _parts(rows: pd.DataFrame, draws: int, seed: int) -> tuple[Part, ...]:
     made = []
     for label in sorted(set(rows["class"])):
         for segment in order:
-            some = rows[(rows["class"] == label) & (rows["segment"] == segment)]
+            some = rows[(rows["class"] == label) & (rows[SEGMENT] == segment)]
             if not len(some):
                 continue
             times = drawn[:, np.searchsorted(names, some["group"])].astype(np.float64)

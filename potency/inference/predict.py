@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from potency.data import columns, gathering
 from potency.data.manifest import Manifest
 from potency.data.parts import is_part
 from potency.data.tiles import Tile
@@ -22,6 +23,7 @@ from potency.inference.cluster import mapper
 from potency.inference.origin import ENGINE, engines_of, runs_of, write_origin
 from potency.inference.pool import Lost, Mapper
 from potency.inference.store import WHOLE, Cells, Store, fingerprint
+from potency.inference.view import READ
 from potency.inference.work import Batch, Outcome, Work, describe
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ def predict(
     if batch is not None and batch < 1:
         raise PotencyError(f"a batch of {batch} samples is impossible", "batch=", "give 1 or more, or leave it out")
     _refuse_name(name, manifest)
+    if into is None and bundle.task.answer.in_files:
+        raise PotencyError(f"answers of kind {bundle.task.answer.kind} lie in files", "into=", "give a folder for them")
     folder = Path(into) if into is not None else None
     size = batch or _batch_size(bundle, len(manifest))
     with claimed(folder):
@@ -227,7 +231,8 @@ class _Prediction:
             logger.warning("%d of %d rows failed; their errors stand in %s.error", failed, len(errors), self.name)
         old = [c for c in self.manifest.table.columns if str(c).startswith(f"{self.name}.")]  # of what it replaces
         rows = replace(self.manifest, table=self.manifest.table.drop(columns=old))
-        predicted = rows.add(found, {self.name: self.bundle.task.answer.kind})
+        found, kinds = self._placed(found)
+        predicted = rows.add(found, {self.name: self.bundle.task.answer.kind, **kinds})
         said = "; ".join(engines)
         predicted = replace(predicted, origin={**predicted.origin, f"{self.name}.engine": said})
         if self.into is not None:
@@ -238,6 +243,15 @@ class _Prediction:
         return predicted
 
 
+    def _placed(self, found: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+        """The cells with paths of files from the manifest's folder, and the kinds of these columns."""
+        if not self.bundle.task.answer.in_files:
+            return found, {}
+        names = columns.file_columns(found.assign(id=self.manifest.table["id"].to_numpy()), self._folder)
+        moved = {name: gathering.moved(found[name], self._folder, self.manifest.folder) for name in names}
+        return found.assign(**moved), {name: columns.FILES[0] for name in names if name != self.name}
+
+
 def _unnamed(cells: Cells, name: str) -> dict[str, object]:
     """Cells by part: the prefix of their column taken off."""
     found = {column.removeprefix(name).removeprefix("."): value for column, value in cells.items()}
@@ -246,4 +260,6 @@ def _unnamed(cells: Cells, name: str) -> dict[str, object]:
 
 def _batch_size(bundle: Bundle, rows: int) -> int:
     fits = min(VALUES // (plan.window[0] * plan.window[1] * max(1, len(plan.channels))) for plan in bundle.card.plans)
+    if any(plan.halo is not None for plan in bundle.card.plans):  # images are read as they come, up to READ a side
+        return int(np.clip(min(VALUES // READ**2, rows // 8), 1, MOST))
     return int(np.clip(min(fits, rows // 8), 8, MOST))

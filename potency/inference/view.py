@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 from potency.data.image import Image
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
-from potency.data.tiles import FITTINGS, Tile, cover
+from potency.data.tiles import FITTINGS, Tile, cover, exposure
+
+READ = 1280  # px a side that are read at once where tiles cover an image exactly; a multiple of every stride
+SEEN, LOOKS = 2**22, 8  # pixels that are looked at whole; of a larger image, windows along each side
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,21 @@ class View:
         """Height and width in pixels."""
         return self.height, self.width
 
+    @cached_property
+    def exposure(self) -> NDArray[np.float32]:
+        """The values (C, 2) of each channel that are mapped to 0 and 1 when an image is scaled by itself.
+
+        Seen on all of the image, or on windows spread over all of it, so that tiles of one image are scaled alike.
+        """
+        high, wide = self.image.shape[-2:]
+        if high * wide <= SEEN:
+            return exposure(self.image.crop())
+        side = int(SEEN**0.5) // LOOKS
+        starts = [np.linspace(0, max(0, length - side), LOOKS).astype(int) for length in (high, wide)]
+        windows = [{"Y": slice(y, y + side), "X": slice(x, x + side)} for y in starts[0] for x in starts[1]]
+        seen = [self.image.crop(window) for window in windows]
+        return exposure(np.concatenate([pixels.reshape(len(pixels), 1, -1) for pixels in seen], axis=2))
+
     def crop(self, tile: Tile) -> NDArray[Any]:
         """The pixels (C, H, W) of one tile of the view, its halo included as far as the view goes."""
         if (tile.y, tile.x, tile.height, tile.width) == (0, 0, *self.image.shape[-2:]):
@@ -75,8 +94,8 @@ def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
     """
     if FITTINGS[plan.fitting].whole:
         return [Tile(0, 0, *shape)]
-    if plan.halo is not None:
-        return cover(shape, plan.tile, plan.halo)
+    if plan.halo is not None:  # the answer does not depend on the size of the tiles, so the plan does not say it
+        return cover(shape, max(READ, 4 * plan.halo), plan.halo)
 
     def starts(length: int, side: int) -> list[int]:
         count = max(1, round(length / side))

@@ -173,7 +173,7 @@ class _Run:
                     str(row["image"]),
                     "export the image again, or replace these pixels",
                 )
-            yield part, {"image": pixels}
+            yield part, {"image": pixels} | ({"exposure": view.exposure} if self.plan.scale_by == "image" else {})
 
     def _flush(self) -> None:
         waiting, self.waiting = [entry for entry in self.waiting if not self.found[entry[0]].error], []

@@ -26,7 +26,8 @@ from potency.labelling.draws import draw
 from potency.learning.estimate import kept, settled
 from potency.learning.folds import Done, Job, Watch, dealt, finished, work
 from potency.learning.planning import planned
-from potency.learning.train import find_learner, train, truths
+from potency.learning.train import find_learner, train
+from potency.learning.truths import truths
 from potency.learning.unlabelled import was_seen
 from potency.tasks import Task, find_task
 

@@ -98,8 +98,23 @@ def _smooth(knots: Tensor, images: Tensor) -> Tensor:
 
 
 def _sampled(images: Tensor, grid: Tensor) -> Tensor:
-    """Padding repeats the border, so a turned crop shows no black corners that a network could learn from."""
-    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    """Padding repeats the border, so a turned crop shows no black corners that a network could learn from.
+
+    Whole numbers in float64 are what is drawn on the pixels: they are names, and never mixed.
+    """
+    mode = "nearest" if images.dtype == torch.float64 else "bilinear"
+    return grid_sample(images, grid.to(images.dtype), mode=mode, padding_mode="border", align_corners=False)
+
+
+def zoom(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """Zoom by 1/(1 + strength) to 1 + strength, even on a logarithm; what comes in is the mirror image."""
+    n = len(images)
+    side = torch.exp(_uniform(n, -1, 1, rng) * math.log1p(strength))
+    flat = torch.zeros(n)
+    matrix = torch.stack([torch.stack([side, flat, flat], 1), torch.stack([flat, side, flat], 1)], 1)
+    grid = affine_grid(matrix, list(images.shape), align_corners=False)
+    folded = 1 - ((grid + 1).remainder(4) - 2).abs()  # a mirror at each edge, and again at the next
+    return _sampled(images, folded)
 
 
 def shift(images: Tensor, strength: float, rng: Generator) -> Tensor:
@@ -169,7 +184,7 @@ def drop_channel(images: Tensor, strength: float, rng: Generator) -> Tensor:
 
 # What moves pixels, then what changes their values, in the order of application; a plan names those it wants.
 GEOMETRY: Mapping[str, Augmentation] = {
-    one.__name__: one for one in (flip, halfturn, turn, shift, affine, crop, elastic, warp)
+    one.__name__: one for one in (flip, halfturn, turn, zoom, shift, affine, crop, elastic, warp)
 }  # fmt: skip
 LIGHT: Mapping[str, Augmentation] = {
     one.__name__: one for one in (blur, gain, gamma, illumination, noise, drop_channel)
@@ -218,6 +233,16 @@ def augment(images: Tensor, chosen: Mapping[str, float], rng: Generator, inside:
     outside = ~inside
     count = outside.sum((2, 3), keepdim=True).clamp(min=1)
     return torch.where(inside, images, (images * outside).sum((2, 3), keepdim=True) / count)
+
+
+def augment_both(
+    images: Tensor, drawn: Tensor, chosen: Mapping[str, float], rng: Generator
+) -> tuple[Tensor, Tensor]:
+    """`augment` of images (N, C, H, W), and what is drawn on their pixels (N, K, H, W), whole numbers, moved alike."""
+    again = Generator()
+    again.set_state(rng.get_state())
+    made = augment(images, chosen, rng)
+    return made, _applied(drawn.double(), chosen, GEOMETRY, again).round().to(drawn.dtype)
 
 
 def _applied(images: Tensor, chosen: Mapping[str, float], table: Mapping[str, Augmentation], rng: Generator) -> Tensor:

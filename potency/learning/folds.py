@@ -99,7 +99,8 @@ def _told(job: Job, bundle: Bundle, features: pd.DataFrame | None) -> tuple[pd.D
     """The uncalibrated answers to the test rows (`id` and the columns), and what computed them."""
     raw, tested = bundle.but(trust={}), job.manifest.of("test")
     if features is None:
-        predicted = predict(tested, raw, into=None, name=job.column)
+        place = job.into / "answers" if raw.task.answer.in_files else None
+        predicted = predict(tested, raw, into=place, name=job.column)
         told, engine = predicted.table, predicted.origin[f"{job.column}.engine"]
     else:
         told, engine = _of_features(raw, tested, features, job), described(raw)

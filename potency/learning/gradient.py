@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from potency.data.plan import Plan
 from potency.data.tiles import scale
 from potency.errors import PlanError
 from potency.learning import checkpoint
-from potency.learning.augment import augment
+from potency.learning.augment import augment, augment_both
 from potency.learning.mix import mixed, refuse_unmixable
 from potency.learning.precision import autocast, refuse_unsupported, scalers
 from potency.learning.samples import Samples
 from potency.learning.team import ALONE, Team, here
+from potency.learning.truths import DRAWN
 from potency.tasks import Sample, Task
 
 Judge = Callable[[NetworkMember], Mapping[str, float]]  # a model on the validation rows; "score" is better when higher
@@ -38,7 +39,7 @@ class Lesson:
 
     samples: Samples
     where: NDArray[np.intp]  # crops of the training rows
-    targets: list[Sample]  # one for each of them
+    targets: Sequence[Sample]  # one for each of them
     strata: list[str] = field(default_factory=list)
 
 
@@ -234,6 +235,12 @@ def views(
     inside = None if seen is None else torch.from_numpy(seen)
     images = torch.from_numpy(scale(lesson.samples.crops[where], plan.ranges(), plan.level))
     rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
+    if task.maps:  # what is drawn on the pixels moves with them, and only then is what the maps should be
+        drawn = torch.from_numpy(np.stack([lesson.targets[i][DRAWN] for i in chosen]))
+        images, drawn = augment_both(images, drawn, plan.augment, rng)
+        for image, planes in zip(images, drawn.numpy(), strict=True):
+            yield {"image": image, **{k: torch.as_tensor(v) for k, v in task.target(planes, plan).items()}}
+        return
     made = [augment(images, plan.augment, rng, inside) for _ in range(task.views)]
     targets = [{k: torch.as_tensor(v) for k, v in lesson.targets[i].items()} for i in chosen]
     for i, target in enumerate(targets):

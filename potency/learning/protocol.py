@@ -269,7 +269,8 @@ class _Run:
         if "split" not in rows.table or not rows.table["split"].eq("external").any():
             return rows
         outside = rows.where(rows.table["split"].eq("external"))
-        told = predict(without_predictions(outside), bundle, into=None)
+        place = self.into / "answers-external" if self.task.answer.in_files else None
+        told = predict(without_predictions(outside), bundle, into=place)
         facts = {
             **self._facts(rows),
             "title": f"{self.choices.title or self.task.name}: external rows",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from potency.data.manifest import Manifest
 from potency.data.parts import is_part
 from potency.data.plan import Plan, span
-from potency.data.tiles import FITTINGS
+from potency.data.tiles import FITTINGS, scale
 from potency.errors import ImageError, PotencyError
 from potency.inference.view import View, windows
 from potency.learning.growing import Growing, cleared
@@ -69,6 +69,8 @@ class Samples:
 
     def scaling(self, where: NDArray[np.intp], plan: Plan) -> dict[str, tuple[float, float]]:
         """The intensities mapped to 0 and 1, seen on these crops only (training rows, never test rows)."""
+        if plan.scale_by == "image":
+            return dict.fromkeys(plan.channels, (0.0, 1.0))  # each was scaled by itself
         look = where[np.linspace(0, len(where) - 1, min(len(where), 512)).astype(int)]
         crops = np.asarray(self.crops[look])
         step = max(1, crops[:, 0].size // SEEN)
@@ -89,6 +91,7 @@ def cut(manifest: Manifest, plan: Plan, folder: Path, progress: Callable[[int, i
     parts = [str(name) for name in manifest.table if is_part(str(name))]
     which = [[str(row[name]) for name in parts] for row in rows]
     made_of = [manifest.digests, which, plan.tile, plan.fitting, plan.pixel_size, plan.channels]
+    made_of += [plan.scale_by] if plan.scale_by != "set" else []
     key = hashlib.sha256(json.dumps(made_of).encode())
     path = folder / f"crops-{key.hexdigest()[:16]}.npy"
     ids = tuple(str(row["id"]) for row in rows)
@@ -118,7 +121,8 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
     fitting = FITTINGS[plan.fitting]
 
     # Most images have one shape, so where its windows lie is worked out once.
-    cover = lru_cache(lambda shape: windows(shape, plan))
+    whole = plan.but(halo=None)  # what is learned from is never stitched
+    cover = lru_cache(lambda shape: windows(shape, whole))
     located = lru_cache(lambda shapes: np.array([_field(shape, plan.tile) for shape in shapes]))
 
     def opened(row: dict[Any, Any]) -> View:
@@ -133,7 +137,9 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
 
     def one(view: View) -> Cut:
         seen = [view.crop(tile) for tile in cover(view.shape)]
-        where = located(tuple([plan.tile if fitting.whole else pixels.shape[1:] for pixels in seen]))
+        if plan.scale_by == "image":
+            seen = [scale(pixels, view.exposure) for pixels in seen]
+        where = located(tuple([plan.tile if fitting.filled else pixels.shape[1:] for pixels in seen]))
         crops = [fitting.apply(pixels, plan.tile) for pixels in seen]
         return crops[0][None] if len(crops) == 1 else np.stack(crops), where
 

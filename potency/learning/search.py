@@ -209,7 +209,8 @@ class _Search:
         course = begin(self.rows, self.task, into=folder, plan=plan, cache=self.into / "cache")
         course = replace(course, look=look, features=pd.read_parquet(features) if features else None)
         bundle = finish(course)
-        told = evaluate(predict(self.rows.of("validation"), bundle, into=None), draws=0).numbers["prediction"]
+        place = folder / "answers" if self.task.answer.in_files else None
+        told = evaluate(predict(self.rows.of("validation"), bundle, into=place), draws=0).numbers["prediction"]
         return float(self.task.answer.better * told[self.task.answer.headline].value)
 
     def _tell(self, done: int, share: float) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
-from potency.answers import Answer
 from potency.bundle import Bundle, Card, Features, Member, NetworkMember
 from potency.bundle.estimate import FROZEN
 from potency.data.columns import simulated
@@ -29,6 +30,7 @@ from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, 
 from potency.learning.knowing import acquainted
 from potency.learning.planning import planned
 from potency.learning.samples import Samples, cut
+from potency.learning.truths import drawings, truths
 from potency.learning.unlabelled import probe, seen_images, watching
 from potency.networks.weights import adopt, load_weights
 from potency.tasks import Task, find_task
@@ -127,7 +129,7 @@ def _finished(course: Course) -> Bundle:
                             validation={"log": log, "probe": probe(bundle, learned, checked)})  # fmt: skip
         return bundle.save(course.into / "bundle")
     bundle = acquainted(bundle, learned, [task.stratum(truth) for truth in truths(learned, task)], course.features)
-    if len(checked):
+    if len(checked) and not task.answer.in_files:  # labels and maps have no probability to calibrate
         told = predict(checked, bundle, into=None)
         bundle = bundle.but(trust=calibration(told, task, plan.classes))
     bundle = bundle.but(data=described(learned), validation={"log": log})
@@ -143,21 +145,6 @@ def set_aside(manifest: Manifest, share: float, seed: int, task: Task | None = N
         rows = replace(manifest, table=manifest.table.drop(columns="truth", errors="ignore"))
     chosen = rows.split(folds=folds, seed=seed).table["fold"].eq(0)
     return manifest.add({"split": chosen.map({True: "validation", False: "train"}).to_numpy()})
-
-
-def truths(rows: Manifest, task: Task) -> list[Answer]:
-    """The truth of each row as an answer of the task, none for a task that needs none; a missing one is refused."""
-    if "truth" not in task.needs:
-        return []
-    named = [str(c) for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")]
-    columns = {c: c.removeprefix("truth").removeprefix(".") for c in named}
-    if "truth" not in columns:
-        raise ManifestError("the table has no truth", str(rows.folder), "name its column with --truth")
-    if rows.table["truth"].isna().any():
-        row = rows.table.loc[rows.table["truth"].isna(), "id"].iloc[0]
-        raise ManifestError("a row to learn from has no truth", f"row {row!r}", "fill it in or leave the row out")
-    cells = rows.table[list(columns)].rename(columns=columns).to_dict("records")
-    return [task.answer.of_cells({str(k): v for k, v in row.items()}, rows.folder) for row in cells]
 
 
 def examples(rows: Manifest, plan: Plan, count: int = EXAMPLES) -> list[Mapping[str, Any]]:
@@ -192,7 +179,7 @@ def _gradient(course: Course) -> Learned:
     if "truth" not in task.needs:
         judge = watching(task, plan, samples, samples.of((checked if len(checked) else learned).table["id"]))
     elif len(checked):
-        judge = _judge(checked, task)
+        judge = _judge(checked, task, course.into)
 
     def told(state: gradient.State) -> None:
         logs.write(course.into, state.told)
@@ -207,6 +194,8 @@ def _lesson(course: Course, samples: Samples, where: Any, plan: Plan) -> gradien
     learned, task = course.manifest.of("train"), course.task
     if "truth" not in task.needs:
         return gradient.Lesson(samples, where, [{}] * len(where))
+    if task.maps:
+        return gradient.Lesson(samples, where, drawings(learned, task, plan, samples, where, course.cache))
     by_id = dict(zip(learned.table["id"].astype(str), truths(learned, task), strict=True))
     known = [by_id[samples.ids[row]] for row in samples.rows[where]]
     return gradient.Lesson(samples, where, [task.encode(t, plan) for t in known], [task.stratum(t) for t in known])
@@ -234,13 +223,14 @@ def _started(course: Course, plan: Plan) -> Any:
     return nets
 
 
-def _judge(checked: Manifest, task: Task) -> gradient.Judge:
-    """The validation rows seen through the same predict and evaluate that a user calls."""
+def _judge(checked: Manifest, task: Task, into: Path) -> gradient.Judge:
+    """The validation rows seen through the same predict and evaluate that a user calls; `into` for answers in files."""
 
     def judge(member: NetworkMember) -> dict[str, float]:
         bundle = Bundle(Card(task.name, (member.plan,)), (member,))
         bundle = accelerate(bundle, engine="torch")  # to compile takes longer than these few rows
-        report = evaluate(predict(checked, bundle, into=None), draws=0)
+        with _place(task, into) as folder:
+            report = evaluate(predict(checked, bundle, into=folder), draws=0)
         figures = {f"validation_{k}": v.value for k, v in report.numbers["prediction"].items() if "." not in k}
         value = figures.get(f"validation_{task.answer.headline}", math.nan)
         return {**figures, "score": task.answer.better * value if math.isfinite(value) else -math.inf}
@@ -248,6 +238,16 @@ def _judge(checked: Manifest, task: Task) -> gradient.Judge:
     return judge
 
 
+
+
+@contextmanager
+def _place(task: Task, into: Path) -> Iterator[Path | None]:
+    """A folder below `into` for answers that lie in files, gone afterwards; None where answers are cells."""
+    if not task.answer.in_files:
+        yield None
+        return
+    with TemporaryDirectory(prefix=".judged", dir=into) as name:
+        yield Path(name)
 
 
 @dataclass(frozen=True)

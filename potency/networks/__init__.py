@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from potency.networks.backbones import BACKBONES
+from potency.networks.dense import DENSE, Dense
 from potency.networks.encoder import Encoder
 from potency.networks.network import Network
 
@@ -22,6 +23,7 @@ NETWORKS: Mapping[str, Callable[[Plan, int], Network]] = {
     "projector": lambda plan, outputs: Encoder(
         plan.network, len(plan.channels), outputs, plan.tile, plan.dropout, plan.normalise, hidden=outputs
     ),
+    "dense": lambda plan, outputs: Dense(plan.network, len(plan.channels), outputs, plan.tile, plan.normalise),
 }
 
-__all__ = ["BACKBONES", "NETWORKS", "Encoder", "Network"]
+__all__ = ["BACKBONES", "DENSE", "NETWORKS", "Dense", "Encoder", "Network"]

@@ -33,6 +33,17 @@ class Sight:
         first, last = -padding, dilation * (kernel - 1) - padding
         return Sight(self.jump * stride, self.low + self.jump * first, self.high + self.jump * last)
 
+    def enlarged(self, factor: int) -> Sight | None:
+        """Seen after every value was repeated `factor` times; None where a value would stand for part of a pixel.
+
+        >>> Sight().window(2, 2, 0).enlarged(2)
+        Sight(jump=1, low=-1, high=1)
+        """
+        if self.jump % factor:
+            return None
+        jump = self.jump // factor
+        return Sight(jump, self.low - (factor - 1) * jump, self.high)
+
     def __or__(self, other: Sight) -> Sight:
         return replace(self, low=min(self.low, other.low), high=max(self.high, other.high))
 
@@ -150,11 +161,21 @@ def _padding(sights: Sights, args: Sequence[Any]) -> Sights:
     return sights[0].window(1, 1, top), sights[1].window(1, 1, left)
 
 
+def _repeated(sights: Sights, args: Sequence[Any]) -> Sights | None:
+    """Enlargement by whole numbers that repeats each value."""
+    factors = [after / before for after, before in zip(args[1], args[0].shape[2:], strict=True)]
+    if not all(factor.is_integer() for factor in factors):
+        return None
+    y, x = (sight.enlarged(int(factor)) for sight, factor in zip(sights, factors, strict=True))
+    return None if y is None or x is None else (y, x)
+
+
 _RULES: Mapping[Any, Callable[[Sights, Sequence[Any]], Sights | None]] = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _pooling,
     aten.avg_pool2d: _pooling,
     aten.constant_pad_nd: _padding,
+    aten.upsample_nearest2d: _repeated,
 }
 _NORMS = {aten.native_batch_norm, aten._native_batch_norm_legit_no_training}
 # Value by value, though torch does not call them pointwise.

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 
 from potency.errors import PlanError, nearest
 from potency.tasks.classify import Classify
+from potency.tasks.instances import Instances
 from potency.tasks.quantify import Quantify
 from potency.tasks.resemble import Simclr, Vicreg
+from potency.tasks.segment import Segment
 from potency.tasks.task import Focus, Sample, Task
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (Classify(), Quantify(), Simclr(), Vicreg())}
+TASKS: Mapping[str, Task] = {
+    task.name: task for task in (Classify(), Quantify(), Segment(), Instances(), Simclr(), Vicreg())
+}
 
 
 def find_task(name: str) -> Task:

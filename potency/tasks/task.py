@@ -51,6 +51,8 @@ class Task(ABC):
         estimates: what a classical estimator fits for it, "label" or "value"; "" where none can.
         mixable: targets whose weighted mean is a target too, so that samples may be mixed; () where there is none.
         scores: numbers of an output that can be explained, by name; the last is the one curves are drawn of.
+        maps: outputs that lie on the pixels of the image. A task that has any learns from truths that do so too: they
+            are `drawn`, cut and moved with the image, and only then become its `target`.
     """
 
     name: ClassVar[str]
@@ -63,6 +65,7 @@ class Task(ABC):
     estimates: ClassVar[str] = ""
     mixable: ClassVar[tuple[str, ...]] = ()
     scores: ClassVar[tuple[str, ...]] = ()
+    maps: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def outputs(self, plan: Plan) -> int:
@@ -79,6 +82,14 @@ class Task(ABC):
     @abstractmethod
     def encode(self, truth: Answer, plan: Plan) -> Sample:
         """The truth of one sample as arrays a loss can use."""
+
+    def drawn(self, truth: Answer, plan: Plan) -> NDArray[Any]:
+        """The truth on the pixels, whole numbers (K, H, W), of a task with `maps`; -1 is not judged."""
+        raise NotImplementedError(f"{self.name} has maps and does not say how its truth is drawn")
+
+    def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
+        """What a loss can use, of a crop of what was `drawn`."""
+        raise NotImplementedError(f"{self.name} has maps and does not say what they should be")
 
     def stratum(self, truth: Answer) -> str:
         """What balanced sampling balances; one stratum leaves samples as they come."""

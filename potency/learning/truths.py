@@ -1,0 +1,139 @@
+"""The truths of rows as answers, and as drawings on the pixels of their crops."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.answers import Answer
+from potency.data.manifest import Manifest
+from potency.data.plan import Plan
+from potency.data.tiles import FITTINGS
+from potency.errors import ManifestError, PotencyError
+from potency.inference.view import View, windows
+from potency.learning.growing import Growing, cleared
+from potency.learning.samples import Samples
+from potency.tasks import Sample, Task
+
+
+def truths(rows: Manifest, task: Task) -> Sequence[Answer]:
+    """The truth of each row as an answer of the task, none for a task that needs none; a missing one is refused.
+
+    Those that lie in files are read when they are asked for, one at a time.
+    """
+    if "truth" not in task.needs:
+        return []
+    named = [str(c) for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")]
+    columns = {c: c.removeprefix("truth").removeprefix(".") for c in named}
+    if "truth" not in columns:
+        raise ManifestError("the table has no truth", str(rows.folder), "name its column with --truth")
+    if rows.table["truth"].isna().any():
+        row = rows.table.loc[rows.table["truth"].isna(), "id"].iloc[0]
+        raise ManifestError("a row to learn from has no truth", f"row {row!r}", "fill it in or leave the row out")
+    cells = rows.table[list(columns)].rename(columns=columns).to_dict("records")
+    found = _Read(task, [{str(k): v for k, v in row.items()} for row in cells], rows.folder)
+    return found if task.answer.in_files else list(found)
+
+
+class _Read(Sequence[Answer]):
+    """Answers that are read from their cells whenever they are asked for."""
+
+    def __init__(self, task: Task, cells: list[dict[str, Any]], folder: Path) -> None:
+        self.task, self.all, self.folder = task, cells, folder
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    @overload
+    def __getitem__(self, i: int) -> Answer: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Answer]: ...
+    def __getitem__(self, i: int | slice) -> Answer | Sequence[Answer]:
+        if isinstance(i, slice):
+            return _Read(self.task, self.all[i], self.folder)
+        return self.task.answer.of_cells(self.all[i], self.folder)
+
+
+class Drawings(Sequence[Sample]):
+    """What was drawn on the pixels of each crop, as the target of a sample: {"drawn": (K, *tile) whole numbers}."""
+
+    def __init__(self, crops: NDArray[Any]) -> None:
+        self.crops = crops
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @overload
+    def __getitem__(self, i: int) -> Sample: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, i: int | slice) -> Sample | Sequence[Sample]:
+        return Drawings(self.crops[i]) if isinstance(i, slice) else {DRAWN: np.asarray(self.crops[i])}
+
+
+DRAWN = "drawn"
+
+
+def drawings(
+    rows: Manifest, task: Task, plan: Plan, samples: Samples, where: NDArray[np.intp], folder: Path
+) -> Drawings:
+    """The truths of the crops `where`, cut and resized as their images were; kept in `folder` beside the crops.
+
+    Raises:
+        ManifestError: a truth of another size than its image; the row is named.
+    """
+    columns = [str(c) for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")]
+    told = rows.table[columns].astype("str").to_numpy().tolist()
+    stamps = [(rows.folder / str(cell)).stat().st_mtime_ns for cell in rows.table["truth"]]
+    made_of = [task.name, rows.digests, told, stamps, plan.tile, plan.fitting, plan.pixel_size, plan.classes]
+    path = folder / f"drawn-{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]}.npy"
+    index = path.with_suffix(".rows.npy")
+    if not (path.is_file() and index.is_file()):
+        try:
+            cleared(folder, f".{path.stem}*")
+            with Growing(path, index) as growing:
+                for row, truth in zip(rows.records(), truths(rows, task), strict=True):
+                    drawn = _drawn(rows, row, task, plan, truth)
+                    growing.add(drawn, np.zeros((len(drawn), 0), np.intp))
+        except OSError as error:
+            raise PotencyError(f"the truths cannot be cached: {error.strerror or error}", str(folder),
+                               "free some space or change --into") from error  # fmt: skip
+    crops, place = np.load(path, mmap_mode="r", allow_pickle=False), np.load(index, allow_pickle=False)[:, 0]
+    # Rows stand here in the order of the training rows, crops in that of all rows: both by id.
+    first = dict(zip(rows.table["id"].astype(str), np.searchsorted(place, np.arange(len(rows))), strict=True))
+    start = np.array([first[samples.ids[row]] for row in samples.rows[where]])
+    earlier = where - np.searchsorted(samples.rows, samples.rows[where])
+    order = start + earlier
+    return Drawings(crops if (order == np.arange(len(crops))).all() else crops[order])
+
+
+def _drawn(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth: Answer) -> NDArray[Any]:
+    """What is drawn on the crops of a row, (n, K, *tile), in the order in which `cut` cuts them."""
+    import cv2
+
+    whole, view = rows.open(row), View.of(rows, row, plan.pixel_size)
+    drawn = task.drawn(truth, plan)
+    size = whole.sizes["Y"], whole.sizes["X"]
+    if drawn.shape[1:] != size:
+        raise ManifestError(
+            f"the truth is {drawn.shape[1]} x {drawn.shape[2]} pixels, its image {size[0]} x {size[1]}",
+            f"row {row['id']!r}: {row['truth']}", "give the mask of this very image, in its size",
+        )  # fmt: skip
+    high, wide = view.image.shape[-2:]
+    if drawn.shape[1:] != (high, wide):  # at the plan's pixel size; numbers are names and never mixed
+        planes = drawn.astype(np.float64)
+        drawn = np.stack([cv2.resize(p, (wide, high), interpolation=cv2.INTER_NEAREST_EXACT) for p in planes])
+    fit = FITTINGS[plan.fitting].apply
+    found = []
+    for tile in windows(view.shape, plan.but(halo=None)):
+        inner = tile.window(view.shape)
+        y, x = inner["Y"], inner["X"]
+        part = drawn[:, view.top + y.start : view.top + y.stop, view.left + x.start : view.left + x.stop]
+        found.append(fit(np.asarray(part, np.int32), plan.tile))
+    return np.stack(found)

@@ -1,0 +1,50 @@
+"""`unet`: our own U-shaped network of residual blocks: sees about 60 px each way, so that exact tiling stays cheap."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from potency.networks.tiny import Residual
+
+GROWTH = (1, 2.5, 5, 8, 12)  # channels of each level, times those of the first
+LEAST, MOST = 1, len(GROWTH) - 1
+
+
+class UNet(nn.Module):
+    """A map (N, width, H, W) of an image (N, C, H, W) whose sides divide by `stride` (Ronneberger 2015, with skips of
+    He 2016 inside its blocks).
+
+    Every level halves the image; on the way back its map is enlarged to that of the level above and joined with it.
+    Batch norm is the only norm, and nothing looks at the whole image: a value depends on `halo` px around it.
+
+    Args:
+        channels: image channels (C).
+        width: channels of the first level.
+        depth: how often the image is halved, 1 to 4.
+    """
+
+    def __init__(self, channels: int, width: int = 16, depth: int = 3) -> None:
+        super().__init__()
+        if not (LEAST <= depth <= MOST and width >= 1):
+            raise TypeError(f"depth is {LEAST} to {MOST}, width at least 1")
+        widths = [round(width * share) for share in GROWTH[: depth + 1]]
+        self.num_features, self.stride = width, 2**depth
+        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.down = nn.ModuleList(Residual(above, below, 2) for above, below in pairwise(widths))
+        self.deepest = Residual(widths[-1], widths[-1], 1)
+        self.narrow = nn.ModuleList(nn.Conv2d(below, above, 1, bias=False) for above, below in pairwise(widths))
+        self.join = nn.ModuleList(Residual(2 * above, above, 1) for above in widths[:-1])
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = [self.stem(image)]
+        for block in self.down:
+            maps.append(block(maps[-1]))
+        values = self.deepest(maps.pop())
+        for narrow, join in zip(reversed(self.narrow), reversed(self.join), strict=True):
+            larger = interpolate(narrow(values), scale_factor=2.0, mode="nearest")
+            values = join(torch.cat([maps.pop(), larger], 1))
+        return torch.as_tensor(values)

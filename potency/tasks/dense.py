@@ -1,0 +1,55 @@
+"""What tasks share whose answer lies on the pixels: a network that gives maps, truths that move with the image."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from potency.answers.answer import Answer
+from potency.data.plan import Plan
+from potency.networks import Network
+from potency.tasks.task import Sample, Task
+
+STEP = 32  # px: halos are multiples of it, so that tiles begin where the coarsest map has a value
+WIDEST = 256  # px of halo; what is wider than that is seen in part, and tiles may then show
+
+
+class Dense(Task):
+    """Base of tasks with maps: `drawn` says where the truth lies, `target` what the maps should be there."""
+
+    parts: ClassVar[Mapping[str, str]] = {"net": "dense"}
+    maps: ClassVar[tuple[str, ...]] = ("output",)
+    usual: ClassVar[Mapping[str, object]] = {
+        "network": "unet", "fitting": "extend", "scale_by": "image", "batch": 8, "test_views": 1, "balance": 0.0,
+        "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.25, "gain": 0.1, "gamma": 0.2, "noise": 0.03, "blur": 1.0},
+    }  # fmt: skip
+
+    @abstractmethod
+    def drawn(self, truth: Answer, plan: Plan) -> NDArray[Any]:
+        """The truth on the pixels, whole numbers (K, H, W); -1 is not judged."""
+
+    @abstractmethod
+    def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
+        """What a loss can use, of a crop of what was `drawn`."""
+
+    @abstractmethod
+    def around(self, plan: Plan, truths: Sequence[Answer]) -> float:
+        """Pixels that must be seen around a pixel beyond what its network sees, so that its answer is whole."""
+
+    def encode(self, truth: Answer, plan: Plan) -> Sample:
+        return self.target(self.drawn(truth, plan), plan)
+
+    def prepare(self, plan: Plan, truths: Sequence[Answer]) -> Plan:
+        """The halo of its tiles, where its network sees no further than that."""
+        with torch.device("meta"):
+            nets = self.build(plan).values()
+        halos = [net.halo for net in nets if isinstance(net, Network)]
+        if any(halo is None for halo in halos):
+            return plan.but(halo=None)
+        wide = max(halos, default=0) + np.ceil(self.around(plan, truths))  # type: ignore[type-var]
+        return plan.but(halo=min(WIDEST, -(-int(wide) // STEP) * STEP))
