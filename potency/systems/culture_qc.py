@@ -260,7 +260,6 @@ RECIPE = Recipe(
     id="culture-qc",
     title="Automated quality control of cultures",
     area="A",
-    missing=("a run to its end at the default budget on real images, which nobody has watched yet",),
     method="focus, illumination, confluence, debris and contamination",
     run=run,
     budgets=(QUICK, DEFAULT, FULL),
