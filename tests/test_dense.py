@@ -113,7 +113,7 @@ def test_a_task_with_maps_learns_saves_answers_evaluates_and_draws(
         predict(world, bundle, into=None)
 
 
-@pytest.mark.parametrize("name", GEOMETRY)
+@pytest.mark.parametrize("name", sorted({*GEOMETRY} - {"window"}))
 def test_what_is_drawn_moves_with_the_image(name: str) -> None:
     drawn = torch.kron(torch.randint(1, 9, (4, 1, 8, 8)), torch.ones(1, 1, 8, 8, dtype=torch.long)).int()
     image, moved = augment_both(drawn.float(), drawn, {name: 0.8}, torch.Generator().manual_seed(1))
@@ -128,7 +128,7 @@ def test_a_large_image_is_scaled_by_itself_alike_in_every_tile(tmp_path: Path) -
     pixels[:300] += 5000  # bright where most tiles do not look
     tifffile.imwrite(tmp_path / "large.tif", pixels)
     rows = Manifest.read(tmp_path)
-    view = View.of(rows, rows.records()[0], None)
+    view = View.of(rows, rows.records()[0])
     tiles = windows(view.shape, Plan(tile=64, halo=64))
     assert max(tile.height for tile in tiles) == READ - 128 and len(tiles) == 4
     assert view.exposure.shape == (1, 2) and np.allclose(view.exposure, exposure(pixels[None]), rtol=0.05)
