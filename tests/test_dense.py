@@ -23,7 +23,7 @@ from potency.inference.predict import predict
 from potency.inference.view import READ, View, windows
 from potency.learning.augment import GEOMETRY, augment_both
 from potency.learning.planning import planned
-from potency.learning.train import train
+from potency.learning.train import examples, train
 from potency.networks import DENSE, Dense
 from potency.tasks import TASKS, Task, find_task
 
@@ -165,3 +165,11 @@ def test_masks_that_do_not_fit_are_refused(worlds: dict[str, Manifest], tmp_path
         Dense(SMALL, 1, 1, 30)
     with pytest.raises(PlanError, match="gives a map"):
         Dense("resnet18", 1, 1)
+
+
+def test_images_of_several_sizes_leave_examples_of_one(tmp_path: Path) -> None:
+    for name, side in (("a", 96), ("b", 40), ("c", 96), ("d", 200)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((side, side), side, np.uint8))
+    rows = Manifest.read(tmp_path)
+    plan = Plan(tile=64, halo=32, fitting="extend", channels=("grey",))
+    assert [one["image"].shape for one in examples(rows, plan)] == [(1, 64, 64)] * 3

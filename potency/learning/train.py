@@ -148,14 +148,13 @@ def set_aside(manifest: Manifest, share: float, seed: int, task: Task | None = N
 
 
 def examples(rows: Manifest, plan: Plan, count: int = EXAMPLES) -> list[Mapping[str, Any]]:
-    """A few training images (their centres, when large), to be checked whenever the bundle is loaded."""
-    chosen = rows.table.iloc[:: max(1, len(rows) // count)].head(count)
+    """A few training images (their centres, when large), to be checked at every load; of one size where maps are."""
     found: list[Mapping[str, Any]] = []
-    for _, row in chosen.iterrows():
-        view = View.of(rows, {str(k): v for k, v in row.items()}, plan)
-        tiles = windows(view.shape, plan.but(tile=plan.window))
+    for row in rows.records()[:: max(1, len(rows) // count)][:count]:
+        view = View.of(rows, row, plan)
+        tiles = windows(view.shape, plan.but(tile=plan.window, halo=None))
         found.append({"image": view.crop(tiles[len(tiles) // 2])})
-    return found
+    return found if plan.halo is None else [one for one in found if one["image"].shape == found[0]["image"].shape]
 
 
 def described(rows: Manifest) -> dict[str, Any]:
