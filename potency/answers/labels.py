@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ from potency.errors import AnswerError
 
 if TYPE_CHECKING:
     from potency.data.masks.ngff import Pyramid
+
+logger = logging.getLogger(__name__)
 
 BARE = (".tif", ".tiff", ".png", ".npy")  # files that tell nothing of an object but where it is
 
@@ -127,7 +130,7 @@ class Labels(Filed):
             seen.append(answer._bare())
         _, rows = seams.settle() or (0, np.zeros(canvas, np.uint32))
         new, table = seams.numbered()
-        return cls.of(new[rows], table, cut=seams.cut, **cls.stitched(seen))
+        return cls.of(new[rows], table, cut=_warned(seams.cut), **cls.stitched(seen))
 
     @classmethod
     def join(cls, parts: Iterable[tuple[Any, Self]], canvas: Any, folder: Path, name: str) -> dict[str, Any]:
@@ -152,7 +155,7 @@ class Labels(Filed):
                 pyramid.put(top, new[rows])
 
         path = write_pyramid(fill, (*first.instances.shape[:-2], *canvas), folder, name)
-        made = replace(first._bare(), objects=tables[0], ignore=None, cut=seams.cut, **cls.stitched(seen))
+        made = replace(first._bare(), objects=tables[0], ignore=None, cut=_warned(seams.cut), **cls.stitched(seen))
         return {name: path, **made._told(folder, name)}
 
     def _bare(self) -> Self:
@@ -221,3 +224,13 @@ class Labels(Filed):
         edge = boundaries.outline(plane)
         rgb[edge] = colours_of(plane[edge])
         return captioned(rgb, f"{self.count} object{'' if self.count == 1 else 's'}")
+
+
+def _warned(cut: int) -> int:
+    """The number of cut objects, said aloud where there are any."""
+    if cut:
+        logger.warning(
+            "%d times an object reached further than its tile sees: outlines there may be wrong, or objects missing. "
+            "Learn from images that show objects as large, or work at a coarser pixel size", cut,
+        )  # fmt: skip
+    return cut

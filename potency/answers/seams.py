@@ -142,16 +142,15 @@ class Seams:
         new = np.zeros(int(table[LABEL].max()) + 1 if len(table) else 1, np.uint32)
         new[labels] = numbers = np.arange(self.count + 1, self.count + 1 + len(mine))
         self.count += len(mine)
-        own = new[np.where(pixels < len(new), pixels, 0)]  # what is not judged may have a number beyond all others
-        disputed = set(np.unique(own[(own > 0) & (view > 0)]).tolist())
-        boxes, middles = mine[box(axes)].to_numpy(np.int64), mine[centre(axes)].to_numpy(np.float64)
+        own = np.zeros(pixels.shape, np.uint32)
+        named = (pixels > 0) & (pixels < len(new))  # what is not judged may have a number beyond all others
+        own[named] = new[pixels[named]]
+        disputed = np.unique(own[np.logical_and(own, view)])
+        boxes, middles = mine[box(axes)].to_numpy(np.int64).tolist(), mine[centre(axes)].to_numpy(np.float64)
         for number, ends, middle, area in zip(numbers.tolist(), boxes, middles, mine[AREA].tolist(), strict=True):
-            where = tuple(slice(low, high) for low, high in zip(ends[:axes], ends[axes:], strict=True))
-            self.known[number] = Known(middle, where, int(area))
-        quiet = np.ones(self.count + 1, bool)
-        quiet[[0, *disputed]] = False
-        np.copyto(view, own, where=quiet[own])
-        for number in sorted(disputed):
+            self.known[number] = Known(middle, tuple(map(slice, ends[:axes], ends[axes:])), int(area))
+        np.maximum(view, np.where(np.isin(own, disputed), 0, own) if len(disputed) else own, out=view)
+        for number in disputed.tolist():
             where = self.known[number].box
             inside = (*where[:-2], *(slice(side.start - at.start, side.stop - at.start)
                                      for side, at in zip(where[-2:], place, strict=True)))  # fmt: skip

@@ -90,8 +90,13 @@ def write(path: Path, annotation: Annotation) -> Mapping[str, int]:
              **({} if math.isnan(score) else {"score": score})}
             for label, kind, score in zip(*(objects[one].tolist() for one in ("label", "class", "score")), strict=True)
             if kind or not math.isnan(score)]  # fmt: skip
-    with growing(path, annotation.labels.shape, told, _scale(group.parent, annotation.labels.shape), newer) as pyramid:
-        pyramid.put(0, np.ascontiguousarray(annotation.labels))
+    try:
+        scale = _scale(group.parent, annotation.labels.shape)
+        with growing(path, annotation.labels.shape, told, scale, newer) as pyramid:
+            pyramid.put(0, annotation.labels)
+    except OSError as fault:
+        raise AnswerError(f"it cannot be written: {fault.strerror or fault}", str(path),
+                          "choose a folder you may write to, with room") from fault
     return {}
 
 
@@ -108,7 +113,7 @@ def growing(path: Path, shape: Shape, told: Sequence[Mapping[str, Any]] = (), sc
         newer: zarr 3 and NGFF 0.5, not zarr 2 and NGFF 0.4.
 
     Raises:
-        AnswerError: there are labels of that name, or they cannot be written.
+        AnswerError: there are labels of that name. OSError: they cannot be written.
     """
     group, name = (path.parent, path.name) if path.parent.name == "labels" else (path / "labels", NAME)
     image = group.parent
@@ -129,9 +134,6 @@ def growing(path: Path, shape: Shape, told: Sequence[Mapping[str, Any]] = (), sc
         said = _attributes(group)
         listed = said.get("labels")
         _mark(group, {**said, "labels": [*(listed if isinstance(listed, list) else []), name]}, newer)
-    except OSError as fault:
-        raise AnswerError(f"it cannot be written: {fault.strerror or fault}", str(group / name),
-                          "choose a folder you may write to, with room") from fault
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
