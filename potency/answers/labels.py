@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+STRIPS = 16  # of a band, which are numbered one after the other
 BARE = (".tif", ".tiff", ".png", ".npy")  # files that tell nothing of an object but where it is
 
 
@@ -152,7 +153,9 @@ class Labels(Filed):
             new, table = seams.numbered()
             tables.append(table)
             for top, rows in pyramid.kept():
-                pyramid.put(top, new[rows])
+                for part in np.array_split(rows, STRIPS, axis=-2):  # an index takes twice the memory of labels
+                    part[...] = new[part]
+                pyramid.put(top, rows)
 
         path = write_pyramid(fill, (*first.instances.shape[:-2], *canvas), folder, name)
         made = replace(first._bare(), objects=tables[0], ignore=None, cut=_warned(seams.cut), **cls.stitched(seen))

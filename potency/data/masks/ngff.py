@@ -22,7 +22,7 @@ from potency.errors import AnswerError
 
 suffixes = (".zarr",)
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
-CHUNK, SMALLEST = 1024, 256  # pixels of a side of a chunk; of an image that gets no smaller level
+CHUNK, SMALLEST = 512, 256  # pixels of a side of a chunk; of an image that gets no smaller level
 NAME = "objects"
 
 
