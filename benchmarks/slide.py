@@ -5,7 +5,7 @@ an OME-Zarr chunk by chunk: fields of 512 px, turned and laid at random. Without
 learns them for a minute or two; how good it is, is not the question here. The work is done in a child process:
 `s_per_mpix` is its time by the clock, `cpu_s_per_mpix` that of all cores together, `peak_gib` how far its memory rises
 above where it stood with the model loaded. `share_*` are parts of the time: reading, network, decoding, and writing and
-joining tiles. Another row answers a part of the slide in tiles of two sizes: `f1` of one answer with the other as truth.
+joining tiles. Another row answers a part of the slide in tiles of two sizes; `f1` takes one answer as truth.
 """
 
 from __future__ import annotations
