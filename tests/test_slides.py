@@ -1,4 +1,4 @@
-"""Images too large for memory: joined band by band, the same for any tile, resumed where they stopped, cuts are told."""
+"""Images too large for memory: joined in bands, the same for any tile, resumed where they stopped, what is cut told."""
 
 from __future__ import annotations
 
