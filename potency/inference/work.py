@@ -177,10 +177,10 @@ class _Run:
 
     def _view(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> View:
         """The image of a row; one that is cut into tiles stays open for the batch that comes next."""
-        key = (self.batch.keys[i], self.plan.pixel_size)
+        key = self.batch.keys[i]
         if tile is not None and getattr(_OPENED, "key", None) == key:
             return cast(View, _OPENED.view)
-        view = View.of(self.batch.rows, row, self.plan.pixel_size)
+        view = View.of(self.batch.rows, row, self.plan)
         if tile is not None:
             _OPENED.key, _OPENED.view = key, view
         return view

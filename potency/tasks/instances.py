@@ -66,6 +66,9 @@ class Instances(Dense):
             torch.zeros((), device=output.device),
         )
 
+    def trials(self, plan: Plan) -> Mapping[str, Sequence[float]]:
+        return {name: _around(value) for name, value in _decoder(plan).thresholds.items()}
+
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Labels:
         """The objects that the decoder finds in "output" (C, H, W), each with the certainty of being one."""
         decoder = _decoder(plan)
@@ -73,6 +76,17 @@ class Instances(Dense):
         found = decoder.decode(maps, **plan.settings)
         table = DataFrame({"label": np.arange(1, len(found.scores) + 1), "score": found.scores})
         return Labels.of(found.labels, table)
+
+
+def _around(value: float) -> tuple[float, ...]:
+    """What may be better than a threshold: a share is moved by halves and quarters, a number of pixels doubled.
+
+    >>> _around(0.5), _around(4)
+    ((0.25, 0.375, 0.625, 0.75), (8, 16, 32))
+    """
+    if value < 1:
+        return tuple(value * by for by in (0.5, 0.75, 1.25, 1.5) if value * by < 1)
+    return tuple(value * by for by in (2, 4, 8))
 
 
 def _decoder(plan: Plan) -> Decoder:
