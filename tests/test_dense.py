@@ -54,7 +54,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Manifest]:
 
 @pytest.mark.parametrize("name", DENSE)
 def test_no_pixel_beyond_the_halo_changes_a_value_and_one_at_its_edge_does(name: str) -> None:
-    network = lively(Dense(f"{name}:width=4", 1, 2, 128)).double()
+    network = lively(Dense(f"{name}:width=4", 1, (2,), 128)).double()
     network.mean, network.spread = network.mean.double(), network.spread.double()  # type: ignore[operator, union-attr]
     assert isinstance(network.halo, int)
     side = -(-(2 * network.halo + 32) // network.stride) * network.stride
@@ -162,6 +162,6 @@ def test_masks_that_do_not_fit_are_refused(worlds: dict[str, Manifest], tmp_path
     with pytest.raises(PlanError, match="did you mean 'flows'"):
         find_task("instances").build(plan.but(decoder="flow"))
     with pytest.raises(PlanError, match="does not divide by 4"):
-        Dense(SMALL, 1, 1, 30)
+        Dense(SMALL, 1, (1,), 30)
     with pytest.raises(PlanError, match="gives a map"):
-        Dense("resnet18", 1, 1)
+        Dense("resnet18", 1, (1,))

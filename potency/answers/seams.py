@@ -99,7 +99,7 @@ class Seams:
         whole = np.zeros(self.shape, np.uint32) if self.whole is None else self.whole
         found = objects_of(whole)
         whole, found = numbered_by_place(whole, found)
-        if not len(found):
+        if not self.tables:
             return whole, found.drop(columns="before")
         told = concat(self.tables, ignore_index=True).set_index(LABEL)
         own = [name for name in told.columns if name not in found.columns]

@@ -219,7 +219,7 @@ def _started(course: Course, plan: Plan) -> Any:
             net.load_state_dict({k: old[k] if k in old and old[k].shape == v.shape else v for k, v in own.items()})
     elif plan.weights:
         for net in nets.values():
-            load_weights(net, plan.network, plan.weights)
+            load_weights(net, plan.weights)
     return nets
 
 
