@@ -117,8 +117,8 @@ def drawings(
 def _changed(folder: Path, cells: Sequence[str]) -> list[int]:
     """When the files among the cells of a row (its mask, the table of its objects) were last written."""
     found = []
-    for cell in cells:
-        with suppress(OSError, ValueError):
+    for cell in filter(None, cells):
+        with suppress(OSError, ValueError):  # most cells name no file
             found.append((folder / cell).stat().st_mtime_ns)
     return found
 

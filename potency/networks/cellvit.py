@@ -16,8 +16,9 @@ WIDTHS = (1, 2, 4, 8, 8)  # channels at each halving, times those of the finest 
 
 
 class CellVit(nn.Module):
-    """Maps (N, branches x width, H, W): UNETR (Hatamizadeh 2022) with the branches of HoVer-Net (Graham 2019), as CellViT
-    (arXiv 2306.15350) joins them; one branch a head that the task declares (inside, places, types).
+    """Maps (N, branches x width, H, W): UNETR (Hatamizadeh 2022) with the branches of HoVer-Net (Graham 2019).
+
+    So CellViT (arXiv 2306.15350) joins them; there is one branch for each head of the task (inside, places, types).
 
     The image and the maps of four depths of the transformer are brought to their place on the way back once; each
     branch has its own way. Attention looks at the whole image, so the answer belongs to the tile that it is shown.
@@ -65,7 +66,7 @@ class _Way(nn.Module):
             nn.ConvTranspose2d(before, after, 2, 2) for before, after in pairwise([embedded, *above])
         )
         self.join = nn.ModuleList(
-            nn.Sequential(convolution(2 * wide, wide, 3, nn.ReLU), convolution(wide, wide, 3, nn.ReLU)) for wide in above
+            nn.Sequential(convolution(2 * w, w, 3, nn.ReLU), convolution(w, w, 3, nn.ReLU)) for w in above
         )
 
     def forward(self, values: Tensor, skips: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from potency.data.tiles import Size, sides
 from potency.errors import PlanError, nearest
-from potency.networks.backbones import Backbone, find_backbone, normalisation
+from potency.networks.backbones import BACKBONES, Backbone, find_backbone, normalisation
 from potency.networks.cellvit import CellVit
 from potency.networks.fpn import Fpn
 from potency.networks.levels import Levels
@@ -28,23 +28,23 @@ def _unet(channels: int, tile: tuple[int, int], branches: int, encoder: str = ""
 # Short names people type; options follow, each after a colon.
 DENSE: Mapping[str, Backbone] = {
     "unet": Backbone(
-        "potency/unet", 0.87,
+        "potency/unet", 0.91,
         "ours: residual U-Net that sees about 60 px; width, depth; over any backbone as encoder=NAME", build=_unet,
     ),
     "unet-ronneberger": Backbone(
-        "potency/unet-ronneberger", 31.04, "U-Net as published (Ronneberger 2015), padded; width, depth",
+        "potency/unet-ronneberger", 31.03, "U-Net as published (Ronneberger 2015), padded; width, depth",
         build=lambda channels, tile, branches, **options: Ronneberger(channels, **options),
     ),
     "fpn": Backbone(
-        "potency/fpn", 13.05, "feature pyramid over encoder=NAME (Lin 2017, Kirillov 2019); width, depth",
+        "potency/fpn", 12.93, "feature pyramid over encoder=NAME (Lin 2017, Kirillov 2019); width, depth",
         build=lambda channels, tile, branches, **options: Fpn(channels, tile, **options),
     ),
     "ric-unet": Backbone(
-        "potency/ric-unet", 6.0, "residual inception and channel attention (Zeng 2019); width, depth",
+        "potency/ric-unet", 3.22, "residual inception and channel attention (Zeng 2019); width, depth",
         build=lambda channels, tile, branches, **options: RicUNet(channels, **options),
     ),
     "cellvit": Backbone(
-        "potency/cellvit", 40.0, "transformer and a decoder a head (Hörst 2024); encoder=NAME, width", build=CellVit
+        "potency/cellvit", 44.54, "transformer and a decoder a head (Hörst 2024); encoder=NAME, width", build=CellVit
     ),
 }  # fmt: skip
 
@@ -120,5 +120,5 @@ class Dense(Network):
 
 def _instead(name: str) -> str:
     """What to type: a backbone by itself becomes an encoder."""
-    close = nearest(name, DENSE)
-    return close if close.startswith("did you mean") else f"{close}; a backbone is an encoder: unet:encoder={name}"
+    short = name.partition(":")[0]
+    return f"a backbone is an encoder: unet:encoder={short}" if short in BACKBONES else nearest(name, DENSE)

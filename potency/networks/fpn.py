@@ -40,12 +40,9 @@ class Fpn(nn.Module):
         self.num_features, self.stride = width // 4, self.strides[-1]
         self.lateral = nn.ModuleList(nn.Conv2d(wide, width, 1) for wide in widths)
         self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in widths)
-        finest = self.strides[0]
-        self.level = nn.ModuleList(
-            nn.ModuleList(convolution(width, width, 3, nn.ReLU) for _ in range(max(1, (stride // finest).bit_length() - 1)))
-            for stride in self.strides
-        )  # fmt: skip
+        self.level = nn.ModuleList(_level(width, stride // self.strides[0]) for stride in self.strides)
         self.last = convolution(width, self.num_features, 1, nn.ReLU)
+        self.whole = _enlarged(self.strides[0])
 
     def forward(self, image: Tensor) -> Tensor:
         maps = self.encoder(image)[-len(self.strides) :]
@@ -58,14 +55,19 @@ class Fpn(nn.Module):
             seen.append(values)
         total: Tensor | None = None
         for k, values in enumerate(reversed(seen)):
-            values = self.smooth[k](values)
-            for block in self.level[k]:  # type: ignore[union-attr]
-                values = block(values)
-                values = values if self.strides[k] == self.strides[0] else _enlarged(values, 2)
+            values = self.level[k](self.smooth[k](values))
             total = values if total is None else total + values
-        return torch.as_tensor(_enlarged(self.last(total), self.strides[0]))
+        return torch.as_tensor(self.whole(self.last(total)))
 
 
-def _enlarged(values: Tensor, times: int) -> Tensor:
+def _level(width: int, times: int) -> nn.Sequential:
+    """Convolved and doubled until a map is `times` as large, once convolved where it is large enough."""
+    if times == 1:
+        return nn.Sequential(convolution(width, width, 3, nn.ReLU))
+    parts = ((convolution(width, width, 3, nn.ReLU), _enlarged(2)) for _ in range(times.bit_length() - 1))
+    return nn.Sequential(*(part for two in parts for part in two))
+
+
+def _enlarged(times: int) -> nn.Module:
     """Between the middles of values, which does not depend on how large the map is (as aligned corners would)."""
-    return interpolate(values, scale_factor=float(times), mode="bilinear", align_corners=False)
+    return nn.Upsample(scale_factor=float(times), mode="bilinear", align_corners=False)

@@ -45,7 +45,7 @@ class Network(nn.Module):
 
 
 def rate_of(network: nn.Module) -> float:
-    """The peak rate by what keeps activations in bounds, so how large a step may be: batch norm, layer norm, nothing."""
+    """The peak rate, by what keeps activations in bounds: batch norm, layer norm, or nothing."""
     kinds = {type_ for part in network.modules() for type_ in type(part).__mro__}
     if kinds & {nn.LayerNorm, nn.GroupNorm}:  # attention blocks have them, whatever the convolutions before
         return RATES["layer"]

@@ -54,7 +54,7 @@ class UNet(nn.Module):
 
 
 class EncodedUNet(nn.Module):
-    """A map (N, width, H, W) by joining the maps of a backbone from the coarsest to the image itself (Ronneberger 2015).
+    """A map (N, width, H, W) from those of a backbone, joined from the coarsest to the image itself (Ronneberger 2015).
 
     Where a stride has no map (of a transformer, or between an image and a stem that divides by four), the map is
     enlarged alone.
@@ -76,12 +76,12 @@ class EncodedUNet(nn.Module):
         self.encoder = Levels(encoder, channels, tile, depth)
         widths = {1: channels, **dict(zip(self.encoder.strides, self.encoder.widths, strict=True))}
         self.num_features, self.stride = width, max(widths)
-        self.strides = [self.stride // 2**k for k in range(1, self.stride.bit_length())]  # the coarsest first, down to 1
+        self.strides = [self.stride // 2**k for k in range(1, self.stride.bit_length())]  # the coarsest first
         before, blocks = widths[self.stride], []
         for stride in self.strides:
             after = width * min(stride, WIDEST)
-            two = (convolution(before + widths.get(stride, 0), after, 3, nn.ReLU), convolution(after, after, 3, nn.ReLU))
-            blocks.append(nn.Sequential(*two))
+            joined = convolution(before + widths.get(stride, 0), after, 3, nn.ReLU)
+            blocks.append(nn.Sequential(joined, convolution(after, after, 3, nn.ReLU)))
             before = after
         self.join = nn.ModuleList(blocks)
 

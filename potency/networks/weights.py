@@ -14,7 +14,6 @@ from potency.networks.backbones import find_backbone
 from potency.networks.bodies import first_convolution
 from potency.networks.network import Network
 
-
 # Where the tensors of a body, or of the encoder in it, stand in files: alone, in a network, in a bundle.
 PLACES = ("", "body.", "net.body.", "encoder.body.", "body.encoder.body.", "net.body.encoder.body.")
 

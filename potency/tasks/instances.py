@@ -111,7 +111,7 @@ class Instances(Dense):
 
 def _seen(truth: Answer) -> Labels:
     assert isinstance(truth, Labels)
-    return replace(truth, instances=truth.instances[..., :0])
+    return replace(truth, instances=np.zeros((0, 0), np.uint8))
 
 
 def _classes(table: DataFrame) -> set[str]:
