@@ -120,8 +120,8 @@ def test_a_large_image_is_scaled_by_itself_alike_in_every_tile(tmp_path: Path) -
 @pytest.mark.parametrize("task", MAPPED.values(), ids=MAPPED)
 def test_what_is_not_judged_teaches_nothing(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(task=task.name, channels=("a",), classes=("0", "1"), tile=32).but(**{**task.usual, "network": SMALL})
-    drawn = np.zeros((1, 32, 32), np.int32)
-    drawn[0, 8:20, 8:20], drawn[0, 24:] = 1, -1
+    drawn = np.zeros((2, 32, 32), np.int32)  # the second plane: classes of objects
+    drawn[0, 8:20, 8:20], drawn[:, 24:] = 1, -1
     batch = {name: torch.as_tensor(value)[None] for name, value in task.target(drawn, plan).items()}
     output = torch.randn(1, task.outputs(plan), 32, 32)
     losses = []
