@@ -24,7 +24,7 @@ from potency.inference.view import grid, windows
 from potency.learning.cost import cost_of, seconds_a_step
 from potency.learning.gradient import _free
 from potency.learning.planning import planned
-from potency.networks import DENSE, Dense
+from potency.networks import DENSE, Dense, Encoder
 from potency.networks.weights import adopt, load_weights, published
 from potency.tasks import TASKS
 
@@ -165,6 +165,10 @@ def test_published_weights_of_an_encoder_fit_by_name(name: str, tmp_path: Path) 
     again = Dense(name, 1, (5,), 32)
     adopt(again, {f"net.{key}": value for key, value in network.state_dict().items()}, "here")
     assert all(torch.equal(a, b) for a, b in zip(again.body.parameters(), network.body.parameters(), strict=True))
+    # So does its encoder from a bundle that learned without labels, or for one answer an image.
+    learned = Encoder("resnet18", 1, 2, 48)
+    adopt(again, {f"net.{key}": value for key, value in learned.state_dict().items()}, "here")
+    assert torch.equal(again.body.encoder.body.conv1.weight, learned.body.conv1.weight)  # type: ignore[union-attr, arg-type]
     with pytest.raises(BundleError, match="belong to another network"):
         adopt(Dense("unet:encoder=plain", 1, (1,), 32), theirs.state_dict(), "here")
 

@@ -198,7 +198,7 @@ class Models(Options):
 
 @command(app, ("", "what can be learned, and with what"), ("--json | jq .networks", "for a script"))
 def models(options: Models, say: Console) -> dict[str, Any]:
-    """List the tasks, networks (of an answer, of maps), classical learners, answers, features, example models and image formats there are."""
+    """List the tasks, networks, maps, classical learners, answers, features, example models and image formats."""
     from potency.answers import ANSWERS
     from potency.bundle.shipped import SCHEME, labels
     from potency.data.readers import READERS
