@@ -70,7 +70,7 @@ def cut(member: NetworkMember, rows: Manifest) -> Tensor:
     """The crops of rows, one each, as the network sees them."""
     samples = []
     for row in rows.records():
-        view = View.of(rows, row, member.plan.pixel_size)
+        view = View.of(rows, row, member.plan)
         samples.append({"image": view.crop(windows(view.shape, member.plan)[0])})
     return torch.from_numpy(member.crops(samples))
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.bundle import Bundle
-from potency.bundle.shipped import HERE
+from potency.bundle.shipped import SCHEME, SHELVES
 from potency.data.facts import Facts
 from potency.data.manifest import Manifest
 from potency.inference.pool import Pool
@@ -114,10 +114,10 @@ def made(name: str, into: Path) -> Path | None:
     bundle = bundle.but(data={**bundle.card.data, **label})
     kept = drawn(into / f"{name}-kept", cells=4, groups=4, wells=1, **example.scene)
     stand_ins = [{"image": like(sample["image"], bundle)} for sample in examples(kept, bundle.card.plan)]
-    shipped = replace(bundle, examples=stand_ins).save(HERE / name)
-    size = sum(path.stat().st_size for path in (HERE / name).iterdir())
+    shipped = replace(bundle, examples=stand_ins).save(SHELVES[SCHEME] / name)
+    size = sum(path.stat().st_size for path in (SHELVES[SCHEME] / name).iterdir())
     if size > LIMIT:
-        sys.exit(f"{HERE / name} has {size / 2**20:.1f} MB; {LIMIT // 2**20} are the most")
+        sys.exit(f"{SHELVES[SCHEME] / name} has {size / 2**20:.1f} MB; {LIMIT // 2**20} are the most")
     return shipped.folder
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from potency import Bundle, evaluate, predict
-from potency.bundle.shipped import labels, located, shipped
+from potency.bundle.shipped import SCHEME, labels, located, shipped
 from potency.cli import run
 from potency.errors import BundleError
 from potency.simulate import simulate
@@ -34,14 +34,14 @@ def recipe() -> ModuleType:
 
 
 def test_what_ships_is_what_the_recipe_makes(recipe: ModuleType) -> None:
-    assert set(shipped()) == set(recipe.EXAMPLES)
-    for name, label in labels().items():
+    assert set(shipped(SCHEME)) == set(recipe.EXAMPLES)
+    for name, label in labels(SCHEME).items():
         example = recipe.EXAMPLES[name]
         assert (label["title"], label["about"], label["licence"]) == (example.title, example.about, example.licence)
         assert label["recipe"] == f"python recipes/examples.py {name}"
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped(SCHEME))
 def test_an_example_is_small_labelled_and_honest(name: str) -> None:
     folder = located(f"example:{name}")
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 8 * 2**20

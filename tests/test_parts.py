@@ -8,8 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from PIL import Image
 
+from potency.data import image as images
 from potency.data.manifest import Manifest
+from potency.data.one import single
+from potency.data.plan import Plan
 from potency.data.readers import open_image
 from potency.errors import ImageError, ManifestError
 from potency.inference.view import View
@@ -43,7 +47,7 @@ def test_columns_t_and_z_choose_the_plane(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image[window], expected[1:2, 3:9, 5:6])
         np.testing.assert_array_equal(image.at(0.5)[{}], expected)
         halved = open_image(tmp_path / "a.tif").at(1.0).crop(t=row["t"], z=row["z"])
-        np.testing.assert_array_equal(View.of(made, row, 1.0).image.crop(), halved)
+        np.testing.assert_array_equal(View.of(made, row, Plan(pixel_size=1.0)).image.crop(), halved)
 
 
 def test_what_says_which_part_a_row_is_travels_to_the_workers(tmp_path: Path) -> None:
@@ -142,3 +146,33 @@ def test_series_of_an_ome_tiff_are_rows_with_names_and_sizes_of_their_own(tmp_pa
     assert (first.channels, second.channels) == (("DAPI", "GFP"), ("BF", "Cy5"))
     assert (first.pixel_size, second.pixel_size) == ({"Y": 0.5, "X": 0.5}, {"Y": 0.25, "X": 0.25})
     np.testing.assert_array_equal(second[{}], planes[1])
+
+
+def test_column_c_chooses_the_channel_by_name_or_number(tmp_path: Path) -> None:
+    hyperstack(tmp_path / "a.tif")
+    made = rows(tmp_path, c=["1", "channel1", None], t=[0, 1, 2])
+    first, second, third = (made.open(row) for row in made.records())
+    assert (first.axes, first.channels, second.channels) == ("ZYX", ("channel2",), ("channel1",))
+    assert third.axes == "CZYX"
+    np.testing.assert_array_equal(first.crop(z=1), STACK[0, 1, 1][None])
+    np.testing.assert_array_equal(second.crop(z=1), STACK[1, 1, 0][None])
+    assert made.table["id"].tolist() == ["a.tif#t0#c1", "a.tif#t1#cchannel1", "a.tif#t2"]
+    wrong = rows(tmp_path, c=["channel3"])
+    with pytest.raises(ImageError, match="there is no channel 'channel3'.*channel1, channel2"):
+        wrong.open(wrong.records()[0])
+
+
+def test_a_model_of_one_channel_sees_it_by_name_or_colour_as_grey(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6), (200, 100, 50)).save(tmp_path / "a.png")
+    made = Manifest.of_rows(pd.DataFrame({"image": ["a.png"]}), tmp_path)
+    view = View.of(made, made.records()[0], Plan(channels=("grey",)))
+    assert view.image.channels == ("grey",)
+    np.testing.assert_allclose(view.image.crop(), 0.299 * 200 + 0.587 * 100 + 0.114 * 50, rtol=1e-6)
+    np.testing.assert_allclose(view.image.crop()[0], Image.open(tmp_path / "a.png").convert("L"), atol=1)
+    window = {"Y": slice(1, 4), "X": slice(0, 5)}
+    np.testing.assert_array_equal(view.image.crop(window), view.image.crop()[:, 1:4, :5])
+    pixels = np.arange(24).reshape(2, 3, 4)
+    stained = images.Image.of(pixels, "CYX", channels=["DAPI", "phase"])
+    np.testing.assert_array_equal(single(stained, "phase").crop(), pixels[1:])
+    with pytest.raises(ImageError, match="2 channels .DAPI, phase., the model sees one, GFP"):
+        single(stained, "GFP")

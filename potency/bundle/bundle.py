@@ -132,7 +132,7 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
-        """Read a bundle and check that it still gives the outputs it was saved with; `example:NAME` is a shipped one.
+        """Read a bundle and check that it gives the outputs it was saved with; one in the package by its name.
 
         Raises:
             BundleError: damaged, hostile, of a newer schema, or answering differently on this machine.
@@ -142,7 +142,9 @@ class Bundle:
             raise BundleError("a bundle is a folder, this is a file", str(folder),
                               "unpack it, and give the folder that holds card.json")  # fmt: skip
         if not folder.is_dir():
-            raise BundleError("there is no such bundle", str(folder), "give the folder that `potency train` wrote")
+            raise BundleError("there is no such bundle", str(folder),
+                              "give the folder that `potency train` wrote, or a name that `potency models` lists"
+                              )  # fmt: skip
         card = Card.read(folder / "card.json")
         if card.task not in TASKS:
             raise BundleError(f"the bundle's task {card.task!r} is not known", str(folder), nearest(card.task, TASKS))

@@ -214,9 +214,7 @@ def symmetric(crops: NDArray[np.float32], count: int) -> Iterator[NDArray[np.flo
 
 
 def _way(channels: Sequence[str], image: NDArray[Any]) -> str:
-    """What else may be done about an image of too many or too few channels."""
-    if len(channels) == 1:
-        return "; of a colour picture save the channel, or the grey, that it knows"
+    """What else may be done about an image of too few channels."""
     return "" if len(image) > len(channels) else "; files of one channel each are joined by --channels"
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
-from potency.cli.rows import EACH_HELP, NAMES_HELP, grid, listed, spread
+from potency.cli.rows import CHANNEL_HELP, EACH_HELP, NAMES_HELP, grid, listed, spread
 from potency.cli.show import interval
 from potency.cli.where import CLUSTER_HELP, workplace
 from potency.errors import ImageError, ManifestError
@@ -40,6 +40,7 @@ class Predict(Options):
     )
     name: Annotated[str, typer.Option(help="Column to write.")] = "prediction"
     channels: Annotated[str, typer.Option(metavar="A,B,...", help="Channels kept in files of their own, by name.")] = ""
+    channel: Annotated[str, typer.Option(metavar="NAME|NUMBER", help=CHANNEL_HELP)] = ""
     names: Annotated[str, typer.Option(metavar="PATTERN|REGEX", help=NAMES_HELP)] = ""
     each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
     workers: Annotated[int, typer.Option(min=0, help="Processes that share the work. [dim]0: this one[/dim]")] = 0
@@ -62,7 +63,7 @@ def predict(options: Predict, say: Console) -> dict[str, Any]:
     from potency.bundle import Bundle
     from potency.inference.predict import predict as apply
 
-    manifest = spread(gathered(options.images, options.channels, options.names), options.each)
+    manifest = spread(gathered(options.images, options.channels, options.names), options.each, options.channel)
     if options.dry_run:
         manifest = manifest.where(lambda table: table.index < options.dry_run)
     bundle = Bundle.load(options.bundle)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from potency.cli.answer import gathered, labelled
 from potency.cli.frame import Failed, Options, command
 from potency.cli.progress import Progress
-from potency.cli.rows import EACH_HELP, NAMES_HELP, grid, spread
+from potency.cli.rows import CHANNEL_HELP, EACH_HELP, NAMES_HELP, grid, spread
 from potency.errors import ImageError, PlanError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Explain(Options):
     channels: Annotated[str, typer.Option(metavar="A,B,...", help="Channels kept in files of their own, by name.")] = ""
     names: Annotated[str, typer.Option(metavar="PATTERN|REGEX", help=NAMES_HELP)] = ""
     each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
+    channel: Annotated[str, typer.Option(metavar="NAME|NUMBER", help=CHANNEL_HELP)] = ""
     segments: Annotated[
         str, typer.Option(metavar="COLUMN|auto", help="Sum the maps over segments: a column of label images, or auto.")
     ] = ""
@@ -77,7 +78,7 @@ def explain(options: Explain, say: Console) -> dict[str, Any]:
     from potency.explanation.segments import named, segmented
     from potency.tasks import Focus
 
-    manifest = spread(gathered(options.images, options.channels, options.names), options.each)
+    manifest = spread(gathered(options.images, options.channels, options.names), options.each, options.channel)
     if options.first:
         manifest = manifest.where(lambda table: table.index < options.first)
     bundle = Bundle.load(options.bundle)

@@ -30,6 +30,7 @@ NAMES_HELP = (
     "How the files are named: Opera, ImageXpress, Incucyte, CellVoyager, plate_well_site, "
     "a regular expression with named groups, or none. [dim]else recognised, and shown[/dim]"
 )
+CHANNEL_HELP = "The one channel to see of files that hold several, by name or from 0. [dim]else all[/dim]"
 EACH_HELP = "A row of each time point, plane or image that a file holds. [dim]else the first[/dim]"
 
 
@@ -62,6 +63,7 @@ class Rows(Options):
         typer.Option(metavar="FILE", help="A table of wells, or a plate as a grid: gives the truth, joined on well."),
     ] = None
     each: Annotated[str, typer.Option(metavar="t,z,series", help=EACH_HELP)] = ""
+    channel: Annotated[str, typer.Option(metavar="NAME|NUMBER", help=CHANNEL_HELP)] = ""
 
     def read(self) -> Manifest:
         """The rows as a manifest; raises ManifestError where they cannot be understood."""
@@ -76,13 +78,17 @@ class Rows(Options):
             names=self.names,
             plate_map=self.plate_map,
         )
-        return spread(manifest, self.each)
+        return spread(manifest, self.each, self.channel)
 
 
-def spread(manifest: Manifest, each: str) -> Manifest:
-    """A row of each time point, plane or image, as `--each` asks."""
+def spread(manifest: Manifest, each: str, channel: str = "") -> Manifest:
+    """A row of each time point, plane or image, as `--each` asks, seen in the one `channel` where one is named."""
     for column in listed(each):
         manifest = manifest.each(column)
+    if channel:
+        from potency.data.parts import CHANNEL
+
+        manifest = manifest.add({CHANNEL: [channel] * len(manifest)})
     return manifest
 
 

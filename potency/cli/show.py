@@ -198,7 +198,7 @@ class Models(Options):
 
 @command(app, ("", "what can be learned, and with what"), ("--json | jq .networks", "for a script"))
 def models(options: Models, say: Console) -> dict[str, Any]:
-    """List the tasks, networks, maps, classical learners, answers, features, example models and image formats."""
+    """List the tasks, networks, maps, learners, answers, features, image formats and models that come along."""
     from potency.answers import ANSWERS
     from potency.bundle.shipped import SCHEME, labels
     from potency.data.readers import READERS
@@ -214,7 +214,8 @@ def models(options: Models, say: Console) -> dict[str, Any]:
         "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
         "answers": {name: answer.title for name, answer in ANSWERS.items()},
         "features": {name: family.title for name, family in FAMILIES.items()},
-        "examples": {f"{SCHEME}{name}": label["title"] for name, label in labels().items()},
+        "models": {name: label["title"] for name, label in labels("").items()},
+        "examples": {f"{SCHEME}{name}": label["title"] for name, label in labels(SCHEME).items()},
         "readers": {_room(reader): " ".join(reader.suffixes) for reader in READERS},
     }
     for title, entries in lists.items():

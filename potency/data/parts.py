@@ -1,4 +1,4 @@
-"""Which part of its file a row is: a series, a time point, a plane; and the pixel size where the file tells none."""
+"""Which part of its file a row is: series, time point, plane, channel; and the pixel size where the file tells none."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from potency.data.image import Image
 from potency.data.pixels import AXES, Pixels, Window, believable
-from potency.errors import ImageError
+from potency.errors import ImageError, nearest
 
 Row = Mapping[str, Any] | pd.Series
 
 # Column -> what it counts, from 0, in files that hold several; files that hold one have nothing to choose.
 COUNTED = {"series": "series", "t": "time point", "z": "plane"}
+CHANNEL = "c"  # the one channel that is seen, by name or by number from 0; without it all are
 PIXEL_SIZE = "pixel_size"  # um of a pixel, for files that do not say
 
 
@@ -28,7 +29,7 @@ def is_part(name: str) -> bool:
     >>> is_part("t"), is_part("tile.y"), is_part("well")
     (True, True, False)
     """
-    return name in COUNTED or name == PIXEL_SIZE or (name.startswith("tile.") and name != "tile.of")
+    return name in (*COUNTED, CHANNEL, PIXEL_SIZE) or (name.startswith("tile.") and name != "tile.of")
 
 
 def number(row: Row, column: str, where: str = "") -> int | None:
@@ -51,14 +52,14 @@ def number(row: Row, column: str, where: str = "") -> int | None:
 
 
 def choose(image: Image, row: Row) -> Image:
-    """The part of an image that a row names by its columns `t` and `z`, and with its `pixel_size` if the file has none.
+    """The part of an image that a row names by `t`, `z` and `c`, with the row's `pixel_size` if the file has none.
 
     >>> stack = Image.of(np.arange(24).reshape(2, 3, 4), "TYX")
     >>> choose(stack, {"t": 1}).axes, int(choose(stack, {"t": 1})[{}][0, 0])
     ('YX', 12)
 
     Raises:
-        ImageError: no such time point or plane.
+        ImageError: no such time point, plane or channel.
     """
     at = {}
     for column in ("t", "z"):
@@ -71,8 +72,25 @@ def choose(image: Image, row: Row) -> Image:
                              image.name, f"correct the column {column}")
         if index is not None:
             at[axis] = index
+    channel = _channel(image, row)
+    if channel is not None:
+        at["C"] = channel
     um = _stated(row, image.name)
     return Image(Part.of(image.pixels, at, um), image.name) if at or um is not None else image
+
+
+def _channel(image: Image, row: Row) -> int | None:
+    """The number of the channel that a row names; None where it names none or the image has no more than one."""
+    cell, names = row.get(CHANNEL), image.channels
+    if cell is None or pd.isna(cell) or len(names) < 2:
+        return None
+    told = f"{cell:g}" if isinstance(cell, float) else str(cell).strip()
+    if told in names:
+        return names.index(told)
+    if told.isdecimal() and int(told) < len(names):
+        return int(told)
+    raise ImageError(f"there is no channel {told!r}: the image has {', '.join(names[:10])}, numbered from 0",
+                     image.name, nearest(told, names))
 
 
 def _stated(row: Row, where: str) -> float | None:
@@ -91,7 +109,7 @@ def _stated(row: Row, where: str) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Pixels of one time point or plane of `source`, whose axes T and Z are gone where they were chosen."""
+    """Pixels of one time point, plane or channel of `source`, whose axes are gone where they were chosen."""
 
     source: Pixels
     at: Mapping[str, int]
@@ -120,7 +138,8 @@ class Part:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        return self.source.channels
+        names = self.source.channels
+        return names if "C" not in self.at else (names[self.at["C"]],)
 
     @property
     def levels(self) -> tuple[tuple[int, ...], ...]:

@@ -37,7 +37,7 @@ class Plan:
     fitting: str = "pad"
     halo: int | None = None  # px of context a side; None: a global network on a fixed grid
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
-    scale_by: str = "set"  # or "image": before that, each image by its own 1st and 99.8th percentile, seen on all of it
+    scale_by: str = "set"  # or "image": before that, each image by its own percentiles 0.2 and 99.8, seen on all of it
     level: str = "none"  # or "mean": every crop less its own mean; "patch": and its own deviation made a fixed one
     learner: str = "gradient"  # or "estimator": features and a classical model; or "average": an ensemble
     network: str = "tiny"  # or the estimator's name

@@ -14,7 +14,7 @@ import pandas as pd
 from potency.data import beside, columns, folders, names, tables, wells
 from potency.data.findings import Finding, some
 from potency.data.groups import UNKNOWN, settle_groups
-from potency.data.parts import COUNTED
+from potency.data.parts import CHANNEL, COUNTED
 from potency.data.readers import SUFFIXES, plate_rows
 from potency.errors import ManifestError
 
@@ -193,10 +193,10 @@ def _refuse_nameless(frame: pd.DataFrame, source: str) -> None:
 
 
 def _ids(frame: pd.DataFrame) -> pd.Series:
-    """The image as the name of its row, with the time point or plane where rows share a file."""
+    """The image as the name of its row, with the time point, plane or channel where rows share a file."""
     ids = frame["image"]
     if ids.duplicated().any():
-        for column in (column for column in COUNTED if column in frame.columns):
+        for column in (column for column in (*COUNTED, CHANNEL) if column in frame.columns):
             ids = ids + frame[column].map(lambda cell, of=column: "" if pd.isna(cell) else f"#{of}{cell:g}"
                                           if isinstance(cell, float) else f"#{of}{cell}")
     return ids

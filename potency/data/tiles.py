@@ -192,7 +192,8 @@ FITTINGS: Mapping[str, Fitting] = {
 
 
 LEVELS = ("none", "mean", "patch")
-PERCENTILES = (1.0, 99.8)  # of an image, which are mapped to 0 and 1 where images are scaled by themselves
+# Of an image, mapped to 0 and 1 where images are scaled by themselves; even, so that a negative becomes a negative.
+PERCENTILES = (0.2, 99.8)
 MIDDLE, SPREAD = 0.5, 0.2  # what a crop's own mean, and deviation, are brought to on the scale of 0..1
 FLAT = 1e-6  # of that scale: a crop of less contrast holds nothing to be stretched
 

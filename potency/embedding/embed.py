@@ -169,7 +169,7 @@ def _crops(manifest: Manifest, rows: Sequence[Any], network: NetworkMember) -> I
 
     def one(row: Any) -> Crops | str:
         try:
-            view = View.of(manifest, row, network.plan.pixel_size)
+            view = View.of(manifest, row, network.plan)
             return [np.asarray(view.crop(tile)) for tile in windows(view.shape, network.plan)]
         except Exception as fault:  # readers raise whatever they like
             return describe(fault)

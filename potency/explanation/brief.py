@@ -39,7 +39,7 @@ def brief(
         rows = _few(manifest, set(ids))
         if not networks or not len(rows) or max(member.plan.steps for member in networks) < FEWEST_STEPS:
             return {}
-        shape = View.of(rows, rows.records()[0], networks[0].plan.pixel_size).shape
+        shape = View.of(rows, rows.records()[0], networks[0].plan).shape
         if len(windows(shape, networks[0].plan)) > MOST_WINDOWS:
             return {}
         made = explain(rows, model, into=into, progress=step)

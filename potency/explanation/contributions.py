@@ -204,7 +204,7 @@ def contributions(
             if key in store.done:
                 continue
             try:
-                found = explainer(View.of(manifest, row, explainer.members[0].plan.pixel_size))
+                found = explainer(View.of(manifest, row, explainer.members[0].plan))
                 store.add([(key, WHOLE, {name: write_bars(folder, str(row["id"]), key, found), **_cells(found, name)})])
             except Exception as fault:  # readers and decoders raise whatever they like
                 errors[key] = describe(fault)
@@ -230,7 +230,7 @@ def _usual(rows: Manifest, bundle: Bundle) -> list[NDArray[Any]]:
     records, found = rows.records(), []
     for place in order:
         try:
-            view = View.of(rows, records[int(place)], plan.pixel_size)
+            view = View.of(rows, records[int(place)], plan)
             found.append(np.asarray(view.crop(windows(view.shape, plan)[0])))
         except Exception:  # an image that cannot be read is not usual
             continue

@@ -102,7 +102,7 @@ def explain(
             if key in store.done:
                 continue
             try:
-                found = explainer(View.of(manifest, row, explainer.members[0].plan.pixel_size))
+                found = explainer(View.of(manifest, row, explainer.members[0].plan))
                 path = write_map(folder, str(row["id"]), key, method, found)
             except PlanError:  # not this row's fault: every other would fail in the same way
                 raise
@@ -176,7 +176,7 @@ class Explainer:
         seen = []
         for at in np.unique(np.linspace(0, len(rows) - 1, min(ENOUGH, len(rows))).astype(int)):
             with contextlib.suppress(Exception):
-                view = View.of(manifest, rows[at], self.members[0].plan.pixel_size)
+                view = View.of(manifest, rows[at], self.members[0].plan)
                 seen.append(np.asarray(view.crop(windows(view.shape, self.members[0].plan)[0])))
         return self.fit(seen)
 

@@ -146,7 +146,7 @@ def segmented(
 
 def _sums(made: Manifest, row: Mapping[str, Any], path: Path, plan: Plan, column: str) -> list[dict[str, Any]]:
     """Area and sums of a map by value of the segments, one mapping each; HOLE has a value of its own, -1."""
-    view = View.of(made, row, plan.pixel_size)
+    view = View.of(made, row, plan)
     values = read_map(path)[0].sum(0)
     if values.shape != view.shape:
         raise ImageError(f"the map is {values.shape}, what it explains {view.shape}", str(path), "explain anew")

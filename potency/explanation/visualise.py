@@ -226,7 +226,7 @@ def _real(bundle: Bundle, member: NetworkMember, images: Manifest | None) -> Ite
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST])
     for place in chosen:
         try:
-            view = View.of(images, rows[int(place)], member.plan.pixel_size)
+            view = View.of(images, rows[int(place)], member.plan)
             tile: Tile = windows(view.shape, member.plan)[0]
             pixels = np.asarray(view.crop(tile))
             crop = member.crops([{"image": pixels}])[0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from potency.data.image import Image
 from potency.data.manifest import Manifest
+from potency.data.one import single
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS, Tile, cover, exposure
 
@@ -37,10 +38,12 @@ class View:
     width: int
 
     @classmethod
-    def of(cls, manifest: Manifest, row: Mapping[str, Any], um: float | None) -> View:
-        """Open the image of a row at `um` micrometres a pixel (None: as it is)."""
+    def of(cls, manifest: Manifest, row: Mapping[str, Any], plan: Plan | None = None) -> View:
+        """Open the image of a row as a plan asks: at its pixel size, and as one channel where it knows but one."""
         whole = manifest.open(row)
-        image = whole if um is None else whole.at(um)
+        if plan is not None and len(plan.channels) == 1:
+            whole = single(whole, plan.channels[0])
+        image = whole if plan is None or plan.pixel_size is None else whole.at(plan.pixel_size)
         height, width = image.shape[-2:]  # Y and X are the last of "TCZYX"
         start = row.get("tile.y")
         if start is None or pd.isna(start):

@@ -156,7 +156,7 @@ class _Run:
 
     def _samples(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> Iterator[tuple[Tile, Sample]]:
         if self.batch.places[i] != self.opened[0]:  # the tiles of a large image follow each other
-            self.opened = (self.batch.places[i], View.of(self.batch.rows, row, self.plan.pixel_size))
+            self.opened = (self.batch.places[i], View.of(self.batch.rows, row, self.plan))
         view = self.opened[1]
         assert view is not None
         self.shapes[i] = view.shape

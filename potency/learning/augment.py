@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample, interpolate, pad
 
+GRID = 32  # px; a multiple of every stride
 Augmentation = Callable[[Tensor, float, Generator], Tensor]
 
 
@@ -117,6 +118,20 @@ def zoom(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return _sampled(images, folded)
 
 
+def window(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """A part of the image at a random place, 1 - `strength` of its sides: smaller, so that a step costs less.
+
+    Its sides are multiples of `GRID`, whatever a network halves. One place for the whole batch.
+    """
+    at = torch.rand(2, generator=rng)
+    parts = []
+    for length, share in zip(images.shape[2:], at.tolist(), strict=True):
+        side = min(length, max(GRID, round(length * (1 - strength) / GRID) * GRID))
+        start = round(share * (length - side))
+        parts.append(slice(start, start + side))
+    return images[:, :, parts[0], parts[1]]
+
+
 def shift(images: Tensor, strength: float, rng: Generator) -> Tensor:
     """Move by whole pixels, up to `strength` of a side each way, repeating the border: no pixel is interpolated."""
     n, _, h, w = images.shape
@@ -165,6 +180,12 @@ def illumination(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return images * (1 + _smooth(field, images))
 
 
+def negative(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """Bright for dark with probability `strength`: the negative of the image on the scale of 0..1."""
+    chosen = torch.rand(len(images), generator=rng) < strength
+    return torch.where(chosen[:, None, None, None], 1 - images, images)
+
+
 def noise(images: Tensor, strength: float, rng: Generator) -> Tensor:
     """Add Gaussian noise of a standard deviation up to `strength` of the scale."""
     level = _uniform(len(images), 0, strength, rng)[:, None, None, None]
@@ -184,10 +205,10 @@ def drop_channel(images: Tensor, strength: float, rng: Generator) -> Tensor:
 
 # What moves pixels, then what changes their values, in the order of application; a plan names those it wants.
 GEOMETRY: Mapping[str, Augmentation] = {
-    one.__name__: one for one in (flip, halfturn, turn, zoom, shift, affine, crop, elastic, warp)
+    one.__name__: one for one in (flip, halfturn, turn, zoom, shift, affine, crop, elastic, warp, window)
 }  # fmt: skip
 LIGHT: Mapping[str, Augmentation] = {
-    one.__name__: one for one in (blur, gain, gamma, illumination, noise, drop_channel)
+    one.__name__: one for one in (blur, gain, gamma, illumination, negative, noise, drop_channel)
 }  # fmt: skip
 AUGMENTATIONS: Mapping[str, Augmentation] = {**GEOMETRY, **LIGHT}
 # Measured on single-cell crops: what interpolates (warp, blur) costs more texture than it adds variety.

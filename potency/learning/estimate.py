@@ -148,7 +148,7 @@ def crops_of(rows: Manifest, plan: Plan) -> Iterator[tuple[str, list[NDArray[Any
     plan = plan.but(tile=plan.window)
 
     def one(row: dict[Any, Any]) -> tuple[str, list[NDArray[Any]]]:
-        view = View.of(rows, row, plan.pixel_size)
+        view = View.of(rows, row, plan)
         return str(row["id"]), [view.crop(tile) for tile in windows(view.shape, plan)]
 
     records = rows.records()

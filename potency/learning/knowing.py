@@ -67,6 +67,8 @@ def _seen(bundle: Bundle, rows: Manifest) -> tuple[list[str], list[NDArray[np.fl
             waiting.append(crop)
             if len(waiting) >= BATCH:
                 flush()
+                if not any(pieces[0].size for pieces in found):  # no network of these embeds: nothing more to see
+                    return [], [np.empty((0, 0), np.float32) for _ in found]
     if waiting:
         flush()
     return ids, [np.concatenate(pieces) if pieces and pieces[0].size else np.empty((0, 0), np.float32)

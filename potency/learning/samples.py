@@ -125,7 +125,7 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
     located = lru_cache(lambda shapes: np.array([_field(shape, plan.tile) for shape in shapes]))
 
     def opened(row: dict[Any, Any]) -> View:
-        view = View.of(manifest, row, plan.pixel_size)
+        view = View.of(manifest, row, plan)
         if len(view.image.channels) != len(plan.channels):
             raise ImageError(
                 f"the image has {len(view.image.channels)} channels, the plan has {len(plan.channels)}",

@@ -22,7 +22,7 @@ from potency.evaluation.evaluate import evaluate
 from potency.inference.claim import claimed
 from potency.inference.engine import accelerate
 from potency.inference.predict import predict
-from potency.inference.view import View, windows
+from potency.inference.view import View, grid
 from potency.learning import gradient, logs, together
 from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
@@ -30,6 +30,7 @@ from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, 
 from potency.learning.knowing import acquainted
 from potency.learning.planning import planned
 from potency.learning.samples import Samples, cut
+from potency.learning.settling import with_thresholds
 from potency.learning.truths import drawings, truths
 from potency.learning.unlabelled import probe, seen_images, watching
 from potency.networks.weights import adopt, load_weights
@@ -106,9 +107,7 @@ def begin(
     rows = manifest if "split" in manifest.table else set_aside(manifest, 0.15, plan.seed if plan else 0, task)
     learned = rows.of("train")
     if not len(learned):
-        raise ManifestError(
-            "no rows to learn from", str(manifest.folder), "mark some rows as train in the column split"
-        )
+        raise ManifestError("no rows to learn from", str(manifest.folder), "mark some as train in the column split")
     plan = settled(plan or planned(Facts.of(learned), task), task)
     return Course(rows, task, task.prepare(plan, truths(learned, task)), into, cache or into / "cache")
 
@@ -122,8 +121,9 @@ def finish(course: Course) -> Bundle:
 def _finished(course: Course) -> Bundle:
     plan, task, learned = course.plan, course.task, course.manifest.of("train")
     members, log = find_learner(plan).fit(course)
-    bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
     checked = course.manifest.of("validation")
+    members = tuple(with_thresholds(m, checked) if isinstance(m, NetworkMember) else m for m in members)
+    bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
     if "truth" not in task.needs:
         bundle = bundle.but(data={**described(learned), **seen_images(learned)},
                             validation={"log": log, "probe": probe(bundle, learned, checked)})  # fmt: skip
@@ -148,14 +148,13 @@ def set_aside(manifest: Manifest, share: float, seed: int, task: Task | None = N
 
 
 def examples(rows: Manifest, plan: Plan, count: int = EXAMPLES) -> list[Mapping[str, Any]]:
-    """A few training images (their centres, when large), to be checked whenever the bundle is loaded."""
-    chosen = rows.table.iloc[:: max(1, len(rows) // count)].head(count)
+    """A few training images (their centres, when large), to be checked at every load; of one size where maps are."""
     found: list[Mapping[str, Any]] = []
-    for _, row in chosen.iterrows():
-        view = View.of(rows, {str(k): v for k, v in row.items()}, plan.pixel_size)
-        tiles = windows(view.shape, plan.but(tile=plan.window))
+    for row in rows.records()[:: max(1, len(rows) // count)][:count]:
+        view = View.of(rows, row, plan)
+        tiles = grid(view.shape, plan.but(tile=plan.window))
         found.append({"image": view.crop(tiles[len(tiles) // 2])})
-    return found
+    return found if plan.halo is None else [one for one in found if one["image"].shape == found[0]["image"].shape]
 
 
 def described(rows: Manifest) -> dict[str, Any]:
@@ -195,10 +194,19 @@ def _lesson(course: Course, samples: Samples, where: Any, plan: Plan) -> gradien
     if "truth" not in task.needs:
         return gradient.Lesson(samples, where, [{}] * len(where))
     if task.maps:
-        return gradient.Lesson(samples, where, drawings(learned, task, plan, samples, where, course.cache))
+        drawn = drawings(learned, task, plan, samples, where, course.cache)
+        return gradient.Lesson(samples, where, drawn, _strata(learned, samples, where))
     by_id = dict(zip(learned.table["id"].astype(str), truths(learned, task), strict=True))
     known = [by_id[samples.ids[row]] for row in samples.rows[where]]
     return gradient.Lesson(samples, where, [task.encode(t, plan) for t in known], [task.stratum(t) for t in known])
+
+
+def _strata(rows: Manifest, samples: Samples, where: Any) -> list[str]:
+    """Of each crop, the kind of image that its row's column `stratum` names, for `plan.balance`; none without one."""
+    if "stratum" not in rows.table:
+        return []
+    kinds = dict(zip(rows.table["id"].astype(str), rows.table["stratum"].astype(str), strict=True))
+    return [kinds[samples.ids[row]] for row in samples.rows[where]]
 
 
 def _started(course: Course, plan: Plan) -> Any:
@@ -236,8 +244,6 @@ def _judge(checked: Manifest, task: Task, into: Path) -> gradient.Judge:
         return {**figures, "score": task.answer.better * value if math.isfinite(value) else -math.inf}
 
     return judge
-
-
 
 
 @contextmanager

@@ -127,7 +127,7 @@ def _drawn(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth
     """What is drawn on the crops of a row, (n, K, *tile), in the order in which `cut` cuts them."""
     import cv2
 
-    whole, view = rows.open(row), View.of(rows, row, plan.pixel_size)
+    whole, view = rows.open(row), View.of(rows, row, plan)
     drawn = task.drawn(truth, plan)
     size = whole.sizes["Y"], whole.sizes["X"]
     if drawn.shape[1:] != size:

@@ -89,7 +89,7 @@ class Asking:
 
         try:
             row = {str(name): cell for name, cell in self.rows.table.iloc[place].items()}
-            view = View.of(self.rows, row, self.plan.pixel_size)
+            view = View.of(self.rows, row, self.plan)
             parts = [(tile, np.asarray(view.crop(tile))) for tile in windows(view.shape, self.plan)]
             size = view.image.pixel_size
         except (PotencyError, OSError, ValueError) as fault:

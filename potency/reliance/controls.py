@@ -205,7 +205,7 @@ def _side(rows: Manifest, plan: Plan) -> int:
     records, sides = rows.records(), []
     for place in places:
         try:
-            tile = windows(View.of(rows, records[place], plan.pixel_size).shape, plan)[0]
+            tile = windows(View.of(rows, records[place], plan).shape, plan)[0]
         except Exception:  # told row by row when it is read
             continue
         sides.append(min(tile.height, tile.width))

@@ -114,7 +114,7 @@ def books(made: Manifest, bundle: Bundle, name: str = "explanation") -> tuple[fl
     member = next(one for one in bundle.members if isinstance(one, NetworkMember))
     layer, total, images = 0.0, 0.0, 0
     for row in made.where(made.table[name].notna()).records()[:CHECKED]:
-        view = View.of(made, row, member.plan.pixel_size)
+        view = View.of(made, row, member.plan)
         crops = member.crops([{"image": np.asarray(view.crop(windows(view.shape, member.plan)[0]))}])
         pixels = torch.from_numpy(crops)
         run = partial(_run, bundle, member)

@@ -93,6 +93,9 @@ class Instances(Dense):
             total = total + entropy / (true != VOID).sum().clamp(min=1) + dice(said.softmax(1), true)
         yield "net", total
 
+    def trials(self, plan: Plan) -> Mapping[str, Sequence[float]]:
+        return {name: _around(value) for name, value in _decoder(plan).thresholds.items()}
+
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Labels:
         """The objects that the decoder finds in "output" (C, H, W), each with the certainty of being one.
 
@@ -146,6 +149,17 @@ def _shares(labels: NDArray[np.uint32], logits: NDArray[np.float32], count: int)
     power /= power.sum(0)
     total = np.stack([np.bincount(which, weights=one, minlength=count) for one in power], axis=1)
     return np.asarray(total / np.maximum(np.bincount(which, minlength=count), 1)[:, None])
+
+
+def _around(value: float) -> tuple[float, ...]:
+    """What may be better than a threshold: a share is moved by halves and quarters, a number of pixels doubled.
+
+    >>> _around(0.5), _around(4)
+    ((0.25, 0.375, 0.625, 0.75), (8, 16, 32))
+    """
+    if value < 1:
+        return tuple(value * by for by in (0.5, 0.75, 1.25, 1.5) if value * by < 1)
+    return tuple(value * by for by in (2, 4, 8))
 
 
 def _decoder(plan: Plan) -> Decoder:

@@ -122,6 +122,10 @@ class Task(ABC):
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Answer:
         """The outputs of one sample as an answer."""
 
+    def trials(self, plan: Plan) -> Mapping[str, Sequence[float]]:
+        """What may be tried on validation rows for each of the plan's `settings`, most telling first."""
+        return {}
+
     def focus(self, output: Mapping[str, Tensor], plan: Plan, what: Focus) -> Tensor:
         """The scalar of each sample (N,) that explanations explain.
 

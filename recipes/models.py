@@ -1,0 +1,183 @@
+"""The recipe of the models that ship in the package: `nuclei` and `cells-phase`.
+
+`python recipes/models.py [NAME ...] [--into out/models]`: each learns by `potency.learning.train` from real images
+whose licences allow its weights to be given away, read from the folder that POTENCY_DATA names; a run that was stopped
+goes on. Test rows (of each set's own division, or whole mosaics) are seen by nothing here: benchmarks/nuclei.py
+measures on them. A model is put into potency/bundle/models/NAME with the label it carries.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from potency.bundle import Bundle
+from potency.bundle.shipped import SHELVES
+from potency.data.facts import Facts
+from potency.data.manifest import Manifest
+from potency.learning.planning import planned
+from potency.learning.train import train
+from potency.tasks import find_task
+
+DATA = Path(os.environ.get("POTENCY_DATA", ""))
+LIMIT = 8 * 2**20  # bytes of a bundle
+CHECKED = 0.08  # share of the groups that are learned from which choose the checkpoint
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model that ships: its label, the rows it learns from, and what differs from the usual plan."""
+
+    title: str
+    about: str  # what it learned from, and what that means for other images
+    licence: str
+    rows: Callable[[], Manifest]
+    changes: Mapping[str, Any]
+
+
+def fluorescence() -> pd.DataFrame:
+    """Fluorescence images of the Data Science Bowl in their own division: fields of one slide may be on both sides."""
+    folder = "segment/dsb2018"
+    told = pd.read_csv(DATA / folder / "manifest.csv").query("name.str.startswith('fluo')")
+    files = folder + "/" + told["split"] + "/{}/" + told["name"]
+    return pd.DataFrame({
+        "image": [f"{name.format('images')}.png" for name in files], "stratum": "fluorescence",
+        "truth": [f"{name.format('labels')}.tif" for name in files],
+        "split": told["split"].to_list(), "group": told["name"].to_list(),
+    })  # fmt: skip
+
+
+def stained() -> pd.DataFrame:
+    """The stained images of the Data Science Bowl; every third mosaic is kept for the test."""
+    folder = "tissue/dsb2018_stained"
+    told = pd.read_csv(DATA / folder / "manifest.csv")
+    mosaics = sorted(told["group"].unique(), key=_drawn)
+    return pd.DataFrame({
+        "image": folder + "/" + told["image"], "truth": folder + "/" + told["inst"], "group": told["group"],
+        "stratum": "stained", "split": np.where(told["group"].isin(mosaics[::3]), "test", "train"),
+    })  # fmt: skip
+
+
+def phase() -> pd.DataFrame:
+    """Usiigaci in its own division: phase contrast of whole cells."""
+    folder = "segment/usiigaci_phase"
+    told = pd.read_csv(DATA / folder / "manifest.csv")
+    files = folder + "/" + told["split"] + "/{}/" + told["name"]
+    return pd.DataFrame({
+        "image": [f"{name.format('images')}.png" for name in files], "stratum": "phase",
+        "truth": [f"{name.format('labels')}.tif" for name in files],
+        "split": told["split"].to_list(), "group": told["name"].to_list(),
+    })  # fmt: skip
+
+
+def nuclei() -> Manifest:
+    return _manifest(pd.concat([fluorescence(), stained()], ignore_index=True))
+
+
+def cells() -> Manifest:
+    return _manifest(phase())
+
+
+def _manifest(table: pd.DataFrame) -> Manifest:
+    """Rows whose groups are divided into train, validation and test."""
+    checked = {name: _drawn(name) < CHECKED for name in table["group"].unique()}
+    split = np.where(table["split"].eq("train") & table["group"].map(checked), "validation", table["split"])
+    return Manifest.of_rows(table.assign(split=split), DATA, kinds={"truth": "labels"})
+
+
+def _drawn(name: str) -> float:
+    """A number between 0 and 1 that belongs to a name."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 16**8
+
+
+LIGHT = {"gain": 0.15, "gamma": 0.6, "noise": 0.1, "blur": 2.0, "negative": 0.3}
+MODELS: Mapping[str, Model] = {
+    "nuclei": Model(
+        "nuclei in fluorescence and in stained tissue, each with its outline",
+        "Learned from 397 fluorescence images (Data Science Bowl 2018, stage 1) and 18 mosaics of stained tissue from "
+        "the same set, nuclei 9 to 95 px across, made 2 times smaller to 2 times larger.",
+        "images CC0; weights BSD-3-Clause", nuclei,
+        {"network": "unet:width=20:depth=3", "tile": 256, "batch": 8, "steps": 3000, "rate": 2e-3, "validations": 3,
+         "balance": 0.6, "precision": "bfloat16",
+         "augment": {"flip": 1.0, "turn": 1.0, "zoom": 1.0, "window": 0.5, **LIGHT}},
+    ),
+    "cells-phase": Model(
+        "whole cells in phase contrast, each with its outline",
+        "Learned from 45 phase-contrast images of one set (Usiigaci, 10x, about 0.87 um a pixel), adherent, elongated, "
+        "touching cells. Other cells, densities and microscopes are outside what it has seen.",
+        "images MIT; weights BSD-3-Clause", cells,
+        {"network": "unet:width=20:depth=3", "tile": 256, "batch": 8, "steps": 3000, "rate": 2e-3, "validations": 6,
+         "precision": "bfloat16",
+         "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.6, **{**LIGHT, "negative": 0.0}}},
+    ),
+}  # fmt: skip
+
+
+def learned(name: str, into: Path, **changes: Any) -> Bundle:
+    """Train one model."""
+    rows, task = MODELS[name].rows(), find_task("instances")
+    plan = planned(Facts.of(rows.of("train")), task, **{"channels": ("grey",), **MODELS[name].changes, **changes})
+    began = time.monotonic()
+
+    def said(done: int, total: int) -> None:
+        if done % 50 == 0:
+            print(f"{name}: {done} of {total}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+    return train(rows, task, into=into / name, plan=plan, progress=said)
+
+
+def shipped(name: str, bundle: Bundle) -> Path:
+    """The bundle with its label in the package, the images inside it simulated: none of anybody's are given away."""
+    model = MODELS[name]
+    label = {"title": model.title, "about": model.about, "licence": model.licence,
+             "recipe": f"python recipes/models.py {name}"}  # fmt: skip
+    made = bundle.but(data={**bundle.card.data, **label})
+    made = replace(made, examples=[{"image": field(seed)} for seed in range(2)]).save(SHELVES[""] / name)
+    assert made.folder is not None
+    size = sum(path.stat().st_size for path in made.folder.iterdir())
+    if size > LIMIT:
+        sys.exit(f"{made.folder} has {size / 2**20:.1f} MB; {LIMIT // 2**20} are the most")
+    return made.folder
+
+
+def field(seed: int) -> NDArray[np.uint8]:
+    """A drawn field of bright discs on noise, (1, 96, 96): what a model is asked whenever it is loaded."""
+    rng, side = np.random.default_rng(seed), 96
+    y, x = np.mgrid[:side, :side]
+    light = np.full((side, side), 20.0)
+    for v, u in np.ndindex(4, 4):
+        middle, radius = (rng.uniform(-5, 5, 2) + 12 + 24 * np.array([v, u])), rng.uniform(5, 10)
+        light += 150 * np.clip(radius - np.hypot(y - middle[0], x - middle[1]), 0, 1)
+    return np.clip(light + rng.normal(0, 5, light.shape), 0, 255).astype(np.uint8)[None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("--into", type=Path, default=Path("out/models"))
+    parser.add_argument("--keep", action="store_true", help="leave the package as it is")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="plan otherwise, to try things")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in MODELS]:
+        parser.error(f"there is no model {unknown[0]!r}")
+    for name in options.names or MODELS:
+        bundle = learned(name, options.into, **dict(each.split("=", 1) for each in options.set))
+        print(bundle.folder if options.keep else shipped(name, bundle))
+
+
+if __name__ == "__main__":
+    main()
