@@ -198,7 +198,7 @@ def download(*, after: int | None) -> Callable[[Path], None]:
         network = Encoder("squeezenet", 1, 2, 32)
         with instead(torch.hub, "urlopen", answer), instead(torch.hub, "get_dir", lambda: str(folder)):
             try:
-                load_weights(network, "squeezenet", "imagenet")
+                load_weights(network, "imagenet")
             finally:
                 assert not [path for path in folder.rglob("*") if path.is_file()]  # a whole one, people would think
 

@@ -92,7 +92,7 @@ def of_pickle(folder: Path) -> str:
     """A PyTorch file of starting weights that holds code."""
     torch.save({"weight": torch.zeros(3), "more": Runs(folder / "hacked")}, folder / "resnet18.pt")
     try:
-        return f"took {load_weights(Encoder('tiny', 1, 2, 32), 'tiny', str(folder / 'resnet18.pt'))} tensors"
+        return f"took {load_weights(Encoder('tiny', 1, 2, 32), str(folder / 'resnet18.pt'))} tensors"
     finally:
         assert not (folder / "hacked").exists()
 

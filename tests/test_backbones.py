@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from sight import smooth
 from torch import Tensor, nn
 
 from potency.bundle import NetworkMember
@@ -144,22 +145,6 @@ def fits(body: nn.Module, height: int) -> bool:
         return 0 not in trace(body, CHANNELS, (height, TILE[1])).shape
     except RuntimeError:
         return False
-
-
-def smooth(body: nn.Module) -> nn.Module:
-    """The same wiring with positive weights, averages for maxima and no thresholds: whatever is seen leaves a trace."""
-    for path, part in list(body.named_modules()):
-        fresh: nn.Module | None = None
-        if isinstance(part, nn.MaxPool2d):
-            fresh = nn.AvgPool2d(part.kernel_size, part.stride, part.padding, part.ceil_mode)  # type: ignore[arg-type]
-        elif isinstance(part, nn.ReLU | nn.ReLU6):
-            fresh = nn.Identity()
-        if fresh is not None:
-            parent, _, leaf = path.rpartition(".")
-            setattr(body.get_submodule(parent), leaf, fresh)
-        for name, value in part.named_parameters(recurse=False):
-            value.data.fill_(1 / max(1, value[0].numel()) if value.ndim > 1 else float(name == "weight"))
-    return body.double().eval()
 
 
 def test_published_weights_fit_by_name_whatever_the_crop_and_the_channels(built: Built) -> None:

@@ -64,9 +64,9 @@ def test_patches_and_positions_of_a_transformer_are_resampled_for_the_crop(tmp_p
     save_file(trained.state_dict(), path)
     network = Encoder("vit-tiny", 1, 2, (40, 56))
     with pytest.raises(BundleError, match="belong to another network"):
-        load_weights(network, "vit-tiny", str(path))  # one block is not twelve
+        load_weights(network, str(path))  # one block is not twelve
     network.body.blocks = network.body.blocks[:1]  # type: ignore[index]
-    assert load_weights(network, "vit-tiny", str(path)) == len(trained.state_dict())
+    assert load_weights(network, str(path)) == len(trained.state_dict())
     patch, position = network.body.patch_embed.proj.weight, network.body.pos_embed  # type: ignore[union-attr]
     assert patch.shape == (192, 1, 8, 8) and position.shape == (1, 1 + 5 * 7, 192)  # type: ignore[union-attr]
     theirs = trained.pos_embed[0, 1:].reshape(14, 14, 192).mean((0, 1))
@@ -129,7 +129,7 @@ def test_weights_that_cannot_be_fetched_are_a_clear_error(backbone: str, monkeyp
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(PlanError, match=f"{backbone!r} (cannot be fetched|has no ImageNet weights)") as told:
-        load_weights(Encoder(backbone, 1, 2, 32), backbone, "imagenet")
+        load_weights(Encoder(backbone, 1, 2, 32), "imagenet")
     assert told.value.where == "plan.weights" and "--weights" in told.value.mend
 
 
@@ -137,7 +137,7 @@ def test_the_list_builds_from_a_plan() -> None:
     plan = Plan(channels=("a", "b"), classes=("x", "y"), network="tiny", tile=32)
     for kind, build in NETWORKS.items():
         mapped = kind == "dense"
-        network = build(plan.but(network="unet") if mapped else plan, 2)
+        network = build(plan.but(network="unet") if mapped else plan, (2,))
         assert network(torch.rand(2, 2, 32, 32))["output"].shape == ((2, 2, 32, 32) if mapped else (2, 2))
 
 
@@ -163,7 +163,7 @@ def test_weights_come_from_a_local_file_and_adapt_to_the_channels(tmp_path: Path
     path = tmp_path / "weights.safetensors"
     save_file({k.removeprefix("features."): v.contiguous() for k, v in trained.body.state_dict().items()}, path)
     fresh = Encoder("mobilenetv2", 1, 4)
-    assert load_weights(fresh, "mobilenetv2", str(path)) == len(trained.body.state_dict())
+    assert load_weights(fresh, str(path)) == len(trained.body.state_dict())
     theirs, ours = trained.body.state_dict(), fresh.body.state_dict()
     changed = [k for k in ours if ours[k].shape == theirs[k].shape and not torch.equal(ours[k], theirs[k])]
     assert not changed
@@ -173,7 +173,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"a.weight": torch.zeros(3)}, path)
     with pytest.raises(BundleError, match="belong to another network"):
-        load_weights(Encoder("tiny", 1, 2), "tiny", str(path))
+        load_weights(Encoder("tiny", 1, 2), str(path))
 
 
 def test_a_pickle_among_weights_is_never_run(tmp_path: Path) -> None:
@@ -181,24 +181,24 @@ def test_a_pickle_among_weights_is_never_run(tmp_path: Path) -> None:
     # A hand-written pickle that would call os.mkdir: protocol 0, no import of any pickling library needed.
     path.write_bytes(f"cos\nmkdir\n(V{trace}\ntR.".encode())
     with pytest.raises(BundleError, match="never run"):
-        load_weights(Encoder("tiny", 1, 2), "tiny", str(path))
+        load_weights(Encoder("tiny", 1, 2), str(path))
     assert not trace.exists()
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="no such weights file"):
-        load_weights(Encoder("tiny", 1, 2), "tiny", str(tmp_path / "none.safetensors"))
+        load_weights(Encoder("tiny", 1, 2), str(tmp_path / "none.safetensors"))
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00garbage!")
     with pytest.raises(BundleError, match="not a safetensors file"):
-        load_weights(Encoder("tiny", 1, 2), "tiny", str(damaged))
+        load_weights(Encoder("tiny", 1, 2), str(damaged))
 
 
 def test_real_imagenet_weights_fit(real_images: Path) -> None:
     path = real_images / "weights" / "mobilenet_v2_tf2" / "mobilenet_v2_torchvision.safetensors"
-    assert load_weights(Encoder("mobilenetv2", 1, 2, 40), "mobilenetv2", str(path)) == 312
+    assert load_weights(Encoder("mobilenetv2", 1, 2, 40), str(path)) == 312
     squeeze = real_images / "weights" / "squeezenet1_1_features" / "squeezenet1_1_features_bgr_torchvision.safetensors"
-    assert load_weights(Encoder("squeezenet", 2, 2, 40), "squeezenet", str(squeeze)) == 50
+    assert load_weights(Encoder("squeezenet", 2, 2, 40), str(squeeze)) == 50
 
 
 @pytest.mark.parametrize(

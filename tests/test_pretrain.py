@@ -161,7 +161,7 @@ def test_its_folder_is_a_weights_file_for_any_later_training(
     plan = planned(facts, task, weights=str(into / "bundle"))
     assert plan.tile == bundle.card.plan.tile and plan.freeze > 0  # what is known already is not washed away
     net = task.build(plan)["net"]
-    load_weights(net, plan.network, str(plan.weights))  # type: ignore[arg-type]
+    load_weights(net, str(plan.weights))  # type: ignore[arg-type]
     theirs = bundle.members[0].nets["net"].body.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(value, theirs[name]) for name, value in net.body.state_dict().items())  # type: ignore[union-attr, operator]
     made = train(labelled, task, into=tmp_path, plan=plan.but(steps=2, validations=1))

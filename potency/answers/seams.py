@@ -194,7 +194,7 @@ class Seams:
         axes = 2 if self.band.rows is None else self.band.rows.ndim
         new, found = by_place(found[~found[LABEL].isin(self.gone)], self.count, axes)
         before = found.pop("before").to_numpy()
-        if not len(found):
+        if not self.told:
             return new, found
         told = concat(self.told, ignore_index=True).set_index(LABEL)
         own = [name for name in told.columns if name not in found.columns]

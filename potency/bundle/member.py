@@ -78,7 +78,7 @@ class Member(ABC):
                 raise ImageError(
                     f"the image has {_channels(len(image))}, the model takes {len(channels)}",
                     f"channels {', '.join(channels)}",
-                    "give images with the channels the model was trained on, in that order",
+                    "give images with the channels the model was trained on, in that order" + _way(channels, image),
                 )
             found.append(image)
         return found
@@ -211,6 +211,11 @@ def symmetric(crops: NDArray[np.float32], count: int) -> Iterator[NDArray[np.flo
     square = crops.shape[2] == crops.shape[3]
     for view, k in islice(((view, k) for view, k in views if square or k % 2 == 0), count):
         yield np.ascontiguousarray(np.rot90(view, k, (2, 3)))
+
+
+def _way(channels: Sequence[str], image: NDArray[Any]) -> str:
+    """What else may be done about an image of too few channels."""
+    return "" if len(image) > len(channels) else "; files of one channel each are joined by --channels"
 
 
 def _channels(count: int) -> str:

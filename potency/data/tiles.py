@@ -175,18 +175,19 @@ def unextend(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
 class Fitting:
     """How an image becomes crops of one size: cut into windows of it or taken whole, then made to fit; and back.
 
-    `filled` says that all of a crop is image: none of it is padding.
+    `filled` says that all of a crop is image: none of it is padding; `covers` that every pixel must be answered.
     """
 
     whole: bool
     apply: Callable[[NDArray[np.generic], Size], NDArray[np.generic]]
     undo: Callable[[NDArray[np.float32], Size], NDArray[np.float32]]
     filled: bool = False
+    covers: bool = False
 
 
 FITTINGS: Mapping[str, Fitting] = {
     "pad": Fitting(False, fit, unfit), "stretch": Fitting(True, stretch, unstretch, filled=True),
-    "extend": Fitting(False, extend, unextend, filled=True),
+    "extend": Fitting(False, extend, unextend, filled=True, covers=True),
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS, Tile, cover, exposure
 
 READ = 1280  # px a side that are read at once where tiles cover an image exactly; a multiple of every stride
+SHARED = 8  # of a view's side, what it sees beyond its core where every pixel is answered and no halo is known
 SEEN, LOOKS = 2**22, 8  # pixels that are looked at whole; of a larger image, windows along each side
 
 
@@ -87,18 +88,29 @@ class View:
 
 
 def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
-    """The tiles of an image of `shape` (Y, X): with a halo an exact cover, without one an even grid of whole views.
+    """The tiles of an image of `shape` (Y, X): with a halo an exact cover, without one views of the plan's size.
+
+    Where every pixel must be answered, views overlap, and each answers for its core.
+    """
+    fitting = FITTINGS[plan.fitting]
+    if fitting.whole:
+        return [Tile(0, 0, *shape)]
+    if plan.halo is not None:  # the answer does not depend on the size of the tiles, so the plan does not say it
+        return cover(shape, max(READ, 4 * plan.halo), plan.halo)
+    return cover(shape, plan.tile, min(plan.tile) // SHARED) if fitting.covers else grid(shape, plan)
+
+
+def grid(shape: tuple[int, int], plan: Plan) -> list[Tile]:
+    """An even grid of whole views, as images are learned from.
 
     A network that sees everything gets views of the full size, as many as fit best: no sliver at an edge may weigh
     as much as a view of a whole cell, and an image little larger than the tile is one view (its centre).
 
-    >>> [(t.y, t.x, t.height, t.width) for t in windows((70, 130), Plan(tile=64))]
+    >>> [(t.y, t.x, t.height, t.width) for t in grid((70, 130), Plan(tile=64))]
     [(3, 0, 64, 64), (3, 66, 64, 64)]
     """
     if FITTINGS[plan.fitting].whole:
         return [Tile(0, 0, *shape)]
-    if plan.halo is not None:  # the answer does not depend on the size of the tiles, so the plan does not say it
-        return cover(shape, max(READ, 4 * plan.halo), plan.halo)
 
     def starts(length: int, side: int) -> list[int]:
         count = max(1, round(length / side))

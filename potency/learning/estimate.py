@@ -54,7 +54,7 @@ def as_loaded(plan: Plan, task: Task) -> NetworkMember:
     torch.manual_seed(plan.seed)
     nets = task.build(plan)
     for net in nets.values() if plan.weights else ():
-        load_weights(net, plan.network, str(plan.weights))
+        load_weights(net, str(plan.weights))
     return NetworkMember(task, plan, nets.eval())
 
 

@@ -11,6 +11,7 @@ from potency.bundle.card import CARD
 from potency.data.plan import Facts, Plan
 from potency.networks import Network
 from potency.networks.bodies import expected_values
+from potency.networks.weights import published
 from potency.tasks import Task
 
 
@@ -69,4 +70,6 @@ def stated(task: Task, plan: Plan, started: bool = False) -> Mapping[str, object
     advice: dict[str, object] = {}
     for decisions in sorted(told, key=lambda one: one["rate"], reverse=True):
         advice |= decisions
-    return advice | ({"normalise": expected_values(plan.network)} if plan.weights else {})
+    for net in nets.values() if plan.weights else ():
+        advice["normalise"] = expected_values(published(net))
+    return advice

@@ -22,7 +22,7 @@ from potency.data.parts import is_part
 from potency.data.plan import Plan, span
 from potency.data.tiles import FITTINGS, scale
 from potency.errors import ImageError, PotencyError
-from potency.inference.view import View, windows
+from potency.inference.view import View, grid
 from potency.learning.growing import Growing, cleared
 
 SEEN = 200_000  # values a channel from which a scaling is computed
@@ -121,8 +121,7 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
     fitting = FITTINGS[plan.fitting]
 
     # Most images have one shape, so where its windows lie is worked out once.
-    whole = plan.but(halo=None)  # what is learned from is never stitched
-    cover = lru_cache(lambda shape: windows(shape, whole))
+    cover = lru_cache(lambda shape: grid(shape, plan))  # what is learned from is never stitched
     located = lru_cache(lambda shapes: np.array([_field(shape, plan.tile) for shape in shapes]))
 
     def opened(row: dict[Any, Any]) -> View:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.answers import Answer, Evidence
+from potency.answers.filed import Filed
 from potency.bundle import NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
-from potency.data.tiles import Tile
-from potency.inference.view import View
+from potency.inference.view import View, windows
 from potency.learning.truths import truths
 from potency.tasks import Task
 
@@ -53,16 +53,35 @@ def _maps(member: NetworkMember, rows: Manifest) -> tuple[list[Any], list[Answer
         held += view.height * view.width
         if seen and held > PIXELS:
             break
-        sample: dict[str, NDArray[Any]] = {"image": view.crop(Tile(0, 0, *view.shape))}
-        if member.plan.scale_by == "image":
-            sample["exposure"] = view.exposure
-        seen.append(member.outputs([sample])[0])
+        seen.append(_whole(member, view))
         known.append(truth)
     return seen, known
 
 
+def _whole(member: NetworkMember, view: View) -> dict[str, NDArray[np.float32]]:
+    """The maps of a whole image, of the tiles that are seen at prediction: each gives its core."""
+    whole: dict[str, NDArray[np.float32]] = {}
+    for tile in windows(view.shape, member.plan):
+        sample: dict[str, NDArray[Any]] = {"image": view.crop(tile)}
+        if member.plan.scale_by == "image":
+            sample["exposure"] = view.exposure
+        found, place = member.outputs([sample])[0], tile.window(view.shape)
+        top, left = tile.y - place["Y"].start, tile.x - place["X"].start
+        for name in member.task.maps:
+            part = found[name][:, top : top + tile.height, left : left + tile.width]
+            made = whole.setdefault(name, np.zeros((len(part), *view.shape), np.float32))
+            made[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = part
+    return whole
+
+
 def _score(task: Task, plan: Plan, seen: list[Any], known: list[Answer]) -> float:
-    pieces = [task.decode(maps, plan).compare(truth) for maps, truth in zip(seen, known, strict=True)]
+    pieces = [_compared(task.decode(maps, plan), truth) for maps, truth in zip(seen, known, strict=True)]
     evidence = Evidence.stack(pieces)
     value = float(task.answer.summarise(evidence, np.ones((1, evidence.samples)))[task.answer.headline][0])
     return task.answer.better * value if np.isfinite(value) else -np.inf
+
+
+def _compared(answer: Answer, truth: Answer) -> Evidence:
+    """Without classes where objects have them: images of other classes have no evidence in common."""
+    filed = isinstance(answer, Filed) and isinstance(truth, Filed)
+    return answer.against(truth, (), scored=False) if filed else answer.compare(truth)

@@ -22,7 +22,7 @@ from potency.evaluation.evaluate import evaluate
 from potency.inference.claim import claimed
 from potency.inference.engine import accelerate
 from potency.inference.predict import predict
-from potency.inference.view import View, windows
+from potency.inference.view import View, grid
 from potency.learning import gradient, logs, together
 from potency.learning.augment import AUGMENTATIONS, decided
 from potency.learning.calibration import calibration
@@ -152,7 +152,7 @@ def examples(rows: Manifest, plan: Plan, count: int = EXAMPLES) -> list[Mapping[
     found: list[Mapping[str, Any]] = []
     for row in rows.records()[:: max(1, len(rows) // count)][:count]:
         view = View.of(rows, row, plan)
-        tiles = windows(view.shape, plan.but(tile=plan.window, halo=None))
+        tiles = grid(view.shape, plan.but(tile=plan.window))
         found.append({"image": view.crop(tiles[len(tiles) // 2])})
     return found if plan.halo is None else [one for one in found if one["image"].shape == found[0]["image"].shape]
 
@@ -227,7 +227,7 @@ def _started(course: Course, plan: Plan) -> Any:
             net.load_state_dict({k: old[k] if k in old and old[k].shape == v.shape else v for k, v in own.items()})
     elif plan.weights:
         for net in nets.values():
-            load_weights(net, plan.network, plan.weights)
+            load_weights(net, plan.weights)
     return nets
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,7 +17,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
 from potency.errors import ManifestError, PotencyError
-from potency.inference.view import View, windows
+from potency.inference.view import View, grid
 from potency.learning.growing import Growing, cleared
 from potency.learning.samples import Samples
 from potency.tasks import Sample, Task
@@ -90,7 +91,7 @@ def drawings(
     """
     columns = [str(c) for c in rows.table if str(c) == "truth" or str(c).startswith("truth.")]
     told = rows.table[columns].astype("str").to_numpy().tolist()
-    stamps = [(rows.folder / str(cell)).stat().st_mtime_ns for cell in rows.table["truth"]]
+    stamps = [_changed(rows.folder, cells) for cells in told]
     made_of = [task.name, rows.digests, told, stamps, plan.tile, plan.fitting, plan.pixel_size, plan.classes]
     path = folder / f"drawn-{hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]}.npy"
     index = path.with_suffix(".rows.npy")
@@ -113,6 +114,15 @@ def drawings(
     return Drawings(crops if (order == np.arange(len(crops))).all() else crops[order])
 
 
+def _changed(folder: Path, cells: Sequence[str]) -> list[int]:
+    """When the files among the cells of a row (its mask, the table of its objects) were last written."""
+    found = []
+    for cell in filter(None, cells):
+        with suppress(OSError, ValueError):  # most cells name no file
+            found.append((folder / cell).stat().st_mtime_ns)
+    return found
+
+
 def _drawn(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth: Answer) -> NDArray[Any]:
     """What is drawn on the crops of a row, (n, K, *tile), in the order in which `cut` cuts them."""
     import cv2
@@ -131,7 +141,7 @@ def _drawn(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth
         drawn = np.stack([cv2.resize(p, (wide, high), interpolation=cv2.INTER_NEAREST_EXACT) for p in planes])
     fit = FITTINGS[plan.fitting].apply
     found = []
-    for tile in windows(view.shape, plan.but(halo=None)):
+    for tile in grid(view.shape, plan):
         inner = tile.window(view.shape)
         y, x = inner["Y"], inner["X"]
         part = drawn[:, view.top + y.start : view.top + y.stop, view.left + x.start : view.left + x.stop]

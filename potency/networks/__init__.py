@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from potency.networks.backbones import BACKBONES
@@ -13,17 +13,17 @@ from potency.networks.network import Network
 if TYPE_CHECKING:
     from potency.data.plan import Plan
 
-# Kind of network a task asks for -> how it is built from the plan and the number of outputs.
-NETWORKS: Mapping[str, Callable[[Plan, int], Network]] = {
-    "encoder": lambda plan, outputs: Encoder(
-        plan.network, len(plan.channels), outputs, plan.tile, plan.dropout, plan.normalise
+# Kind of network a task asks for -> how it is built from the plan and the numbers that it gives, head by head.
+NETWORKS: Mapping[str, Callable[[Plan, Sequence[int]], Network]] = {
+    "encoder": lambda plan, heads: Encoder(
+        plan.network, len(plan.channels), sum(heads), plan.tile, plan.dropout, plan.normalise
     ),
     # Its head is thrown away: what two views must share is asked behind a hidden layer, so that the embedding may keep
     # more (Chen 2020, section 4.2).
-    "projector": lambda plan, outputs: Encoder(
-        plan.network, len(plan.channels), outputs, plan.tile, plan.dropout, plan.normalise, hidden=outputs
+    "projector": lambda plan, heads: Encoder(
+        plan.network, len(plan.channels), sum(heads), plan.tile, plan.dropout, plan.normalise, hidden=sum(heads)
     ),
-    "dense": lambda plan, outputs: Dense(plan.network, len(plan.channels), outputs, plan.tile, plan.normalise),
+    "dense": lambda plan, heads: Dense(plan.network, len(plan.channels), heads, plan.tile, plan.normalise),
 }
 
 __all__ = ["BACKBONES", "DENSE", "NETWORKS", "Dense", "Encoder", "Network"]

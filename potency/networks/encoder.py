@@ -12,13 +12,12 @@ from potency.data.tiles import Size, sides
 from potency.errors import PlanError
 from potency.networks.backbones import normalisation
 from potency.networks.bodies import body
-from potency.networks.network import Network
+from potency.networks.network import Network, rate_of
 from potency.networks.reach import Trace, trace
 
 FEWEST = 3  # values a side that must be left before pooling, or a crop is reduced to nothing
 LARGER = (2, 4, 8, 16, 32)  # times a side
 FURTHER = 128  # px; every stride there is divides it
-RATES = {"batch": 3e-3, "layer": 5e-4, "none": 2e-4}  # by what holds the activations; see docs/networks.md
 
 
 class Encoder(Network):
@@ -54,13 +53,13 @@ class Encoder(Network):
         self.normalise = normalise
         for name, values in zip(("mean", "spread"), normalisation(normalise, channels), strict=True):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)  # the plan keeps its name
-        self.body = body(backbone, channels, sides(tile))
+        self.name, self.body = backbone, body(backbone, channels, sides(tile))
         self.enlarge, seen = _fitted(self.body, channels, sides(tile))
         self.stride, self.halo = _stride(self.body, channels, seen), seen.halo
         if self.enlarge > 1:  # both were counted in pixels of the enlarged crop; interpolation sees one more
             self.stride = max(1, self.stride // self.enlarge)
             self.halo = None if self.halo is None else -(-self.halo // self.enlarge) + 1
-        self.rate = RATES[_norms(self.body)]
+        self.rate = rate_of(self.body)
         self.dropout = nn.Dropout(dropout)
         self.linear: nn.Module = _head(seen.shape[1], hidden, outputs)
 
@@ -74,6 +73,9 @@ class Encoder(Network):
         if self.enlarge > 1:
             image = nn.functional.interpolate(image, scale_factor=self.enlarge, mode="bilinear")
         return (image - self.mean) / self.spread
+
+    def bodies(self) -> Mapping[str, nn.Module]:
+        return {self.name: self.body}
 
     def head(self) -> nn.Module:
         return self.linear
@@ -156,11 +158,3 @@ def _undo(layer: nn.Conv2d | nn.MaxPool2d) -> None:
     if isinstance(layer, nn.MaxPool2d) and isinstance(layer.kernel_size, int):
         layer.padding = layer.kernel_size // 2
         layer.ceil_mode = False
-
-
-def _norms(network: nn.Module) -> str:
-    """What keeps the activations in bounds, which decides how large a step may be: batch norm, layer norm, nothing."""
-    kinds = {type_ for part in network.modules() for type_ in type(part).__mro__}
-    if kinds & {nn.LayerNorm, nn.GroupNorm}:  # attention blocks have them, whatever the convolutions before
-        return "layer"
-    return "batch" if nn.modules.batchnorm._BatchNorm in kinds else "none"

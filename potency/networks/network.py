@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 HEAD_FIRST = 0.3  # share of the steps in which a body that knows something is left alone
+RATES = {"batch": 3e-3, "layer": 5e-4, "none": 2e-4}  # by what holds the activations; see docs/networks.md
 
 
 class Network(nn.Module):
@@ -27,6 +28,10 @@ class Network(nn.Module):
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes")
 
+    def bodies(self) -> Mapping[str, nn.Module]:
+        """The parts that may start from weights, the largest first; the last has the name of its published ones."""
+        return {}
+
     def head(self) -> nn.Module:
         """The part that stays free when the body is frozen."""
         raise NotImplementedError(f"{type(self).__name__} has no head")
@@ -37,3 +42,11 @@ class Network(nn.Module):
         What is learned already must not be washed away: a third of the rate, and the head alone at first.
         """
         return {"rate": self.rate / 3, "freeze": HEAD_FIRST} if started else {"rate": self.rate}
+
+
+def rate_of(network: nn.Module) -> float:
+    """The peak rate, by what keeps activations in bounds: batch norm, layer norm, or nothing."""
+    kinds = {type_ for part in network.modules() for type_ in type(part).__mro__}
+    if kinds & {nn.LayerNorm, nn.GroupNorm}:  # attention blocks have them, whatever the convolutions before
+        return RATES["layer"]
+    return RATES["batch" if nn.modules.batchnorm._BatchNorm in kinds else "none"]

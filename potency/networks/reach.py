@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,18 @@ class Sight:
             return None
         jump = self.jump // factor
         return Sight(jump, self.low - (factor - 1) * jump, self.high)
+
+    def between(self, factor: int) -> Sight | None:
+        """Seen after every value was replaced by `factor` values on the way to its neighbours (bilinear).
+
+        >>> Sight().window(2, 2, 0).between(2)
+        Sight(jump=1, low=-2, high=2)
+        """
+        if self.jump % factor:
+            return None
+        jump = self.jump // factor
+        before, after = (factor - 2) // 2 if factor % 2 == 0 else (factor - 3) // 2, factor // 2 + factor % 2
+        return Sight(jump, self.low - self.jump - before * jump, self.high + self.jump - after * jump)
 
     def __or__(self, other: Sight) -> Sight:
         return replace(self, low=min(self.low, other.low), high=max(self.high, other.high))
@@ -148,7 +160,11 @@ def _both(sights: Sights, *numbers: Any) -> Sights:
 
 def _convolution(sights: Sights, args: Sequence[Any]) -> Sights | None:
     _, weight, _, stride, padding, dilation, transposed, *_ = args
-    return None if transposed else _both(sights, weight.shape[2:], stride, padding, dilation)
+    if not transposed:
+        return _both(sights, weight.shape[2:], stride, padding, dilation)
+    if list(weight.shape[2:]) != list(stride) or any(padding) or set(dilation) != {1}:
+        return None  # values that overlap
+    return _alike(sight.enlarged(factor) for sight, factor in zip(sights, stride, strict=True))
 
 
 def _pooling(sights: Sights, args: Sequence[Any]) -> Sights:
@@ -163,10 +179,21 @@ def _padding(sights: Sights, args: Sequence[Any]) -> Sights:
 
 def _repeated(sights: Sights, args: Sequence[Any]) -> Sights | None:
     """Enlargement by whole numbers that repeats each value."""
-    factors = [after / before for after, before in zip(args[1], args[0].shape[2:], strict=True)]
-    if not all(factor.is_integer() for factor in factors):
-        return None
-    y, x = (sight.enlarged(int(factor)) for sight, factor in zip(sights, factors, strict=True))
+    return _alike(s.enlarged(f) if f else None for s, f in zip(sights, _factors(args), strict=True))
+
+
+def _bilinear(sights: Sights, args: Sequence[Any]) -> Sights | None:
+    """Enlargement by whole numbers between values; with aligned corners it depends on the size of the whole map."""
+    return _alike(s.between(f) if f and not args[2] else None for s, f in zip(sights, _factors(args), strict=True))
+
+
+def _factors(args: Sequence[Any]) -> list[int]:
+    """How many times larger a map becomes along each axis; 0: no whole number."""
+    return [0 if after % before else after // before for after, before in zip(args[1], args[0].shape[2:], strict=True)]
+
+
+def _alike(axes: Iterable[Sight | None]) -> Sights | None:
+    y, x = axes
     return None if y is None or x is None else (y, x)
 
 
@@ -176,6 +203,7 @@ _RULES: Mapping[Any, Callable[[Sights, Sequence[Any]], Sights | None]] = {
     aten.avg_pool2d: _pooling,
     aten.constant_pad_nd: _padding,
     aten.upsample_nearest2d: _repeated,
+    aten.upsample_bilinear2d: _bilinear,
 }
 _NORMS = {aten.native_batch_norm, aten._native_batch_norm_legit_no_training}
 # Value by value, though torch does not call them pointwise.

@@ -1,4 +1,4 @@
-"""`unet`: our own U-shaped network of residual blocks: sees about 60 px each way, so that exact tiling stays cheap."""
+"""`unet`: our own U-shaped network of residual blocks, which sees about 60 px each way; or one over any backbone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from potency.networks.levels import DEEPEST, Levels
+from potency.networks.plain import convolution
 from potency.networks.tiny import Residual
 
 GROWTH = (1, 2.5, 5, 8, 12)  # channels of each level, times those of the first
 LEAST, MOST = 1, len(GROWTH) - 1
+WIDEST = 16  # channels of the coarsest joined map over an encoder, times those of the finest
 
 
 class UNet(nn.Module):
@@ -47,4 +50,45 @@ class UNet(nn.Module):
         for narrow, join in zip(reversed(self.narrow), reversed(self.join), strict=True):
             larger = interpolate(narrow(values), scale_factor=2.0, mode="nearest")
             values = join(torch.cat([maps.pop(), larger], 1))
+        return torch.as_tensor(values)
+
+
+class EncodedUNet(nn.Module):
+    """A map (N, width, H, W) from those of a backbone, joined from the coarsest to the image itself (Ronneberger 2015).
+
+    Where a stride has no map (of a transformer, or between an image and a stem that divides by four), the map is
+    enlarged alone.
+
+    Args:
+        channels: image channels (C).
+        tile: px of the crops.
+        encoder: a name of `BACKBONES`, of timm, or "torchvision/NAME".
+        width: channels of the finest map; twice as many at every halving, 16 times at most.
+        depth: how often the image is halved at most; fewer see less far, and their tiles cost less.
+    """
+
+    def __init__(
+        self, channels: int, tile: tuple[int, int], encoder: str, width: int = 16, depth: int = DEEPEST
+    ) -> None:
+        super().__init__()
+        if width < 1 or depth < 1:
+            raise TypeError("depth and width are at least 1")
+        self.encoder = Levels(encoder, channels, tile, depth)
+        widths = {1: channels, **dict(zip(self.encoder.strides, self.encoder.widths, strict=True))}
+        self.num_features, self.stride = width, max(widths)
+        self.strides = [self.stride // 2**k for k in range(1, self.stride.bit_length())]  # the coarsest first
+        before, blocks = widths[self.stride], []
+        for stride in self.strides:
+            after = width * min(stride, WIDEST)
+            joined = convolution(before + widths.get(stride, 0), after, 3, nn.ReLU)
+            blocks.append(nn.Sequential(joined, convolution(after, after, 3, nn.ReLU)))
+            before = after
+        self.join = nn.ModuleList(blocks)
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = {1: image, **dict(zip(self.encoder.strides, self.encoder(image), strict=True))}
+        values = maps[self.stride]
+        for stride, join in zip(self.strides, self.join, strict=True):
+            larger = interpolate(values, scale_factor=2.0, mode="nearest")
+            values = join(torch.cat([maps[stride], larger], 1) if stride in maps else larger)
         return torch.as_tensor(values)

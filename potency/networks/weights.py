@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from potency.errors import BundleError, PlanError
 from potency.networks.backbones import find_backbone
 from potency.networks.bodies import first_convolution
-from potency.networks.encoder import Encoder
+from potency.networks.network import Network
+
+# Where the tensors of a body, or of the encoder in it, stand in files: alone, in a network, in a bundle.
+PLACES = ("", "body.", "net.body.", "encoder.body.", "body.encoder.body.", "net.body.encoder.body.")
 
 
-def load_weights(network: nn.Module, backbone: str, source: str) -> int:
-    """Load starting weights into the body of `network`, in place; the head stays fresh.
+def load_weights(network: nn.Module, source: str) -> int:
+    """Load starting weights into the body of `network`, or into its encoder, in place; the rest stays fresh.
 
     Args:
         source: "imagenet" (downloaded by timm or torchvision, needs the network), the folder of a bundle (its first
@@ -29,36 +32,54 @@ def load_weights(network: nn.Module, backbone: str, source: str) -> int:
         PlanError: no such file, or the hub cannot be reached.
         BundleError: the file is damaged, holds code, or belongs to another network.
     """
-    state = _hub(backbone) if source == "imagenet" else read_tensors(Path(source))
+    state = _hub(published(network)) if source == "imagenet" else read_tensors(Path(source))
     return adopt(network, state, source)
 
 
+def published(network: nn.Module) -> str:
+    """The name of the backbone whose published weights a network can start from."""
+    return list(_bodies(network))[-1]
+
+
 def adopt(network: nn.Module, state: Mapping[str, Tensor], where: str) -> int:
-    """Copy every tensor of `state` that belongs to the body; a first convolution is adapted to the channels."""
-    if not isinstance(network, Encoder):
-        raise PlanError(f"{type(network).__name__} takes no starting weights", where, "leave --weights out")
-    own = network.body.state_dict()
-    first = f"{first_convolution(network.body)[0]}.weight"
+    """Copy every tensor of `state` that belongs to the body; a first convolution is adapted to the channels.
+
+    Of several bodies (a network that gives maps, and its encoder) the first that they belong to takes them.
+    """
+    for body in _bodies(network).values():
+        taken, missing, learned = _matched(body, state)
+        if len(missing) <= 0.02 * learned:
+            body.load_state_dict({**body.state_dict(), **taken})
+            return len(taken)
+    raise BundleError(
+        f"the weights belong to another network: {len(missing)} of {learned} tensors have no match "
+        f"(the first is {missing[0]!r})", where, "give the weights of this very network, or change --network",
+    )  # fmt: skip
+
+
+def _bodies(network: nn.Module) -> Mapping[str, nn.Module]:
+    found = network.bodies() if isinstance(network, Network) else {}
+    if not found:
+        raise PlanError(f"{type(network).__name__} takes no starting weights", "plan.weights", "leave --weights out")
+    return found
+
+
+def _matched(body: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str], int]:
+    """The tensors of a body found in `state`, made to fit; the names of those not found, of how many."""
+    own, first = body.state_dict(), f"{first_convolution(body)[0]}.weight"
     taken: dict[str, Tensor] = {}
     for name, value in own.items():
-        names = (name, name.removeprefix("features."), f"body.{name}", f"net.body.{name}")  # the last: of our bundles
+        names = (name.removeprefix("features."), *(place + name for place in PLACES))
         given = next((state[key] for key in names if key in state), None)
         if given is None:
             continue
-        if name == first:
+        if name == first and given.ndim == value.ndim:
             given = adapt_channels(given, value.shape[1])
-        given = _resampled(name, given, network.body)
+        given = _resampled(name, given, body)
         if given.shape == value.shape:
             taken[name] = given.to(value.dtype)
     learned = [name for name, value in own.items() if value.is_floating_point()]
-    missing = [name for name in learned if name not in taken]
-    if len(missing) > 0.02 * len(learned):
-        raise BundleError(
-            f"the weights belong to another network: {len(missing)} of {len(learned)} tensors have no match "
-            f"(the first is {missing[0]!r})", where, "give the weights of this very network, or change --network",
-        )  # fmt: skip
-    network.body.load_state_dict({**own, **taken})
-    return len(taken)
+    return taken, [name for name in learned if name not in taken], len(learned)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -115,14 +136,15 @@ def _resampled(name: str, given: Tensor, body: nn.Module) -> Tensor:
     own = body.get_parameter(name) if name in dict(body.named_parameters()) else None
     if own is None or given.shape == own.shape:
         return given
-    if name.startswith("patch_embed.") and given.ndim == 4:
+    if "patch_embed." in name and given.ndim == 4:
         from timm.layers.patch_embed import resample_patch_embed
 
         return torch.as_tensor(resample_patch_embed(given, list(own.shape[2:])))
-    if name == "pos_embed":
+    parent, _, leaf = name.rpartition(".")
+    if leaf == "pos_embed" and given.ndim == own.ndim == 3:
         from timm.layers.pos_embed import resample_abs_pos_embed
 
-        grid = list(body.patch_embed.grid_size)  # type: ignore[union-attr, arg-type]
+        grid = list(body.get_submodule(parent).patch_embed.grid_size)  # type: ignore[union-attr, arg-type]
         return torch.as_tensor(resample_abs_pos_embed(given, grid, num_prefix_tokens=own.shape[1] - math.prod(grid)))
     return given
 
@@ -133,7 +155,8 @@ def _hub(backbone: str) -> Mapping[str, Tensor]:
         if found.library == "timm":
             import timm
 
-            return timm.create_model(found.name, pretrained=True).state_dict()
+            if timm.is_model(found.name):
+                return timm.create_model(found.name, pretrained=True).state_dict()
         if found.library == "torchvision":
             import torchvision
 

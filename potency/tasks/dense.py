@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from potency.answers.answer import Answer
 from potency.data.plan import Plan
@@ -16,7 +17,8 @@ from potency.networks import Network
 from potency.tasks.task import Sample, Task
 
 STEP = 32  # px: halos are multiples of it, so that tiles begin where the coarsest map has a value
-WIDEST = 256  # px of halo; what is wider than that is seen in part, and tiles may then show
+WIDEST = 512  # px of halo; what is wider than that is seen in part, and tiles may then show
+VOID = -1  # of what is not judged
 
 
 class Dense(Task):
@@ -53,3 +55,16 @@ class Dense(Task):
             return plan.but(halo=None)
         wide = max(halos, default=0) + np.ceil(self.around(plan, truths))  # type: ignore[type-var]
         return plan.but(halo=min(WIDEST, -(-int(wide) // STEP) * STEP))
+
+
+def dice(share: Tensor, target: Tensor) -> Tensor:
+    """1 - Dice of each class over the batch, averaged over the classes that it shows (Milletari 2016).
+
+    `share` (N, K, H, W) is the probability of each class, `target` (N, H, W) its number, VOID where it is not judged.
+    """
+    known = (target != VOID)[:, None]
+    truth = nn.functional.one_hot(target.clamp(min=0), share.shape[1]).movedim(-1, 1) * known
+    share = share * known
+    both, each = (share * truth).sum((0, 2, 3)), (share + truth).sum((0, 2, 3))
+    there = truth.sum((0, 2, 3)) > 0
+    return 1 - torch.where(there, 2 * both / each.clamp(min=1e-6), 1.0).sum() / len(there)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -14,10 +13,9 @@ from potency.answers import Regions
 from potency.answers.answer import Answer
 from potency.data.plan import Plan
 from potency.errors import PlanError, nearest
-from potency.tasks.dense import Dense
+from potency.tasks.dense import VOID, Dense, dice
 from potency.tasks.task import Sample
 
-VOID = -1  # of what is not judged
 MOST = 32  # classes without a name; maps with more numbers are labels of objects
 
 
@@ -60,7 +58,7 @@ class Segment(Dense):
     def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
         output, target = self.forward(nets, batch)["output"].float(), batch["target"]
         entropy = nn.functional.cross_entropy(output, target, ignore_index=VOID)
-        yield "net", entropy + _dice(output.softmax(1), target)
+        yield "net", entropy + dice(output.softmax(1), target)
 
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Regions:
         """The class with the highest of "output" (K, H, W) at every pixel."""
@@ -82,13 +80,3 @@ def _classes(truths: Sequence[Answer]) -> tuple[str, ...]:
                             "labels of objects? train with --task instances; else name the classes in truth.classes"
                             )  # fmt: skip
     return named or tuple(str(code) for code in sorted(codes))
-
-
-def _dice(share: Tensor, target: Tensor) -> Tensor:
-    """1 - Dice of each class over the batch, averaged over the classes that it shows (Milletari 2016)."""
-    known = (target != VOID)[:, None]
-    truth = nn.functional.one_hot(target.clamp(min=0), share.shape[1]).movedim(-1, 1) * known
-    share = share * known
-    both, each = (share * truth).sum((0, 2, 3)), (share + truth).sum((0, 2, 3))
-    there = truth.sum((0, 2, 3)) > 0
-    return 1 - torch.where(there, 2 * both / each.clamp(min=1e-6), 1.0).sum() / len(there)

@@ -71,13 +71,17 @@ class Task(ABC):
     def outputs(self, plan: Plan) -> int:
         """Numbers the network gives for a sample."""
 
+    def heads(self, plan: Plan) -> tuple[int, ...]:
+        """Those numbers by what they are about; a network may have a decoder for each."""
+        return (self.outputs(plan),)
+
     def prepare(self, plan: Plan, truths: Sequence[Answer]) -> Plan:
         """What the truths of the training rows add to the plan (the scale of a target, say)."""
         return plan
 
     def build(self, plan: Plan) -> nn.ModuleDict:
         """The networks of the plan, with fresh weights."""
-        return nn.ModuleDict({part: NETWORKS[kind](plan, self.outputs(plan)) for part, kind in self.parts.items()})
+        return nn.ModuleDict({part: NETWORKS[kind](plan, self.heads(plan)) for part, kind in self.parts.items()})
 
     @abstractmethod
     def encode(self, truth: Answer, plan: Plan) -> Sample:
