@@ -48,9 +48,10 @@ def seen(crops: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
 def bundle_of(name: str = "instances") -> Bundle:
     """A bundle whose network is `seen`, decoded by the boundary decoder or, for segment, pixel by pixel."""
     task = find_task(name)
-    plan = Plan(task=name, channels=("grey",), classes=("in", "edge", "out"), tile=64, scaling={"grey": (0.0, 255.0)})
+    plan = Plan(task=name, channels=("grey",), tile=64, scaling={"grey": (0.0, 255.0)})
     plan = plan.but(**{**task.usual, "network": "unet:width=4:depth=1", "halo": 32, "scale_by": "set"})
-    plan = plan.but(decoder="boundary") if "decoder" in task.usual else plan
+    told = {"decoder": "boundary"} if "decoder" in task.usual else {"classes": ("in", "edge", "out")}
+    plan = plan.but(**told)
     torch.manual_seed(0)
     engine = Engine("made", "cpu", "float32", 0.0, "", seen)
     return Bundle(Card(name, (plan,)), (NetworkMember(task, plan, task.build(plan), engine),))
