@@ -70,6 +70,16 @@ def _alias(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
     return next((columns[name] for name in names if name in columns), None)
 
 
+def image_alias(frame: pd.DataFrame) -> str | None:
+    """The column that is called as columns of image files are; None where there is none."""
+    return _alias(frame, IMAGE)
+
+
+def names_truth(frame: pd.DataFrame) -> bool:
+    """Whether a column, or columns of parts, are called as a truth is."""
+    return _alias(frame, TRUTH) is not None or any(str(name).startswith("truth.") for name in frame.columns)
+
+
 def image_columns(frame: pd.DataFrame, channels: Sequence[str], where: str) -> tuple[pd.DataFrame, str]:
     """The table with `image` (and `image.<channel>` where the channels are columns), and how that was understood.
 

@@ -97,8 +97,11 @@ def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
     if plan.halo is not None:  # the answer does not depend on the size of the tiles, so the plan does not say it
         return cover(shape, max(READ, 4 * plan.halo), plan.halo)
 
+    # Where answers lie on the pixels none may go unseen.
+    every = FITTINGS[plan.fitting].filled
+
     def starts(length: int, side: int) -> list[int]:
-        count = max(1, round(length / side))
+        count = -(-length // side) if every else max(1, round(length / side))
         last = max(0, length - side)
         return [last // 2] if count == 1 else [round(s) for s in np.linspace(0, last, count)]
 

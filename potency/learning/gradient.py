@@ -23,10 +23,11 @@ from potency.errors import PlanError
 from potency.learning import checkpoint
 from potency.learning.augment import augment, augment_both
 from potency.learning.mix import mixed, refuse_unmixable
+from potency.learning.moving import augment_listed
 from potency.learning.precision import autocast, refuse_unsupported, scalers
 from potency.learning.samples import Samples
 from potency.learning.team import ALONE, Team, here
-from potency.learning.truths import DRAWN
+from potency.learning.truths import DRAWN, INNER, LISTED
 from potency.tasks import Sample, Task
 
 Judge = Callable[[NetworkMember], Mapping[str, float]]  # a model on the validation rows; "score" is better when higher
@@ -235,6 +236,12 @@ def views(
     inside = None if seen is None else torch.from_numpy(seen)
     images = torch.from_numpy(scale(lesson.samples.crops[where], plan.ranges(), plan.level))
     rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
+    if task.listed:
+        listed = [(lesson.targets[i][LISTED], lesson.targets[i][INNER]) for i in chosen]
+        images, found = augment_listed(images, listed, plan.augment, rng)
+        for image, places in zip(images, found, strict=True):
+            yield {"image": image, **{k: torch.as_tensor(v) for k, v in task.target(places, plan).items()}}
+        return
     if task.maps:  # what is drawn on the pixels moves with them, and only then is what the maps should be
         drawn = torch.from_numpy(np.stack([lesson.targets[i][DRAWN] for i in chosen]))
         images, drawn = augment_both(images, drawn, plan.augment, rng)

@@ -30,7 +30,7 @@ from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, 
 from potency.learning.knowing import acquainted
 from potency.learning.planning import planned
 from potency.learning.samples import Samples, cut
-from potency.learning.truths import drawings, truths
+from potency.learning.truths import drawings, listings, truths
 from potency.learning.unlabelled import probe, seen_images, watching
 from potency.networks.weights import adopt, load_weights
 from potency.tasks import Task, find_task
@@ -194,6 +194,8 @@ def _lesson(course: Course, samples: Samples, where: Any, plan: Plan) -> gradien
     learned, task = course.manifest.of("train"), course.task
     if "truth" not in task.needs:
         return gradient.Lesson(samples, where, [{}] * len(where))
+    if task.listed:
+        return gradient.Lesson(samples, where, listings(learned, task, plan, samples, where))
     if task.maps:
         return gradient.Lesson(samples, where, drawings(learned, task, plan, samples, where, course.cache))
     by_id = dict(zip(learned.table["id"].astype(str), truths(learned, task), strict=True))
@@ -236,8 +238,6 @@ def _judge(checked: Manifest, task: Task, into: Path) -> gradient.Judge:
         return {**figures, "score": task.answer.better * value if math.isfinite(value) else -math.inf}
 
     return judge
-
-
 
 
 @contextmanager
