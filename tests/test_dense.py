@@ -52,7 +52,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Manifest]:
     return {"labels": labels, "regions": replace(labels, table=labels.table.assign(truth=cells))}
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", [*DENSE, "unet:shrink=2"])
 def test_no_pixel_beyond_the_halo_changes_a_value_and_one_at_its_edge_does(name: str) -> None:
     network = lively(Dense(f"{name}:width=4", 1, 2, 128)).double()
     network.mean, network.spread = network.mean.double(), network.spread.double()  # type: ignore[operator, union-attr]

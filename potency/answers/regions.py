@@ -20,7 +20,7 @@ from potency.answers.files import read_map, write_pixels
 from potency.answers.matching import runs, whole
 from potency.answers.metrics import boundaries, semantic
 from potency.answers.metrics.averages import Figures
-from potency.answers.seams import fitting
+from potency.answers.seams import joined
 from potency.errors import AnswerError
 
 
@@ -72,22 +72,17 @@ class Regions(Filed):
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
         """Join the cores of tiles; `canvas` is the size (Y, X) of the whole."""
-        made: NDArray[Any] | None = None
         seen: list[Self] = []
-        for tile, answer in parts:
-            place = fitting(tile, answer.codes, canvas)
-            if made is None:
-                made = np.zeros((*answer.codes.shape[:-2], *canvas), answer.codes.dtype)
-            if seen and (answer.classes, answer.ignore) != (seen[0].classes, seen[0].ignore):
-                raise AnswerError("the tiles of one image have different classes", f"tile at {tile.y}, {tile.x}",
-                                  "answer all tiles with one model")  # fmt: skip
-            core = np.s_[..., tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-            y, x = tile.y - place[0].start, tile.x - place[1].start
-            inside = made[core]  # smaller than the core where the image ends
-            inside[...] = answer.codes[..., y : y + inside.shape[-2], x : x + inside.shape[-1]]
-            seen.append(replace(answer, codes=answer.codes[:0]))
-        if made is None:
-            raise AnswerError("there is no tile to stitch", "Regions.stitch", "give at least one")
+
+        def maps() -> Iterable[tuple[Any, NDArray[Any]]]:
+            for tile, answer in parts:
+                if seen and (answer.classes, answer.ignore) != (seen[0].classes, seen[0].ignore):
+                    raise AnswerError("the tiles of one image have different classes", f"tile at {tile.y}, {tile.x}",
+                                      "answer all tiles with one model")  # fmt: skip
+                seen.append(replace(answer, codes=answer.codes[:0]))
+                yield tile, answer.codes
+
+        made = joined(maps(), canvas)
         return cls(made, seen[0].classes, seen[0].ignore, **cls.stitched(seen))
 
     def compare(self, truth: Self) -> Evidence:

@@ -1,7 +1,8 @@
-"""Joining the objects of tiles: each belongs to the tile whose core holds its centre."""
+"""Joining the answers of tiles: objects belong to the tile whose core holds their centre, pixels to their core."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,21 @@ def fitting(tile: Tile, pixels: NDArray[Any], shape: tuple[int, int]) -> tuple[s
             f"tile at {tile.y}, {tile.x}", "answer with the pixels that the tile reads, halo included",
         )  # fmt: skip
     return place
+
+
+def joined(parts: Iterable[tuple[Tile, NDArray[Any]]], canvas: tuple[int, int]) -> NDArray[Any]:
+    """Maps of tiles (..., H, W), halo included, as one map: of each tile the core, so that no pixel is there twice."""
+    whole: NDArray[Any] | None = None
+    for tile, pixels in parts:
+        place = fitting(tile, pixels, canvas)
+        if whole is None:
+            whole = np.zeros((*pixels.shape[:-2], *canvas), pixels.dtype)
+        core = whole[..., tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]  # less where the image ends
+        y, x = tile.y - place[0].start, tile.x - place[1].start
+        core[...] = pixels[..., y : y + core.shape[-2], x : x + core.shape[-1]]
+    if whole is None:
+        raise AnswerError("there is no tile to stitch", "stitch", "give at least one")
+    return whole
 
 
 class Seams:

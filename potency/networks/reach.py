@@ -148,7 +148,12 @@ def _both(sights: Sights, *numbers: Any) -> Sights:
 
 def _convolution(sights: Sights, args: Sequence[Any]) -> Sights | None:
     _, weight, _, stride, padding, dilation, transposed, *_ = args
-    return None if transposed else _both(sights, weight.shape[2:], stride, padding, dilation)
+    if not transposed:
+        return _both(sights, weight.shape[2:], stride, padding, dilation)
+    if list(weight.shape[2:]) != list(stride) or any(padding) or set(dilation) != {1}:
+        return None  # values that overlap
+    y, x = (sight.enlarged(factor) for sight, factor in zip(sights, stride, strict=True))
+    return None if y is None or x is None else (y, x)
 
 
 def _pooling(sights: Sights, args: Sequence[Any]) -> Sights:

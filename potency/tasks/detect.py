@@ -41,8 +41,9 @@ class Detect(Listed):
 
     def build(self, plan: Plan) -> nn.ModuleDict:
         nets = super().build(plan)
-        bias: Any = nets["net"].head().bias  # type: ignore[operator]
-        nn.init.constant_(bias[: _classes(plan)], RARE)
+        *_, last = (part for part in nets["net"].modules() if isinstance(part, nn.Conv2d) and part.bias is not None)
+        assert isinstance(last.bias, Tensor)
+        nn.init.constant_(last.bias[: _classes(plan)], RARE)
         return nets
 
     def around(self, plan: Plan, truths: Sequence[Answer]) -> float:
