@@ -15,6 +15,7 @@ from potency.answers.filed import Filed
 from potency.evaluation.columns import parts_of
 from potency.evaluation.gallery import Card, Wall, embedded, opened
 from potency.evaluation.tables import Table
+from potency.evaluation.terms import UNIT
 from potency.evaluation.wording import clean, count, figure, first_column, known
 
 if TYPE_CHECKING:

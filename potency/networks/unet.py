@@ -42,8 +42,8 @@ class UNet(nn.Module):
         self.deepest = Residual(widths[-1], widths[-1], 1)
         self.narrow = nn.ModuleList(nn.Conv2d(below, above, 1, bias=False) for above, below in pairwise(widths))
         self.join = nn.ModuleList(Residual(2 * above, above, 1) for above in widths[:-1])
-        drawn = nn.Sequential(nn.ConvTranspose2d(width, width, shrink, shrink), nn.ReLU())
-        self.drawn = nn.Identity() if shrink == 1 else drawn
+        drawn = [nn.ConvTranspose2d(width, width, shrink, shrink), nn.ReLU()] if shrink > 1 else []
+        self.drawn = nn.Sequential(*drawn)
 
     def forward(self, image: Tensor) -> Tensor:
         maps = [self.stem(image)]

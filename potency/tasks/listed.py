@@ -31,9 +31,9 @@ class Listed(Dense):
     def places(self, truth: Answer, plan: Plan) -> NDArray[np.float64]:
         assert isinstance(truth, Objects)
         edges = truth.edges()
-        kinds = np.zeros(truth.count)
+        kinds = np.zeros(len(truth.table))
         if plan.classes:
-            if truth.count and CLASS not in truth.table:
+            if len(truth.table) and CLASS not in truth.table:
                 raise PlanError("the objects of a row have no class, those of others have", "truth",
                                 "give every object its class, or none")  # fmt: skip
             known = classes_of([truth.table])
@@ -42,7 +42,7 @@ class Listed(Dense):
                 raise PlanError(f"the class {unknown[0]!r} is not in the plan", "plan.classes",
                                 nearest(unknown[0], plan.classes))  # fmt: skip
             kinds = codes(truth.table, plan.classes).astype(np.float64)
-        kinds[np.asarray(truth.table.get(CROWD, np.zeros(truth.count)), bool)] = -1
+        kinds[np.asarray(truth.table.get(CROWD, np.zeros(len(truth.table))), bool)] = -1
         return np.column_stack([edges, kinds])
 
     def prepare(self, plan: Plan, truths: Sequence[Answer]) -> Plan:
@@ -50,7 +50,7 @@ class Listed(Dense):
         if plan.fitting != "extend":
             raise PlanError(f"points and boxes are not learned from images made to fit by {plan.fitting!r}",
                             "plan.fitting", 'leave it as "extend"')  # fmt: skip
-        tables = [truth for truth in truths if isinstance(truth, Objects) and truth.count]
+        tables = [truth for truth in truths if isinstance(truth, Objects) and len(truth.table)]
         if not tables:
             raise PlanError("no row to learn from has an object", "truth", "give the objects of some images")
         boxed = {truth.boxes for truth in tables}
@@ -73,7 +73,7 @@ def surroundings(truths: Sequence[Objects]) -> dict[str, float]:
     return {
         "boxes": float(truths[0].boxes), "height": float(height), "width": float(width),
         "largest": float(sides.max()), "near": float(np.median(near)) if near else USUAL,
-        "most": float(max(truth.count for truth in truths)),
+        "most": float(max(len(truth.table) for truth in truths)),
     }  # fmt: skip
 
 
