@@ -44,8 +44,8 @@ CROPS = {"tile": 128, "batch": 8, "precision": "bfloat16", "validations": 1}
 WHOLE = {"tile": 256, "batch": 8, "precision": "bfloat16", "validations": 1}
 # What learns to count, by name: its task, the decisions of its plan, how many draws it is worth where time is short.
 ARMS: Mapping[str, tuple[str, Mapping[str, Any], int]] = {
-    "density": ("count", {**CROPS, "network": "unet", "steps": 1200}, 5),
-    "centres": ("detect", {**CROPS, "network": "unet", "steps": 600}, 2),
+    "density": ("count", {**CROPS, "network": "unet:shrink=2", "steps": 600}, 5),
+    "centres": ("detect", {**CROPS, "network": "unet:shrink=2", "steps": 600}, 2),
     "regression, xresnet18 from scratch": ("quantify", {**WHOLE, "network": "xresnet18", "steps": 300}, 2),
     "regression, forest on HOG": ("quantify", {"learner": "estimator", "network": "forest", "families": ["hog"]}, 5),
     "regression, ridge on texture": ("quantify", {"learner": "estimator", "network": "logistic"}, 5),
@@ -115,6 +115,8 @@ def counts(rows: Manifest, bundle: Bundle, into: Path) -> tuple[np.ndarray[Any, 
 def on_cells(folder: Path | None, into: Path, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row an arm: errors over the draws, and how long an image takes."""
     for name, (task, changes, most) in ARMS.items():
+        if not name.startswith(tuple(chosen.arms.split(","))):
+            continue
         errors, shares, took, seconds = [], [], [], []
         for draw in range(1 if chosen.quick else min(chosen.draws, most)):
             known, tested = cells(folder, draw, chosen.quick) if folder else simulated(into)
@@ -172,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", type=Path, help="folder of the models; by default one that is forgotten")
     parser.add_argument("--sets", default="vgg,bccd")
+    parser.add_argument("--arms", default="", help="beginnings of the names of the arms; by default all")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--steps", type=int, default=0, help="steps of every network; 0: what each is worth")
     parser.add_argument("--quick", action="store_true", help="two steps, a few images")

@@ -98,6 +98,7 @@ def test_a_task_with_maps_learns_saves_answers_evaluates_and_draws(
 ) -> None:
     world = worlds[task.answer.kind]
     plan = planned(Facts.of(world), task, network=SMALL, tile=64, steps=60, validations=1, average=0.8, rate=0.01)
+    plan = plan.but(settings={"least": 0.1} if task.listed else {})  # so early nothing is sure
     train(world, task, into=tmp_path / "run", plan=plan)
     bundle = Bundle.load(tmp_path / "run" / "bundle")
     assert bundle.card.plan.halo in range(32, 257, 32) and bundle.card.plan.scaling == {"phase": (0.0, 1.0)}
@@ -105,7 +106,7 @@ def test_a_task_with_maps_learns_saves_answers_evaluates_and_draws(
     assert told.kinds["prediction"] == task.answer.kind and told.table["prediction.error"].isna().all()
     figures = evaluate(told, draws=20).numbers["prediction"]
     name, least = {
-        "labels": ("dice", 0.6), "regions": ("mean_iou", 0.6), "objects": ("recall", 0.6), "density": ("count_mape", -0.5)
+        "labels": ("dice", 0.6), "regions": ("mean_iou", 0.6), "objects": ("recall", 0.5), "density": ("count_mape", -0.3)
     }[task.answer.kind]  # fmt: skip
     assert figures[name].value * np.sign(least) > least
     image = world.open(world.table.iloc[0])

@@ -41,6 +41,14 @@ class Count(Listed):
         spread = float(np.clip(plan.settings["near"] / 4, 1.0, 8.0))
         return plan.but(settings={"spread": spread, **plan.settings})
 
+    def places(self, truth: Answer, plan: Plan) -> NDArray[np.float64]:
+        """The middles: an object that a crop cuts is in it or not, or crops together would hold more than the image."""
+        found = super().places(truth, plan)
+        judged = found[:, 4] >= 0
+        middle = (found[judged, :2] + found[judged, 2:4]) / 2
+        found[judged, :4] = np.concatenate([middle, middle], axis=1)
+        return found
+
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
         """The density times the area of a Gaussian, so that a lone object reaches 1, of `places` (n, 5) in a crop."""
         spread, size = plan.settings["spread"], plan.tile
