@@ -13,16 +13,20 @@ from PIL import Image as Pillow
 from torch import Generator
 
 from potency.answers import Density, Objects
+from potency.bundle import Bundle
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.data.tiles import cover
 from potency.decoding.centres import boxes_apart, peaks
 from potency.errors import ManifestError, PlanError
+from potency.inference.predict import predict
 from potency.learning.augment import GEOMETRY
 from potency.learning.moving import augment_listed, in_window
 from potency.learning.planning import planned
 from potency.learning.samples import cut
+from potency.learning.train import train
 from potency.learning.truths import INNER, LISTED, listings
+from potency.networks import ANCHORED, Anchored
 from potency.tasks import find_task
 
 SETTINGS = {"boxes": 1.0, "height": 12.0, "width": 16.0, "largest": 20.0, "near": 20.0, "most": 9.0}
@@ -222,3 +226,42 @@ def test_objects_that_do_not_fit_are_refused_in_words(folder: Path) -> None:
     with pytest.raises(ManifestError, match="1 of 1 objects lie outside the image of 40 x 60 pixels") as caught:
         listings(far, detect, plan, cut(far, plan, folder / "cache"), np.arange(2))
     assert "images/a.png" in caught.value.where
+
+
+@pytest.mark.parametrize("name", [f"{name}:body=resnet18" for name in ANCHORED])
+def test_a_detector_of_torchvision_learns_saves_and_answers(name: str, folder: Path) -> None:
+    detect, rows = find_task("detect"), Manifest.read(folder / "boxes.csv")
+    rows = rows.add({"split": ["train"] * len(rows)})
+    plan = planned(Facts.of(rows), detect, network=name, tile=64, steps=1, batch=2, settings={"least": 0.02})
+    bundle = train(rows, detect, into=folder / "run", plan=plan)
+    assert bundle.card.plan.halo == 32 and bundle.card.plan.settings["most"] == 2
+    again = Bundle.load(folder / "run" / "bundle")
+    told = predict(rows, again, into=folder / "told")
+    assert told.table["prediction.error"].isna().all() and told.origin["prediction.engine"].startswith("torch on cpu")
+    # Two boxes over and over: what it has to learn becomes less, also while its body is frozen.
+    net = again.members[0].nets["net"].train()  # type: ignore[attr-defined]
+    assert isinstance(net, Anchored)
+    net.model.backbone.body.eval()  # type: ignore[union-attr]
+    image = torch.rand(1, 1, 64, 64, generator=Generator().manual_seed(0))
+    objects = torch.tensor([[[8.0, 8, 40, 40, 1], [20, 30, 60, 62, 0], [-1, -1, -1, -1, -1]]])
+    optimiser, seen = torch.optim.AdamW(net.parameters(), 3e-3), []
+    for _ in range(5):
+        loss = torch.stack(list(net.losses(image, objects).values())).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        optimiser.zero_grad()
+        seen.append(float(loss.detach()))
+    assert seen[-1] < 0.9 * seen[0]
+
+
+def test_a_detector_that_cannot_be_is_refused_and_a_full_answer_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    detect, plan = find_task("detect"), Plan(task="detect", channels=("a",), classes=("x",), network="retinanet")
+    for name, what in (("retinanet:body=vgg", "body=vgg"), ("retinanet:width=3", "width")):
+        with pytest.raises(PlanError, match=f"cannot be built with {what}"):
+            detect.build(plan.but(network=name))
+    points = Objects(DataFrame({"centroid-0": [1.0], "centroid-1": [1.0]}))
+    with pytest.raises(PlanError, match="retinanet learns boxes, the truth holds points"):
+        detect.prepare(plan.but(fitting="extend", classes=()), [points])
+    full = np.array([[0, 0, 4, 4, 0.9, 0], [1, 1, 6, 6, 0.4, 0]], np.float32)
+    answer = detect.decode({"output": full}, plan)
+    assert answer.count == 2 and "more objects than 2" in caplog.text  # type: ignore[attr-defined]

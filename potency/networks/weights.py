@@ -13,6 +13,7 @@ from potency.errors import BundleError, PlanError
 from potency.networks.backbones import find_backbone
 from potency.networks.bodies import first_convolution
 from potency.networks.encoder import Encoder
+from potency.networks.network import Network
 
 
 def load_weights(network: nn.Module, backbone: str, source: str) -> int:
@@ -29,16 +30,20 @@ def load_weights(network: nn.Module, backbone: str, source: str) -> int:
         PlanError: no such file, or the hub cannot be reached.
         BundleError: the file is damaged, holds code, or belongs to another network.
     """
+    backbone = [*(network.bodies() if isinstance(network, Network) else ()), backbone][0]
     state = _hub(backbone) if source == "imagenet" else read_tensors(Path(source))
     return adopt(network, state, source)
 
 
 def adopt(network: nn.Module, state: Mapping[str, Tensor], where: str) -> int:
     """Copy every tensor of `state` that belongs to the body; a first convolution is adapted to the channels."""
-    if not isinstance(network, Encoder):
+    bodies = [*network.bodies().values()] if isinstance(network, Network) else []
+    bodies = [network.body] if isinstance(network, Encoder) else bodies
+    if not bodies:
         raise PlanError(f"{type(network).__name__} takes no starting weights", where, "leave --weights out")
-    own = network.body.state_dict()
-    first = f"{first_convolution(network.body)[0]}.weight"
+    body = bodies[0]
+    own = body.state_dict()
+    first = f"{first_convolution(body)[0]}.weight"
     taken: dict[str, Tensor] = {}
     for name, value in own.items():
         names = (name, name.removeprefix("features."), f"body.{name}", f"net.body.{name}")  # the last: of our bundles
@@ -47,7 +52,7 @@ def adopt(network: nn.Module, state: Mapping[str, Tensor], where: str) -> int:
             continue
         if name == first:
             given = adapt_channels(given, value.shape[1])
-        given = _resampled(name, given, network.body)
+        given = _resampled(name, given, body)
         if given.shape == value.shape:
             taken[name] = given.to(value.dtype)
     learned = [name for name, value in own.items() if value.is_floating_point()]
@@ -57,7 +62,7 @@ def adopt(network: nn.Module, state: Mapping[str, Tensor], where: str) -> int:
             f"the weights belong to another network: {len(missing)} of {len(learned)} tensors have no match "
             f"(the first is {missing[0]!r})", where, "give the weights of this very network, or change --network",
         )  # fmt: skip
-    network.body.load_state_dict({**own, **taken})
+    body.load_state_dict({**own, **taken})
     return len(taken)
 
 

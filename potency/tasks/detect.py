@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,8 +16,13 @@ from potency.answers.answer import Answer
 from potency.answers.objecttable import CLASS, SCORE, box, centre
 from potency.data.plan import Plan
 from potency.decoding.centres import boxes_apart, peaks
+from potency.errors import PlanError
+from potency.networks import ANCHORED, Anchored
+from potency.tasks.dense import STEP, WIDEST
 from potency.tasks.listed import Listed
 from potency.tasks.task import Sample
+
+logger = logging.getLogger(__name__)
 
 RARE = -4.6  # the logit of 1 %: how often a pixel is a centre before anything is learned (Lin 2017, focal loss)
 SIDES, PLACE = 0.1, 0.1  # weights of the losses of size and place
@@ -36,11 +42,15 @@ class Detect(Listed):
     title = "every object as a point or a box, with its class"
     answer = Objects
 
+    parts: ClassVar[Mapping[str, str]] = {"net": "detector"}
+
     def outputs(self, plan: Plan) -> int:
         return _classes(plan) + (4 if plan.settings.get("boxes") else 2)
 
     def build(self, plan: Plan) -> nn.ModuleDict:
         nets = super().build(plan)
+        if isinstance(nets["net"], Anchored):
+            return nets
         *_, last = (part for part in nets["net"].modules() if isinstance(part, nn.Conv2d) and part.bias is not None)
         assert isinstance(last.bias, Tensor)
         nn.init.constant_(last.bias[: _classes(plan)], RARE)
@@ -49,8 +59,21 @@ class Detect(Listed):
     def around(self, plan: Plan, truths: Sequence[Answer]) -> float:
         return max(2 * _spread(plan), plan.settings["largest"])
 
+    def prepare(self, plan: Plan, truths: Sequence[Answer]) -> Plan:
+        plan = super().prepare(plan, truths)
+        if not _anchored(plan):
+            return plan
+        if not plan.settings["boxes"]:
+            raise PlanError(f"{plan.network} learns boxes, the truth holds points", "plan.network",
+                            "give boxes, or leave --network out")  # fmt: skip
+        # Detections near the edge of a tile belong to its neighbour, so that only context beyond the halo is missing.
+        wide = min(WIDEST, STEP * (1 + int(plan.settings["largest"]) // STEP))
+        return plan.but(halo=wide if plan.halo is None else plan.halo)
+
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
         """Heat maps, places and sizes of `places` (n, 5) in a crop; of two objects at a pixel the nearer one counts."""
+        if _anchored(plan):
+            return {"objects": drawn}
         count, size = _classes(plan), plan.tile
         heat, near = np.zeros((count, *size), np.float32), np.zeros(size, np.float32)
         rest = np.zeros((self.outputs(plan) - count, *size), np.float32)
@@ -78,8 +101,21 @@ class Detect(Listed):
         judged[heat.max(0) == 1] = 1  # a centre counts wherever it lies
         return {"heat": heat, "rest": rest, "near": (near > 0).astype(np.float32), "judged": judged}
 
+    def collate(self, samples: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """Lists of objects as long as the longest; what is added is no object (class -1)."""
+        if "objects" not in samples[0]:
+            return super().collate(samples)
+        most = max(len(sample["objects"]) for sample in samples)
+        filled = [nn.functional.pad(sample["objects"], (0, 0, 0, most - len(sample["objects"])), value=-1.0)
+                  for sample in samples]  # fmt: skip
+        return super().collate([{**sample, "objects": own} for sample, own in zip(samples, filled, strict=True)])
+
     def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
         """Focal loss of the heat maps, mean absolute error of place and size around the centres."""
+        net = nets["net"]
+        if isinstance(net, Anchored):
+            yield "net", sum(net.losses(batch["image"], batch["objects"]).values(), batch["image"].new_zeros(()))
+            return
         output, heat = self.forward(nets, batch)["output"].float(), batch["heat"]
         count = heat.shape[1]
         loss = _focal(output[:, :count], heat) * batch["judged"][:, None]
@@ -92,6 +128,8 @@ class Detect(Listed):
 
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Objects:
         """The peaks of the heat maps in "output" (C, H, W); of boxes of a class that overlap the best."""
+        if output["output"].ndim == 2:
+            return _told(output["output"], plan)
         maps, count = output["output"], _classes(plan)
         kind, row, column, score = peaks(_probability(maps[:count]), plan.settings.get("least", LEAST), _apart(plan))
         y, x = row + maps[count, row, column], column + maps[count + 1, row, column]
@@ -112,6 +150,23 @@ class Detect(Listed):
 
 NEAR = 0.6  # height of the peak down to which a pixel tells place and size
 SHARE = 5.0  # of the size beside the place: it counts in logarithms, the place in pixels
+
+
+def _anchored(plan: Plan) -> bool:
+    return plan.network.partition(":")[0] in ANCHORED
+
+
+def _told(rows: NDArray[np.float32], plan: Plan) -> Objects:
+    """The boxes that a detector of torchvision tells of an image: edges, score and class (most, 6)."""
+    edges, score, kind = rows[:, :4].astype(np.float64), rows[:, 4].astype(np.float64), rows[:, 5].astype(np.intp)
+    least = plan.settings.get("least", LEAST)
+    if (score >= least).all():
+        logger.warning("an image shows more objects than %d, of which no more are told; raise settings.most", len(rows))
+    kept = (score >= least) & (edges[:, 2:] > edges[:, :2]).all(axis=1)
+    found: dict[str, Any] = dict(zip(box(), edges[kept].T, strict=True))
+    if plan.classes:
+        found[CLASS] = np.array(plan.classes, object)[kind[kept]]
+    return Objects(DataFrame({**found, SCORE: score[kept]}))
 
 
 def _classes(plan: Plan) -> int:
