@@ -2,8 +2,8 @@
 
 `python benchmarks/counting.py [--into out/counting] [--sets vgg,bccd] [--draws 5] [--steps N] [--json] [--quick]` needs
 POTENCY_DATA. On `count/vgg_cells` the published protocol: 50 images drawn from the first 100 to learn from, the last
-100 tested, the mean absolute error and its spread over the draws (Lempitsky 2010; Xie 2018). On `count/bccd` the set's own
-split. Whatever is finished in `--into` is kept, and a stopped call goes on. `--quick` takes two steps and a few images
+100 tested, the mean absolute error and its spread over the draws (Lempitsky 2010; Xie 2018). On `count/bccd` the set's
+own split. Whatever is finished in `--into` is kept, and a stopped call goes on. `--quick` takes two steps and a few images
 of each set (simulated ones where there is no real set): does it run, not how good it is.
 """
 
@@ -26,7 +26,6 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
 from side_by_side import tell  # noqa: E402
 
 from potency.bundle import Bundle  # noqa: E402
@@ -41,7 +40,9 @@ from potency.tasks import find_task  # noqa: E402
 
 LEARNED, OF = 50, 100  # images drawn to learn from, of the first so many
 # Simulated images differ in nothing but where their cells are: zoom and light would only teach what is not asked.
-CROPS = {"tile": 128, "augment": {"flip": 1.0, "turn": 1.0}, "batch": 8, "precision": "bfloat16", "validations": 1}  # fmt: skip
+CROPS = {
+    "tile": 128, "augment": {"flip": 1.0, "turn": 1.0}, "batch": 8, "precision": "bfloat16", "validations": 1
+}  # fmt: skip
 WHOLE = {"tile": 256, "batch": 8, "precision": "bfloat16", "validations": 1}
 # What learns to count, by name: its task, the decisions of its plan, how many draws it is worth where time is short.
 ARMS: Mapping[str, tuple[str, Mapping[str, Any], int]] = {
@@ -75,7 +76,7 @@ def simulated(into: Path) -> tuple[Manifest, Manifest]:
     made = simulate(folder, kind="fields", cells=48, groups=2, wells=2, field=128) if not folder.is_dir() else None
     rows = made or Manifest.read(folder)
     rows = Manifest.read(rows.folder, truth="mask")
-    table = rows.table.assign(count=rows.table["cells"] if "cells" in rows.table else 12)
+    table = rows.table.assign(count=rows.table["cells"])
     rows = replace(rows, table=table)
     first = np.arange(len(rows)) < len(rows) // 2
     return rows.where(first), rows.where(~first)

@@ -106,7 +106,8 @@ def test_a_task_with_maps_learns_saves_answers_evaluates_and_draws(
     assert told.kinds["prediction"] == task.answer.kind and told.table["prediction.error"].isna().all()
     figures = evaluate(told, draws=20).numbers["prediction"]
     name, least = {
-        "labels": ("dice", 0.6), "regions": ("mean_iou", 0.6), "objects": ("recall", 0.5), "density": ("count_mape", -0.3)
+        "labels": ("dice", 0.6), "regions": ("mean_iou", 0.6), "objects": ("recall", 0.5),
+        "density": ("count_mape", -0.3),
     }[task.answer.kind]  # fmt: skip
     assert figures[name].value * np.sign(least) > least
     image = world.open(world.table.iloc[0])

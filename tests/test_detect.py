@@ -1,4 +1,4 @@
-"""Points and boxes: they move with their images, are learned, decoded, tiled and counted; what does not fit is refused."""
+"""Points and boxes: they move with their images, are learned, decoded, tiled and counted; misfits are refused."""
 
 from __future__ import annotations
 
@@ -238,20 +238,21 @@ def test_a_detector_of_torchvision_learns_saves_and_answers(name: str, folder: P
     again = Bundle.load(folder / "run" / "bundle")
     told = predict(rows, again, into=folder / "told")
     assert told.table["prediction.error"].isna().all() and told.origin["prediction.engine"].startswith("torch on cpu")
-    # Two boxes over and over: what it has to learn becomes less, also while its body is frozen.
+    # Its losses lead downhill, also while its body is frozen.
     net = again.members[0].nets["net"].train()  # type: ignore[attr-defined]
     assert isinstance(net, Anchored)
     net.model.backbone.body.eval()  # type: ignore[union-attr]
     image = torch.rand(1, 1, 64, 64, generator=Generator().manual_seed(0))
     objects = torch.tensor([[[8.0, 8, 40, 40, 1], [20, 30, 60, 62, 0], [-1, -1, -1, -1, -1]]])
-    optimiser, seen = torch.optim.AdamW(net.parameters(), 3e-3), []
-    for _ in range(5):
+    optimiser, seen = torch.optim.SGD(net.parameters(), 1e-3), []
+    for _ in range(3):
+        torch.manual_seed(0)  # which boxes are judged is drawn
         loss = torch.stack(list(net.losses(image, objects).values())).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad()
         seen.append(float(loss.detach()))
-    assert seen[-1] < 0.9 * seen[0]
+    assert seen[2] < seen[1] < seen[0]
 
 
 def test_a_detector_that_cannot_be_is_refused_and_a_full_answer_is_said(caplog: pytest.LogCaptureFixture) -> None:

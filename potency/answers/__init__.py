@@ -17,5 +17,6 @@ ANSWERS: dict[str, type[Answer]] = {
 }
 
 __all__ = [
-    "ANSWERS", "Answer", "Category", "Density", "Evidence", "Labels", "Number", "Objects", "Ordinal", "Regions", "Vector",
+    "ANSWERS", "Answer", "Category", "Density", "Evidence", "Labels", "Number", "Objects", "Ordinal", "Regions",
+    "Vector",
 ]  # fmt: skip

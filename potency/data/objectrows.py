@@ -73,6 +73,7 @@ def _found(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
         cells = frame[column].astype("str")
         if cells.is_unique and cells.isin(only.keys()).mean() >= FEWEST:
             paths = [only.get(cell, cell) for cell in cells]
-            frame = frame.drop(columns="image", errors="ignore").assign(image=pd.Series(paths, frame.index, dtype="str"))
+            frame = frame.drop(columns="image", errors="ignore")
+            frame = frame.assign(image=pd.Series(paths, frame.index, dtype="str"))
             return frame, f"files of the names in column '{column}'"
     return frame, ""

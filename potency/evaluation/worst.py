@@ -40,7 +40,8 @@ def walls(report: Report) -> list[Wall]:
         ("rgb({}, {}, {})".format(*TRUTH), "truth")]  # fmt: skip
     legend += [("rgb({}, {}, {})".format(*KINDS[name]), MEANING[name]) for name in shown]
     if kind.kind == "density":
-        legend = [("rgb({}, {}, {})".format(*TRUTH), "truth"), ("rgb({}, {}, {})".format(*KINDS["spurious"]), "density")]
+        tint = "rgb({}, {}, {})".format(*KINDS["spurious"])
+        legend = [("rgb({}, {}, {})".format(*TRUTH), "truth"), (tint, "density")]
     if kind.kind == "regions":
         legend = [legend[0], ("rgb({}, {}, {})".format(*KINDS["spurious"]), "another class than the truth")]
     look = ("What do these have in common: are they faint or crowded, of another magnification, or is the truth wrong? "

@@ -21,8 +21,8 @@ WHOLE = 0.1  # weight of the error of the whole crop's count beside that of each
 class Count(Listed):
     """How many objects there are, also where they lie too close to be told apart.
 
-    The network gives a density whose sum over any part of the image is how many objects are there (Lempitsky 2010): each
-    is one Gaussian of `settings.spread` px, drawn after the image was moved. Classes are counted together.
+    The network gives a density whose sum over any part of the image is how many objects are there (Lempitsky 2010):
+    each is one Gaussian of `settings.spread` px, drawn after the image was moved. Classes are counted together.
     """
 
     name = "count"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from potency.answers.answer import Answer
 from potency.data.plan import Plan
@@ -20,7 +19,7 @@ WIDEST = 256  # px of halo; what is wider than that is seen in part, and tiles m
 
 
 class Dense(Task):
-    """Base of tasks with maps: `drawn` (or `places`) says where the truth lies, `target` what the maps should be there."""
+    """Base of tasks with maps: `drawn` or `places` say where the truth lies, `target` what the maps should be there."""
 
     parts: ClassVar[Mapping[str, str]] = {"net": "dense"}
     maps: ClassVar[tuple[str, ...]] = ("output",)

@@ -40,7 +40,8 @@ def summed(values: NDArray[Any]) -> NDArray[np.float64]:
     """
     row, column = (np.arange(side) * PARTS // side for side in values.shape)
     cells = row[:, None] * PARTS + column
-    return np.bincount(cells.ravel(), values.ravel().astype(np.float64), PARTS**2).reshape(PARTS, PARTS)
+    found = np.bincount(cells.ravel(), values.ravel().astype(np.float64), PARTS**2)
+    return np.asarray(found.reshape(PARTS, PARTS), np.float64)
 
 
 def counted(centres: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
