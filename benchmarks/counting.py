@@ -3,8 +3,8 @@
 `python benchmarks/counting.py [--into out/counting] [--sets vgg,bccd] [--draws 5] [--steps N] [--json] [--quick]` needs
 POTENCY_DATA. On `count/vgg_cells` the published protocol: 50 images drawn from the first 100 to learn from, the last
 100 tested, the mean absolute error and its spread over the draws (Lempitsky 2010; Xie 2018). On `count/bccd` the set's
-own split. Whatever is finished in `--into` is kept, and a stopped call goes on. `--quick` takes two steps and a few images
-of each set (simulated ones where there is no real set): does it run, not how good it is.
+own split. Whatever is finished in `--into` is kept, and a stopped call goes on. `--quick` takes two steps and a few
+images of each set (simulated ones where there is no real set): does it run, not how good it is.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from side_by_side import tell  # noqa: E402
 
+from potency.answers import Density  # noqa: E402
 from potency.bundle import Bundle  # noqa: E402
 from potency.data.manifest import Manifest  # noqa: E402
 from potency.data.plan import Facts  # noqa: E402
@@ -76,8 +77,8 @@ def simulated(into: Path) -> tuple[Manifest, Manifest]:
     made = simulate(folder, kind="fields", cells=48, groups=2, wells=2, field=128) if not folder.is_dir() else None
     rows = made or Manifest.read(folder)
     rows = Manifest.read(rows.folder, truth="mask")
-    table = rows.table.assign(count=rows.table["cells"])
-    rows = replace(rows, table=table)
+    each = [Density.of_cells({"": path}, rows.folder).count for path in rows.table["truth"]]
+    rows = replace(rows, table=rows.table.assign(count=each))
     first = np.arange(len(rows)) < len(rows) // 2
     return rows.where(first), rows.where(~first)
 
