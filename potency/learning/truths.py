@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Generator, Tensor
 
 from potency.answers import Answer
 from potency.answers.files import IMAGE
@@ -18,8 +20,9 @@ from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
 from potency.errors import ManifestError, PotencyError
 from potency.inference.view import View, windows
+from potency.learning.augment import augment_both
 from potency.learning.growing import Growing, cleared
-from potency.learning.moving import in_window
+from potency.learning.moving import augment_listed, in_window
 from potency.learning.samples import Samples
 from potency.tasks import Sample, Task
 
@@ -150,6 +153,16 @@ def listings(rows: Manifest, task: Task, plan: Plan, samples: Samples, where: ND
             found.append({LISTED: in_window(objects, window), INNER: window[2:]})
             place.append(number)
     return [found[i] for i in _of_crops(rows, np.array(place, np.intp), samples, where)]
+
+
+def moved_together(
+    task: Task, images: Tensor, targets: Sequence[Sample], chosen: Mapping[str, float], rng: Generator
+) -> tuple[Tensor, Sequence[NDArray[Any]]]:
+    """`augment` of images (N, C, H, W), and what is drawn or listed on each of them moved alike."""
+    if task.listed:
+        return augment_listed(images, [(own[LISTED], own[INNER]) for own in targets], chosen, rng)  # type: ignore[misc]
+    images, drawn = augment_both(images, torch.from_numpy(np.stack([own[DRAWN] for own in targets])), chosen, rng)
+    return images, list(drawn.numpy())
 
 
 def _refuse_outside(objects: NDArray[np.float64], size: NDArray[np.intp], row: Mapping[str, Any]) -> None:
