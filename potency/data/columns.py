@@ -20,7 +20,7 @@ HELD = {
     "labels": {".tif", ".tiff", ".png", ".npy", ".zarr", ".geojson", ".json", ".gz", ".roi", ".zip"},
     "objects": {".csv", ".tsv", ".parquet", ".xml", ".txt"},
 }
-FILES = ("file", "picture", "regions", *HELD)  # kinds of columns that name files
+FILES = ("file", "picture", "regions", "density", *HELD)  # kinds of columns that name files
 MASKS = "masks"  # the folder in which masks lie, one an object
 LOOKED_AT = 1000  # cells of a column; files may be missing
 _TEXT = ("id", "image", "group", "split", "tile.of")
