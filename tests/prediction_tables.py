@@ -10,7 +10,7 @@ import numpy as np
 from label_zoo import ZOO
 from pandas import DataFrame
 
-from potency.answers import Answer, Category, Labels, Objects, Regions, Vector
+from potency.answers import Answer, Category, Density, Labels, Objects, Regions, Vector
 
 CLASSES = ("astro", "neuron", "oligo", "stem")
 FATES = ("astro", "neuron", "stem")
@@ -48,12 +48,15 @@ def weightings(draws=6, seed=1):
 
 
 def _filed(answer, number, image, scored):
-    """An answer in files: a label image whose objects have two classes by turns, its boxes, or its classes as a map."""
+    """An answer in files: a label image whose objects have two classes by turns, its boxes, its density (of a truth its
+    boxes), or its classes as a map."""
     told = Labels.of(image).objects
     told = told.assign(**{"class": np.array(["a", "b"], object)[np.arange(len(told)) % 2]})
     told = told.assign(score=((np.arange(len(told)) * 7 + number) % 5) / 5) if scored else told
     if answer is Labels:
         return Labels.of(image, told)
+    if answer is Density:
+        return Density(values=(image > 0).astype(np.float32) / 20) if scored else Density(told)
     return Objects(told) if answer is Objects else Regions((image % 2 + (image > 0)).astype(np.uint8), ("-", "a", "b"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from potency.answers.answer import Answer
 from potency.answers.category import Category, Ordinal
+from potency.answers.density import Density
 from potency.answers.evidence import Evidence
 from potency.answers.labels import Labels
 from potency.answers.number import Number
@@ -12,9 +13,10 @@ from potency.answers.regions import Regions
 from potency.answers.vector import Vector
 
 ANSWERS: dict[str, type[Answer]] = {
-    answer.kind: answer for answer in (Category, Ordinal, Number, Vector, Labels, Regions, Objects)
+    answer.kind: answer for answer in (Category, Ordinal, Number, Vector, Labels, Regions, Objects, Density)
 }
 
 __all__ = [
-    "ANSWERS", "Answer", "Category", "Evidence", "Labels", "Number", "Objects", "Ordinal", "Regions", "Vector",
+    "ANSWERS", "Answer", "Category", "Density", "Evidence", "Labels", "Number", "Objects", "Ordinal", "Regions",
+    "Vector",
 ]  # fmt: skip

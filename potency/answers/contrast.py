@@ -71,5 +71,16 @@ def maps(rgb: NDArray[np.uint8], truth: NDArray[Any], said: NDArray[Any], judged
     return made
 
 
+def density(rgb: NDArray[np.uint8], values: NDArray[Any]) -> NDArray[np.uint8]:
+    """A density on its picture: tinted the more, the denser; `values` of any size are those of the picture's pixels."""
+    rows, columns = (
+        ((np.arange(size) + 0.5) * of / size).astype(np.intp)
+        for size, of in zip(rgb.shape[:2], values.shape, strict=True)
+    )
+    plane = np.clip(values[rows[:, None], columns], 0, None)
+    share = 0.8 * np.minimum(plane / max(float(np.percentile(plane, 99.5)), 1e-12), 1)[..., None]
+    return np.asarray(np.rint((1 - share) * rgb + share * np.array(KINDS["spurious"])), np.uint8)
+
+
 def _colour(kind: str, side: str) -> RGB:
     return TRUTH if side == "truth" and kind != "missed" else KINDS[kind]

@@ -71,6 +71,21 @@ def read_map(cells: Mapping[str, Any], folder: Path) -> NDArray[Any]:
     return found.labels
 
 
+def read_values(path: Path) -> NDArray[np.float32] | None:
+    """The broken numbers of a map (H, W), as of a density; None where its pixels are whole numbers (labels)."""
+    from potency.data.readers import open_image
+
+    image = open_image(path)
+    pixels = image[{}]
+    if pixels.dtype.kind != "f":
+        return None
+    pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
+    if pixels.ndim != 2 or not np.isfinite(pixels).all():
+        raise AnswerError(f"the map has the axes {image.axes}, or values that are no numbers", str(path),
+                          "write one finite number a pixel")  # fmt: skip
+    return np.asarray(pixels, np.float32)
+
+
 def told_in(annotation: Annotation) -> DataFrame:
     """The table of an annotation by the names of regionprops; with classes or scores where it has them.
 
@@ -102,13 +117,15 @@ TABLES: Mapping[str, Callable[[Path], DataFrame]] = {".parquet": read_parquet, "
 
 
 def write_pixels(pixels: NDArray[Any], folder: Path, name: str) -> str:
-    """Write a label image as TIFF (zlib), uint16 where its numbers fit, else uint32; gives the path from `folder`.
+    """Write a map as TIFF (zlib), labels as uint16 where their numbers fit, else uint32; gives the path from `folder`.
 
-    Many programs take no other integers.
+    Many programs take no other integers. Broken numbers are written as float32.
     """
     import tifffile
 
-    fits = np.uint16 if not pixels.size or int(pixels.max()) <= np.iinfo(np.uint16).max else np.uint32
+    fits: type = np.float32 if pixels.dtype.kind == "f" else np.uint16
+    if fits is np.uint16 and pixels.size and int(pixels.max()) > np.iinfo(np.uint16).max:
+        fits = np.uint32
 
     def tiff(file: io.BytesIO) -> None:
         tifffile.imwrite(file, pixels.astype(fits), photometric="minisblack", compression="zlib", metadata=None)

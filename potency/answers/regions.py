@@ -20,7 +20,7 @@ from potency.answers.files import is_large, read_map, write_pixels, write_pyrami
 from potency.answers.matching import runs, whole
 from potency.answers.metrics import boundaries, semantic
 from potency.answers.metrics.averages import Figures
-from potency.answers.seams import Band, fitting, peeked
+from potency.answers.seams import Band, lay, peeked
 from potency.data.tiles import Tile
 from potency.errors import AnswerError
 
@@ -109,15 +109,10 @@ class Regions(Filed):
 
     def _laid(self, tile: Tile, band: Band, before: Sequence[Self]) -> Self:
         """Lay the core of a tile into the whole; gives the answer without its pixels: what is known of its doubts."""
-        place = fitting(tile, self.codes, band.shape)
         if before and (self.classes, self.ignore) != (before[0].classes, before[0].ignore):
             raise AnswerError("the tiles of one image have different classes", f"tile at {tile.y}, {tile.x}",
                               "answer all tiles with one model")  # fmt: skip
-        high, wide = (min(end, size) for end, size in zip((tile.y + tile.height, tile.x + tile.width), band.shape,
-                                                          strict=True))  # fmt: skip
-        core = slice(tile.y, high), slice(tile.x, wide)  # smaller where the image ends
-        rows, columns = (slice(s.start - at.start, s.stop - at.start) for s, at in zip(core, place, strict=True))
-        band.at(core, self.codes)[...] = self.codes[..., rows, columns]
+        lay(tile, self.codes, band)
         return replace(self, codes=np.zeros((0, 0), self.codes.dtype))
 
     def compare(self, truth: Self) -> Evidence:

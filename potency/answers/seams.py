@@ -106,6 +106,26 @@ class Band:
         return top, done
 
 
+def lay(tile: Tile, pixels: NDArray[Any], band: Band) -> None:
+    """Put the core of a tile into the rows; `pixels` (..., H, W) are those of its window, halo included."""
+    place = fitting(tile, pixels, band.shape)
+    high, wide = (min(end, size) for end, size in zip((tile.y + tile.height, tile.x + tile.width), band.shape,
+                                                      strict=True))  # fmt: skip
+    core = slice(tile.y, high), slice(tile.x, wide)  # smaller where the image ends
+    rows, columns = (slice(s.start - at.start, s.stop - at.start) for s, at in zip(core, place, strict=True))
+    band.at(core, pixels)[...] = pixels[..., rows, columns]
+
+
+def joined(parts: Iterable[tuple[Tile, NDArray[Any]]], canvas: tuple[int, int]) -> NDArray[Any]:
+    """Maps of tiles (..., H, W), halo included, as one map: of each tile the core, so that no pixel is there twice."""
+    (_, first), parts = peeked(parts)
+    band = Band(canvas)
+    for tile, pixels in parts:
+        lay(tile, pixels, band)
+    _, whole = band.settle() or (0, np.zeros((*first.shape[:-2], *canvas), first.dtype))
+    return whole
+
+
 class Known(NamedTuple):
     """An object that lies in the band: its centre and box in the whole image, and its pixels."""
 

@@ -142,7 +142,7 @@ class NetworkMember(Member):
         found = {name: np.mean([view[name] for view in views], axis=0) for name in views[0]}
         undo = FITTINGS[self.plan.fitting].undo
         return [
-            {name: undo(values[i], sample["image"].shape[1:]) if name in maps else values[i]
+            {name: undo(values[i], sample["image"].shape[1:]) if name in maps and values.ndim == 4 else values[i]
              for name, values in found.items()}
             for i, sample in enumerate(samples)
         ]  # fmt: skip

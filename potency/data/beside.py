@@ -12,7 +12,8 @@ from potency.data.columns import HELD, MASKS
 from potency.errors import ManifestError
 
 NAMED = re.compile(r"_(cp_masks|masks?|labels|instances|roiset)$", re.IGNORECASE)  # Cellpose's are the first two
-FOLDERS = (MASKS, "mask", "labels", "annotations", "groundtruth", "gt")  # beside a folder of images of the same names
+# Beside a folder of images of the same names.
+FOLDERS = (MASKS, "mask", "labels", "annotations", "groundtruth", "gt", "points", "boxes")
 IMAGES = ("images", "Images", "image", "img", "imgs", "JPEGImages")
 ALONE = (".geojson", ".roi", ".zip")  # say by their suffix what they are, when they are called like an image
 LOCKED = "_seg.npy"  # Cellpose's pickle

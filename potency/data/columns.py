@@ -20,7 +20,7 @@ HELD = {
     "labels": {".tif", ".tiff", ".png", ".npy", ".zarr", ".geojson", ".json", ".gz", ".roi", ".zip"},
     "objects": {".csv", ".tsv", ".parquet", ".xml", ".txt"},
 }
-FILES = ("file", "picture", "regions", *HELD)  # kinds of columns that name files
+FILES = ("file", "picture", "regions", "density", *HELD)  # kinds of columns that name files
 MASKS = "masks"  # the folder in which masks lie, one an object
 LOOKED_AT = 1000  # cells of a column; files may be missing
 _TEXT = ("id", "image", "group", "split", "tile.of")
@@ -68,6 +68,16 @@ def find_column(frame: pd.DataFrame, name: str, where: str, mend: str = "") -> s
 def _alias(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
     columns = {plain(str(column)): str(column) for column in reversed(frame.columns)}
     return next((columns[name] for name in names if name in columns), None)
+
+
+def image_alias(frame: pd.DataFrame) -> str | None:
+    """The column that is called as columns of image files are; None where there is none."""
+    return _alias(frame, IMAGE)
+
+
+def names_truth(frame: pd.DataFrame) -> bool:
+    """Whether a column, or columns of parts, are called as a truth is."""
+    return _alias(frame, TRUTH) is not None or any(str(name).startswith("truth.") for name in frame.columns)
 
 
 def image_columns(frame: pd.DataFrame, channels: Sequence[str], where: str) -> tuple[pd.DataFrame, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from potency.data import beside, columns, folders, names, tables, wells
+from potency.data import beside, columns, folders, names, objectrows, tables, wells
 from potency.data.findings import Finding, some
 from potency.data.groups import UNKNOWN, settle_groups
 from potency.data.parts import CHANNEL, COUNTED
@@ -50,8 +50,9 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
             source, folders.images_below(source, (*SUFFIXES, *beside.KNOWN)), channels, pattern)
     else:
         frame, saved = tables.read_table(path)
+        frame, said = (frame, {}) if saved or channels else objectrows.one_an_image(frame, path, truth)
         frame, image = columns.image_columns(frame, channels, str(path))
-        rows = Rows(frame, path.parent, {"source": f"table {path.name}", "image": image}, saved,
+        rows = Rows(frame, path.parent, {"source": f"table {path.name}", "image": image, **said}, saved,
                     parse=path.suffix.lower() != ".parquet")
         rows = _with_names(rows, pattern) if pattern else rows
     if plate_map is not None:
@@ -61,7 +62,8 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
             frame = frame.drop(columns="truth")  # the map was asked for, so its label counts and the folder's does not
         rows = replace(rows, frame=frame, noticed=rows.noticed + found)
     if path is not None or plate_map is not None or truth is not None:
-        frame, rows.origin["truth"] = columns.truth_column(rows.frame, truth, str(path or source))
+        frame, how = columns.truth_column(rows.frame, truth, str(path or source))
+        rows.origin["truth"] = rows.origin.get("truth", how) if how == "column 'truth'" else how
         rows = replace(rows, frame=frame)
     return rows
 

@@ -199,6 +199,7 @@ PLOTS: dict[str, tuple[Draw, ...]] = {
     "labels": (glance, object_plots.thresholds, object_plots.mistakes, learning),
     "regions": (glance, learning),
     "objects": (glance, learning),
+    "density": (glance, learning),
 }
 
 

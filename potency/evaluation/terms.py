@@ -65,6 +65,7 @@ METRICS: dict[str, tuple[str, str, str]] = {
     "count_mae": ("Error of the count", "by how many objects an image's count is off", "down"),
     "count_mape": ("Relative error of the count", "the error of the count as a share of the true count", "down"),
     "count_bias": ("Bias of the count", "mean of answered minus true count", "zero"),
+    "game": ("GAME", "errors of the counts of 4 x 4 parts of an image, added up", "down"),
     "bpq": ("bPQ, strict", "the mean over images of PQ without classes; spurious objects in empty images cost", "up"),
     "bpq_published": ("bPQ, as published", "the same over images that hold objects only, as PanNuke's script", "up"),
     "mpq": ("mPQ, strict", "PQ of each class, mean over images with any of it, then over classes", "up"),
@@ -81,11 +82,12 @@ METRICS: dict[str, tuple[str, str, str]] = {
 # Bounded by one, so they are written without the leading zero (".78").
 UNIT = frozenset(METRICS) - {
     "log_loss", "mae", "rmse", "mape", "bias", "set_size", "limits_low", "limits_high", "hausdorff", "hausdorff95",
-    "count_mae", "count_mape", "count_bias", "distance",
+    "count_mae", "count_mape", "count_bias", "distance", "game",
 }  # fmt: skip
 # Of answers with many metrics those that a reader meets first; the others are folded away.
 MAIN: dict[str, tuple[str, ...]] = {
     "labels": ("dsb_ap", "dsb_ap.50", "dsb_ap_pooled", "coco_ap", "f1.50", "pq", "aji", "mpq", "f_c", "missed", "split",
                "merged", "spurious", "count_mae"),
     "objects": ("f1", "precision", "recall", "coco_ap", "f_c", "count_mae", "count_mape", "count_bias", "distance"),
+    "density": ("count_mae", "count_mape", "count_bias", "game"),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from potency.answers.filed import Filed
 from potency.evaluation.columns import parts_of
 from potency.evaluation.gallery import Card, Wall, embedded, opened
 from potency.evaluation.tables import Table
+from potency.evaluation.terms import UNIT
 from potency.evaluation.wording import clean, count, figure, first_column, known
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def walls(report: Report) -> list[Wall]:
     legend = [("rgb({}, {}, {})".format(*TRUTH), "truth (dashed)")] if kind.kind != "objects" else [
         ("rgb({}, {}, {})".format(*TRUTH), "truth")]  # fmt: skip
     legend += [("rgb({}, {}, {})".format(*KINDS[name]), MEANING[name]) for name in shown]
+    if kind.kind == "density":
+        tint = "rgb({}, {}, {})".format(*KINDS["spurious"])
+        legend = [("rgb({}, {}, {})".format(*TRUTH), "truth"), (tint, "density")]
     if kind.kind == "regions":
         legend = [legend[0], ("rgb({}, {}, {})".format(*KINDS["spurious"]), "another class than the truth")]
     look = ("What do these have in common: are they faint or crowded, of another magnification, or is the truth wrong? "
@@ -55,7 +59,7 @@ def table(report: Report) -> Table | None:
     counts = [name for name in COUNTS if f"{column}.{name}" in rows]
     lines = tuple(
         (clean(_short(row["id"]), 60), clean(_short(row["group"]), 30),
-         figure(float(row[f"{column}.{lead}"]), 2, unit=True),
+         figure(float(row[f"{column}.{lead}"]), 2, unit=lead in UNIT),
          *(f"{int(row[f'{column}.{name}']):,}" for name in counts))
         for _, row in rows.head(LISTED).iterrows()
     )  # fmt: skip
@@ -77,12 +81,14 @@ def _sorted(report: Report) -> DataFrame | None:
     score = f"{_column(report)}.{report.headline}"
     if score not in report.rows or report.rows[score].isna().all():
         return None
-    return report.rows[report.rows[score].notna()].sort_values(score, kind="stable")
+    kind = ANSWERS.get(report.task)
+    high = kind is not None and kind.better < 0  # of an error the largest is the worst
+    return report.rows[report.rows[score].notna()].sort_values(score, ascending=not high, kind="stable")
 
 
 def _card(report: Report, kind: type[Filed], row: Any) -> Card:
     column = _column(report)
-    score = figure(float(row[f"{column}.{report.headline}"]), 2, unit=True)
+    score = figure(float(row[f"{column}.{report.headline}"]), 2, unit=report.headline in UNIT)
     wrong = [f"{int(row[f'{column}.{name}']):,} {name}" for name in COUNTS[2:] if row.get(f"{column}.{name}", 0) > 0]
     of = [count(int(row[f"{column}.true"]), "object")] if f"{column}.true" in row else []
     lines = tuple(line for line in (", ".join([*of, *wrong]), clean(_short(row["id"]), 40)) if line)

@@ -158,8 +158,9 @@ def running(
     def faster(member: NetworkMember) -> NetworkMember:
         if isinstance(member.run, Engine) and precision in ("auto", member.run.precision):
             return member
+        own = engine if all(getattr(net, "compiles", True) for net in member.nets.values()) else "torch"
         fitted = member.crops(calibration) if calibration and precision == "int8" else None
-        run = start_engine(member.module(), _looked_at(member, examples), device=device, engine=engine,
+        run = start_engine(member.module(), _looked_at(member, examples), device=device, engine=own,
                            precision=precision, calibration=fitted)  # fmt: skip
         logger.info("%s", run)
         return NetworkMember(member.task, member.plan, member.nets, run).knowing(member.known)

@@ -112,8 +112,11 @@ def grid(shape: tuple[int, int], plan: Plan) -> list[Tile]:
     if FITTINGS[plan.fitting].whole:
         return [Tile(0, 0, *shape)]
 
+    # Where answers lie on the pixels none may go unseen.
+    every = FITTINGS[plan.fitting].filled
+
     def starts(length: int, side: int) -> list[int]:
-        count = max(1, round(length / side))
+        count = -(-length // side) if every else max(1, round(length / side))
         last = max(0, length - side)
         return [last // 2] if count == 1 else [round(s) for s in np.linspace(0, last, count)]
 

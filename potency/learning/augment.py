@@ -259,10 +259,15 @@ def augment(images: Tensor, chosen: Mapping[str, float], rng: Generator, inside:
 def augment_both(
     images: Tensor, drawn: Tensor, chosen: Mapping[str, float], rng: Generator
 ) -> tuple[Tensor, Tensor]:
-    """`augment` of images (N, C, H, W), and what is drawn on their pixels (N, K, H, W), whole numbers, moved alike."""
+    """`augment` of images (N, C, H, W), and what is drawn on their pixels (N, K, H, W) moved alike.
+
+    Whole numbers are names and stay as they are; broken ones are values, mixed like those of the images.
+    """
     again = Generator()
     again.set_state(rng.get_state())
     made = augment(images, chosen, rng)
+    if drawn.is_floating_point():
+        return made, _applied(drawn.float(), chosen, GEOMETRY, again)
     return made, _applied(drawn.double(), chosen, GEOMETRY, again).round().to(drawn.dtype)
 
 

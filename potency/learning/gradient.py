@@ -21,12 +21,12 @@ from potency.data.plan import Plan
 from potency.data.tiles import scale
 from potency.errors import PlanError
 from potency.learning import checkpoint
-from potency.learning.augment import augment, augment_both
+from potency.learning.augment import augment
 from potency.learning.mix import mixed, refuse_unmixable
 from potency.learning.precision import autocast, refuse_unsupported, scalers
 from potency.learning.samples import Samples
 from potency.learning.team import ALONE, Team, here
-from potency.learning.truths import DRAWN
+from potency.learning.truths import moved_together
 from potency.tasks import Sample, Task
 
 Judge = Callable[[NetworkMember], Mapping[str, float]]  # a model on the validation rows; "score" is better when higher
@@ -235,11 +235,10 @@ def views(
     inside = None if seen is None else torch.from_numpy(seen)
     images = torch.from_numpy(scale(lesson.samples.crops[where], plan.ranges(), plan.level))
     rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
-    if task.maps:  # what is drawn on the pixels moves with them, and only then is what the maps should be
-        drawn = torch.from_numpy(np.stack([lesson.targets[i][DRAWN] for i in chosen]))
-        images, drawn = augment_both(images, drawn, plan.augment, rng)
-        for image, planes in zip(images, drawn.numpy(), strict=True):
-            yield {"image": image, **{k: torch.as_tensor(v) for k, v in task.target(planes, plan).items()}}
+    if task.maps:  # what lies on the pixels moves with them, and only then is what the maps should be
+        images, moved = moved_together(task, images, [lesson.targets[i] for i in chosen], plan.augment, rng)
+        for image, own in zip(images, moved, strict=True):
+            yield {"image": image, **{k: torch.as_tensor(v) for k, v in task.target(own, plan).items()}}
         return
     made = [augment(images, plan.augment, rng, inside) for _ in range(task.views)]
     targets = [{k: torch.as_tensor(v) for k, v in lesson.targets[i].items()} for i in chosen]

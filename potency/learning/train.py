@@ -31,7 +31,7 @@ from potency.learning.knowing import acquainted
 from potency.learning.planning import planned
 from potency.learning.samples import Samples, cut
 from potency.learning.settling import with_thresholds
-from potency.learning.truths import drawings, truths
+from potency.learning.truths import drawings, listings, truths
 from potency.learning.unlabelled import probe, seen_images, watching
 from potency.networks.weights import adopt, load_weights
 from potency.tasks import Task, find_task
@@ -193,6 +193,8 @@ def _lesson(course: Course, samples: Samples, where: Any, plan: Plan) -> gradien
     learned, task = course.manifest.of("train"), course.task
     if "truth" not in task.needs:
         return gradient.Lesson(samples, where, [{}] * len(where))
+    if task.listed:
+        return gradient.Lesson(samples, where, listings(learned, task, plan, samples, where))
     if task.maps:
         drawn = drawings(learned, task, plan, samples, where, course.cache)
         return gradient.Lesson(samples, where, drawn, _strata(learned, samples, where))

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Generator, Tensor
 
 from potency.answers import Answer
+from potency.answers.files import IMAGE
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
 from potency.errors import ManifestError, PotencyError
 from potency.inference.view import View, grid
+from potency.learning.augment import augment_both
 from potency.learning.growing import Growing, cleared
+from potency.learning.moving import augment_listed, in_window
 from potency.learning.samples import Samples
 from potency.tasks import Sample, Task
 
@@ -37,7 +42,10 @@ def truths(rows: Manifest, task: Task) -> Sequence[Answer]:
     if rows.table["truth"].isna().any():
         row = rows.table.loc[rows.table["truth"].isna(), "id"].iloc[0]
         raise ManifestError("a row to learn from has no truth", f"row {row!r}", "fill it in or leave the row out")
-    cells = rows.table[list(columns)].rename(columns=columns).to_dict("records")
+    cells = rows.table[list(columns)].rename(columns=columns)
+    if task.answer.in_files and not any(str(name).startswith("tile.") for name in rows.table):
+        cells = cells.assign(**{IMAGE: rows.table["image"]})  # a file may speak of many images
+    cells = cells.to_dict("records")
     found = _Read(task, [{str(k): v for k, v in row.items()} for row in cells], rows.folder)
     return found if task.answer.in_files else list(found)
 
@@ -106,12 +114,68 @@ def drawings(
             raise PotencyError(f"the truths cannot be cached: {error.strerror or error}", str(folder),
                                "free some space or change --into") from error  # fmt: skip
     crops, place = np.load(path, mmap_mode="r", allow_pickle=False), np.load(index, allow_pickle=False)[:, 0]
-    # Rows stand here in the order of the training rows, crops in that of all rows: both by id.
+    order = _of_crops(rows, place, samples, where)
+    return Drawings(crops if (order == np.arange(len(crops))).all() else crops[order])
+
+
+def _of_crops(rows: Manifest, place: NDArray[np.intp], samples: Samples, where: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which of the pieces of truth, each that of the row `place`, belongs to each of the crops `where`.
+
+    Rows stand here in the order of the training rows, crops in that of all rows: both by id.
+    """
     first = dict(zip(rows.table["id"].astype(str), np.searchsorted(place, np.arange(len(rows))), strict=True))
     start = np.array([first[samples.ids[row]] for row in samples.rows[where]])
     earlier = where - np.searchsorted(samples.rows, samples.rows[where])
-    order = start + earlier
-    return Drawings(crops if (order == np.arange(len(crops))).all() else crops[order])
+    return np.asarray(start + earlier, np.intp)
+
+
+LISTED, INNER = "listed", "inner"  # the objects in a crop, and its size before it was made to fit
+
+
+def listings(rows: Manifest, task: Task, plan: Plan, samples: Samples, where: NDArray[np.intp]) -> list[dict[str, Any]]:
+    """The objects in each of the crops `where`, and the size of each crop, as `augment_listed` takes them.
+
+    Raises:
+        ManifestError: objects that lie outside their image; the row is named.
+    """
+    found: list[dict[str, Any]] = []
+    place: list[int] = []
+    for number, (row, truth) in enumerate(zip(rows.records(), truths(rows, task), strict=True)):
+        whole, view = rows.open(row), View.of(rows, row, plan)
+        size = np.array([whole.sizes["Y"], whole.sizes["X"]])
+        objects = task.places(truth, plan)
+        _refuse_outside(objects, size, row)
+        scale = np.array(view.image.shape[-2:]) / size
+        objects = objects * np.array([*scale, *scale, 1.0])
+        for tile in grid(view.shape, plan):
+            inner = tile.window(view.shape)
+            y, x = inner["Y"], inner["X"]
+            window = view.top + y.start, view.left + x.start, y.stop - y.start, x.stop - x.start
+            found.append({LISTED: in_window(objects, window), INNER: window[2:]})
+            place.append(number)
+    return [found[i] for i in _of_crops(rows, np.array(place, np.intp), samples, where)]
+
+
+def moved_together(
+    task: Task, images: Tensor, targets: Sequence[Sample], chosen: Mapping[str, float], rng: Generator
+) -> tuple[Tensor, Sequence[NDArray[Any]]]:
+    """`augment` of images (N, C, H, W), and what is drawn or listed on each of them moved alike."""
+    if task.listed:
+        return augment_listed(images, [(own[LISTED], own[INNER]) for own in targets], chosen, rng)  # type: ignore[misc]
+    images, drawn = augment_both(images, torch.from_numpy(np.stack([own[DRAWN] for own in targets])), chosen, rng)
+    return images, list(drawn.numpy())
+
+
+def _refuse_outside(objects: NDArray[np.float64], size: NDArray[np.intp], row: Mapping[str, Any]) -> None:
+    """An object that lies wholly outside its image says that the two do not belong together."""
+    out = ((objects[:, 2:4] <= 0) | (objects[:, :2] >= size)).any(axis=1)
+    if out.any():
+        edges = ", ".join(f"{edge:g}" for edge in objects[out][0, :4])
+        raise ManifestError(
+            f"{int(out.sum())} of {len(out)} objects lie outside the image of {size[0]} x {size[1]} pixels",
+            f"row {row['id']!r}: {row['truth']}; the first: {edges} (top, left, bottom, right)",
+            "give the objects of this very image, in pixels of its full size",
+        )  # fmt: skip
 
 
 def _changed(folder: Path, cells: Sequence[str]) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.errors import PlanError, PotencyError, nearest
+from potency.measurement.hog import hog
 from potency.measurement.intensity import intensity
 from potency.measurement.shape import shape
 from potency.measurement.texture import texture
@@ -70,6 +71,7 @@ FAMILIES: Mapping[str, Family] = {
         Family("trivial", trivial, "size of crop and object, mean intensity and variance"),
         Family("intensity", intensity, "moments, percentiles, entropy and radial profile of the intensity"),
         Family("texture", texture, "grain, edges and their directions, at several scales"),
+        Family("hog", hog, "oriented gradients in an 8 x 8 grid, normalised by blocks (Dalal 2005)"),
         Family("shape", shape, "form of the largest object: area, axes, solidity, circularity"),
     )
 }

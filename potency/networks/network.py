@@ -19,11 +19,13 @@ class Network(nn.Module):
             computes, before any pooling; None: the whole input (attention, squeeze-excite, norms over the image), so
             the answer belongs to a fixed grid that the plan states.
         rate: peak learning rate (AdamW) at which fresh weights learn.
+        compiles: whether engines other than torch can run it: not where the number of its steps depends on the image.
     """
 
     stride: int = 1
     halo: int | None = None
     rate: float = 3e-3
+    compiles: bool = True
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes")

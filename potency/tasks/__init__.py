@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from potency.errors import PlanError, nearest
 from potency.tasks.classify import Classify
+from potency.tasks.count import Count
+from potency.tasks.detect import Detect
 from potency.tasks.instances import Instances
 from potency.tasks.quantify import Quantify
 from potency.tasks.resemble import Simclr, Vicreg
@@ -13,7 +15,7 @@ from potency.tasks.segment import Segment
 from potency.tasks.task import Focus, Sample, Task
 
 TASKS: Mapping[str, Task] = {
-    task.name: task for task in (Classify(), Quantify(), Segment(), Instances(), Simclr(), Vicreg())
+    task.name: task for task in (Classify(), Quantify(), Segment(), Instances(), Detect(), Count(), Simclr(), Vicreg())
 }
 
 

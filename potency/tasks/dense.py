@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ VOID = -1  # of what is not judged
 
 
 class Dense(Task):
-    """Base of tasks with maps: `drawn` says where the truth lies, `target` what the maps should be there."""
+    """Base of tasks with maps: `drawn` or `places` say where the truth lies, `target` what the maps should be there."""
 
     parts: ClassVar[Mapping[str, str]] = {"net": "dense"}
     maps: ClassVar[tuple[str, ...]] = ("output",)
@@ -30,14 +30,6 @@ class Dense(Task):
         "network": "unet", "fitting": "extend", "scale_by": "image", "batch": 8, "test_views": 1, "balance": 0.0,
         "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.25, "gain": 0.1, "gamma": 0.2, "noise": 0.03, "blur": 1.0},
     }  # fmt: skip
-
-    @abstractmethod
-    def drawn(self, truth: Answer, plan: Plan) -> NDArray[Any]:
-        """The truth on the pixels, whole numbers (K, H, W); -1 is not judged."""
-
-    @abstractmethod
-    def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
-        """What a loss can use, of a crop of what was `drawn`."""
 
     @abstractmethod
     def around(self, plan: Plan, truths: Sequence[Answer]) -> float:

@@ -53,6 +53,7 @@ class Task(ABC):
         scores: numbers of an output that can be explained, by name; the last is the one curves are drawn of.
         maps: outputs that lie on the pixels of the image. A task that has any learns from truths that do so too: they
             are `drawn`, cut and moved with the image, and only then become its `target`.
+        listed: such truths are no drawing but a table of objects: their `places` are cut and moved.
     """
 
     name: ClassVar[str]
@@ -66,6 +67,7 @@ class Task(ABC):
     mixable: ClassVar[tuple[str, ...]] = ()
     scores: ClassVar[tuple[str, ...]] = ()
     maps: ClassVar[tuple[str, ...]] = ()
+    listed: ClassVar[bool] = False
 
     @abstractmethod
     def outputs(self, plan: Plan) -> int:
@@ -91,8 +93,16 @@ class Task(ABC):
         """The truth on the pixels, whole numbers (K, H, W), of a task with `maps`; -1 is not judged."""
         raise NotImplementedError(f"{self.name} has maps and does not say how its truth is drawn")
 
+    def places(self, truth: Answer, plan: Plan) -> NDArray[np.float64]:
+        """The objects of the truth of a task that is `listed`, (n, 5): top, left, bottom, right, class.
+
+        Edges are in pixels, of a point all at its middle; the class is a place in `plan.classes` (0 without any), -1
+        what is not judged.
+        """
+        raise NotImplementedError(f"{self.name} is listed and does not say where its objects are")
+
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
-        """What a loss can use, of a crop of what was `drawn`."""
+        """What a loss can use, of a crop of what was `drawn`, or of the `places` in a crop."""
         raise NotImplementedError(f"{self.name} has maps and does not say what they should be")
 
     def stratum(self, truth: Answer) -> str:
