@@ -54,9 +54,9 @@ class Anchored(Network):
             odd = f"body={self.name}" if not options else ", ".join(options)
             raise PlanError(f"{name.partition(':')[0]} cannot be built with {odd}", "plan.network",
                             nearest(self.name, RESNETS) if not options else "it takes body=")  # fmt: skip
-        self.model = ANCHORED_BY[name.partition(":")[0]](self.name, classes, smallest, most)
+        self.model: Any = ANCHORED_BY[name.partition(":")[0]](self.name, classes, smallest, most)
         self.model.transform = _as_it_is(channels)
-        key, first = first_convolution(self.model.backbone.body)  # type: ignore[arg-type]
+        key, first = first_convolution(self.model.backbone.body)
         if first.in_channels != channels:
             own = nn.Conv2d(channels, first.out_channels, 7, 2, 3, bias=False)
             setattr(self.model.backbone.body, key, own)
@@ -111,7 +111,7 @@ def _as_it_is(channels: int) -> nn.Module:
     return AsItIs(1, 1, [0.0] * channels, [1.0] * channels)
 
 
-def _pyramid(body: str, **more: Any) -> nn.Module:
+def _pyramid(body: str, **more: Any) -> Any:
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
     made: nn.Module = resnet_fpn_backbone(
@@ -127,7 +127,7 @@ def _boxes(smallest: float, finer: Sequence[float] = (1.0,)) -> Any:
     return AnchorGenerator(sizes, (SHAPES,) * LEVELS)
 
 
-def _faster(body: str, classes: int, smallest: float, most: int) -> nn.Module:
+def _faster(body: str, classes: int, smallest: float, most: int) -> Any:
     from torchvision.models.detection import FasterRCNN
 
     proposed = max(1000, 2 * most)
@@ -138,7 +138,7 @@ def _faster(body: str, classes: int, smallest: float, most: int) -> nn.Module:
     )  # fmt: skip
 
 
-def _retina(body: str, classes: int, smallest: float, most: int) -> nn.Module:
+def _retina(body: str, classes: int, smallest: float, most: int) -> Any:
     from torchvision.models.detection import RetinaNet
     from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
