@@ -83,5 +83,6 @@ def _score(task: Task, plan: Plan, seen: list[Any], known: list[Answer]) -> floa
 
 def _compared(answer: Answer, truth: Answer) -> Evidence:
     """Without classes where objects have them: images of other classes have no evidence in common."""
-    filed = isinstance(answer, Filed) and isinstance(truth, Filed)
-    return answer.against(truth, (), scored=False) if filed else answer.compare(truth)
+    if isinstance(answer, Filed) and isinstance(truth, Filed):
+        return answer.against(truth, (), scored=False)
+    return answer.compare(truth)
