@@ -62,6 +62,14 @@ class Answer(ABC):
         """Join the answers of (tile, answer) pairs that cover one sample; consumes them as they come."""
 
     @classmethod
+    def join(cls, parts: Iterable[tuple[Any, Self]], canvas: Any, folder: Path, name: str) -> dict[str, Any]:
+        """Join as `stitch` does, and write as `cells` does: what may not fit into memory is written as it is joined.
+
+        Tiles come in rows, from the top to the bottom.
+        """
+        return cls.stitch(parts, canvas).cells(folder, name)
+
+    @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:
         """The answer of an ensemble, or of several views of one sample."""
         raise AnswerError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,17 @@ from potency.errors import AnswerError
 
 if TYPE_CHECKING:
     from potency.data.masks import Annotation
+    from potency.data.masks.ngff import Pyramid
 
 IMAGE = "image"  # the part that names the image of a row
+LARGE = 2**24  # pixels (4,096 x 4,096): labels of larger images are OME-Zarr, never whole in memory, not TIFF
 MAPS = (".tif", ".tiff", ".png", ".npy", ".zarr")  # files that hold a number a pixel
 CLASS, SCORE, UNCLASSIFIED = "class", "score", "unclassified"
 REGIONPROPS = {
     "y": "centroid-0", "x": "centroid-1", "top": "bbox-0", "left": "bbox-1", "bottom": "bbox-2", "right": "bbox-3",
 }  # fmt: skip
+PART = ".part.zarr"  # of what is being written
+Told = Sequence[Mapping[str, Any]]
 Writer = Callable[[io.BytesIO], object]
 
 
@@ -115,6 +121,58 @@ def write_table(table: DataFrame, folder: Path, name: str) -> str:
     return _written(lambda file: table.to_parquet(file, index=False), folder, name, ".parquet")
 
 
+def is_large(canvas: Sequence[int]) -> bool:
+    """Whether an image of this size (Y, X) has its labels in OME-Zarr."""
+    return math.prod(map(int, canvas)) > LARGE
+
+
+def write_pyramid(
+    fill: Callable[[Pyramid], object], shape: Sequence[int], folder: Path, name: str, told: Told = ()
+) -> str:
+    """Write labels of any size as OME-Zarr (NGFF 0.4, uint32), as `fill` puts them in; gives the path from `folder`.
+
+    The labels are `labels/objects` in it. Like a file it is named after what is in it, and there whole or not at all.
+    `told` are properties of numbers: [{"label-value": 1, "class": "tumour"}].
+    """
+    from potency.data.masks import ngff
+
+    place = folder / _plain(name)
+    part: Path | None = None
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=place, prefix=".", suffix=PART))
+        with ngff.growing(part, tuple(map(int, shape)), told) as pyramid:
+            fill(pyramid)
+        final = place / f"{pyramid.digest.hexdigest()[:20]}.zarr"
+        if not final.exists():
+            for path in part.rglob("*"):
+                if path.is_file():
+                    _to_disk(path)
+            os.chmod(part, 0o755)
+            os.replace(part, final)
+    except OSError as fault:
+        raise unwritten(fault, place) from fault
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+    return final.relative_to(folder).as_posix()
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.@-]+", "_", name)
+
+
+def unwritten(fault: OSError, path: Path) -> AnswerError:
+    """Say that an answer cannot be written."""
+    return AnswerError(f"an answer cannot be written: {fault.strerror or fault}", str(path),
+                       "free some space, or choose a folder that can be written to")  # fmt: skip
+
+
 def _written(write: Writer, folder: Path, name: str, suffix: str) -> str:
     """Write a file named after what is in it, whole or not at all.
 
@@ -123,7 +181,7 @@ def _written(write: Writer, folder: Path, name: str, suffix: str) -> str:
     """
     made = io.BytesIO()
     write(made)
-    place = Path(re.sub(r"[^\w.@-]+", "_", name)) / (hashlib.sha256(made.getvalue()).hexdigest()[:20] + suffix)
+    place = Path(_plain(name)) / (hashlib.sha256(made.getvalue()).hexdigest()[:20] + suffix)
     path = folder / place
     if not path.is_file():
         try:
@@ -140,6 +198,5 @@ def _written(write: Writer, folder: Path, name: str, suffix: str) -> str:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as fault:
-            raise AnswerError(f"an answer cannot be written: {fault.strerror or fault}", str(path),
-                              "free some space, or choose a folder that can be written to") from fault  # fmt: skip
+            raise unwritten(fault, path) from fault
     return place.as_posix()

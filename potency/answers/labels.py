@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,29 @@ from potency.answers import contrast
 from potency.answers.drawing import captioned, colours_of, upon
 from potency.answers.evidence import Evidence, Ragged
 from potency.answers.filed import Filed, Window, given, sampled, table_at, whole_number
-from potency.answers.files import REGIONPROPS, path_of, read_objects, told_in, write_pixels, write_table
+from potency.answers.files import (
+    REGIONPROPS,
+    is_large,
+    path_of,
+    read_objects,
+    told_in,
+    write_pixels,
+    write_pyramid,
+    write_table,
+)  # fmt: skip
 from potency.answers.matching import Overlap, overlap
 from potency.answers.metrics import boundaries, counting, instances, ranked, typed
 from potency.answers.metrics.averages import Figures
 from potency.answers.objecttable import SCORE, centre, classes_of, codes, described, numbers
-from potency.answers.seams import Seams
+from potency.answers.seams import Seams, peeked
 from potency.errors import AnswerError
 
+if TYPE_CHECKING:
+    from potency.data.masks.ngff import Pyramid
+
+logger = logging.getLogger(__name__)
+
+STRIPS = 16  # of a band, which are numbered one after the other
 BARE = (".tif", ".tiff", ".png", ".npy")  # files that tell nothing of an object but where it is
 
 
@@ -32,7 +48,8 @@ class Labels(Filed):
 
     `ignore` is a value of the pixels that are not judged (the truth is not known there). A row of the table is an
     object: `label`, `area`, centre and box in pixels by the names of regionprops, `class` and `score` where known, and
-    any measurement. Made by `Labels.of`.
+    any measurement. `cut` counts how often an object reached further than what its tile saw, where its outline may be
+    wrong. Made by `Labels.of`.
 
     >>> answer = Labels.of(np.array([[0, 7, 7], [0, 0, 7]]))
     >>> answer.count, answer.objects["area"].tolist()
@@ -42,11 +59,12 @@ class Labels(Filed):
     instances: NDArray[Any]
     objects: DataFrame = field(default_factory=DataFrame)
     ignore: int | None = None
+    cut: int = field(default=0, kw_only=True)
 
     kind: ClassVar[str] = "labels"
     title: ClassVar[str] = "every object with its outline: a label image, and a table of the objects"
     headline: ClassVar[str] = "dsb_ap"
-    parts: ClassVar[tuple[str, ...]] = ("count", "objects", "ignore")
+    parts: ClassVar[tuple[str, ...]] = ("count", "objects", "ignore", "cut")
     asks: ClassVar[str] = "outline every object in"
 
     @classmethod
@@ -90,25 +108,62 @@ class Labels(Filed):
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         """Write `<name>/<what is in it>.tif` and its table beside it; their paths from `folder`, and the count."""
-        found: dict[str, Any] = {
-            name: write_pixels(self.instances, folder, name),
-            f"{name}.count": self.count,
-            f"{name}.objects": write_table(self.objects, folder, name),
-        }
-        return found | ({f"{name}.ignore": self.ignore} if self.ignore is not None else {}) | self.doubts(name)
+        return {name: write_pixels(self.instances, folder, name), **self._told(folder, name)}
+
+    def _told(self, folder: Path, name: str) -> dict[str, Any]:
+        """What is told of the objects beside their pixels, as cells."""
+        table = write_table(self.objects, folder, name)
+        found: dict[str, Any] = {f"{name}.count": self.count, f"{name}.objects": table}
+        found |= {f"{name}.ignore": self.ignore} if self.ignore is not None else {}
+        return found | ({f"{name}.cut": self.cut} if self.cut else {}) | self.doubts(name)
 
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
         """Join the objects of tiles, each from the tile whose core holds its centre; numbered by place.
 
         `canvas` is the size (Y, X) of the whole. Where every tile sees its objects whole (its halo is as wide as an
-        object) and sees them as the whole image shows them, the result is that of the whole image. `ignore` is dropped.
+        object) and sees them as the whole image shows them, the result is that of the whole image; `cut` counts where
+        that was not so. `ignore` is dropped.
         """
-        seams, seen = Seams(canvas), []
+        seams, seen = Seams(canvas), list[Self]()
         for tile, answer in parts:
             seams.add(tile, answer.instances, answer.objects)
-            seen.append(replace(answer, instances=answer.instances[:0], objects=answer.objects[:0]))
-        return cls.of(*seams.joined(), **cls.stitched(seen))
+            seen.append(answer._bare())
+        _, rows = seams.settle() or (0, np.zeros(canvas, np.uint32))
+        new, table = seams.numbered()
+        return cls.of(new[rows], table, cut=_warned(seams.cut), **cls.stitched(seen))
+
+    @classmethod
+    def join(cls, parts: Iterable[tuple[Any, Self]], canvas: Any, folder: Path, name: str) -> dict[str, Any]:
+        """Join tiles, given from the top of the image to its bottom, as `stitch` does, and write what becomes of them.
+
+        Of a large image (`files.LARGE`) only a band is held in memory; its labels become an OME-Zarr.
+        """
+        if not is_large(canvas):
+            return super().join(parts, canvas, folder, name)
+        (_, first), parts = peeked(parts)
+        seams, seen, tables = Seams(canvas), list[Self](), list[DataFrame]()
+
+        def fill(pyramid: Pyramid) -> None:
+            for tile, answer in parts:
+                pyramid.keep(seams.settle(pyramid.aligned(tile.window(canvas)["Y"].start)))
+                seams.add(tile, answer.instances, answer.objects)
+                seen.append(answer._bare())
+            pyramid.keep(seams.settle())
+            new, table = seams.numbered()
+            tables.append(table)
+            for top, rows in pyramid.kept():
+                for part in np.array_split(rows, STRIPS, axis=-2):  # an index takes twice the memory of labels
+                    part[...] = new[part]
+                pyramid.put(top, rows)
+
+        path = write_pyramid(fill, (*first.instances.shape[:-2], *canvas), folder, name)
+        made = replace(first._bare(), objects=tables[0], ignore=None, cut=_warned(seams.cut), **cls.stitched(seen))
+        return {name: path, **made._told(folder, name)}
+
+    def _bare(self) -> Self:
+        """The answer without its pixels and objects: what is known of its doubts."""
+        return replace(self, instances=np.zeros((0, 0), np.uint32), objects=self.objects[:0].copy())
 
     def overlap(self, truth: Self) -> Overlap:
         """What its objects share with those of a truth, but for pixels that the truth ignores."""
@@ -172,3 +227,13 @@ class Labels(Filed):
         edge = boundaries.outline(plane)
         rgb[edge] = colours_of(plane[edge])
         return captioned(rgb, f"{self.count} object{'' if self.count == 1 else 's'}")
+
+
+def _warned(cut: int) -> int:
+    """The number of cut objects, said aloud where there are any."""
+    if cut:
+        logger.warning(
+            "%d times an object reached further than its tile sees: outlines there may be wrong, or objects missing. "
+            "Learn from images that show objects as large, or work at a coarser pixel size", cut,
+        )  # fmt: skip
+    return cut

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas import DataFrame, Series, isna
+from pandas import DataFrame, Series, concat, isna
 
 from potency.answers.category import as_label
 from potency.answers.matching import numbered, whole
@@ -42,6 +42,34 @@ def objects_of(instances: NDArray[Any], ignore: int | None = None) -> DataFrame:
     >>> objects_of(np.array([[0, 5, 5], [0, 5, 0]])).iloc[0].to_dict()
     {'label': 5.0, 'area': 3.0, 'centroid-0': 0.333..., 'centroid-1': 1.333..., 'bbox-0': 0.0, ... 'bbox-3': 3.0}
     """
+    return objects_of_bands([sums_of(instances, ignore)])
+
+
+def objects_of_bands(sums: Sequence[DataFrame]) -> DataFrame:
+    """The objects of an image from the `sums_of` its bands: to the last bit what `objects_of` says of the whole.
+
+    >>> image = np.array([[0, 5, 5], [0, 5, 0]])
+    >>> objects_of_bands([sums_of(image[:1]), sums_of(image[1:], top=1)]).equals(objects_of(image))
+    True
+    """
+    every = sums[0] if len(sums) == 1 else concat(sums, ignore_index=True).sort_values(LABEL, kind="stable")
+    axes = (len(every.columns) - 2) // 3
+    lower, upper = box(axes)[:axes], box(axes)[axes:]
+    first = np.flatnonzero(np.diff(every[LABEL], prepend=0))
+    found = {LABEL: every[LABEL].to_numpy()[first]}
+    for names, reduce in (([AREA, *centre(axes)], np.add), (lower, np.minimum), (upper, np.maximum)):
+        for name in names:
+            values = every[name].to_numpy()
+            found[name] = reduce.reduceat(values, first) if len(first) else values
+    return DataFrame(found | {name: found[name] / found[AREA] for name in centre(axes)})
+
+
+def sums_of(instances: NDArray[Any], ignore: int | None = None, top: int = 0) -> DataFrame:
+    """Of each object in a band of a label image whose first row is row `top` of the whole: what can be added up.
+
+    The columns are those of `objects_of`, in the coordinates of the whole, with sums of coordinates for centres: halves
+    of whole numbers, which float64 adds without an error.
+    """
     image = whole(instances)
     wide = image.shape[-1]
     lines = image.reshape(-1, wide) if image.size else image.reshape(0, max(wide, 1))
@@ -53,18 +81,18 @@ def objects_of(instances: NDArray[Any], ignore: int | None = None) -> DataFrame:
     order = np.argsort(values[kept], kind="stable")
     values, at, lengths = values[kept][order], at[kept][order], lengths[kept][order]
     first = np.flatnonzero(np.diff(values, prepend=np.uint64(0)))
-    places = np.unravel_index(at, image.shape)
+    places = list(np.unravel_index(at, image.shape))
     if not len(first):
         whole_numbers = (LABEL, AREA, *box(image.ndim))
         return DataFrame({name: np.empty(0, np.int64 if name in whole_numbers else np.float64)
                           for name in (LABEL, AREA, *centre(image.ndim), *box(image.ndim))})  # fmt: skip
-    area = np.add.reduceat(lengths, first)
+    places[-2] = places[-2] + top
     middles = [place.astype(np.float64) for place in places]
     middles[-1] = middles[-1] + (lengths - 1) / 2
     ends = [*places[:-1], places[-1] + lengths - 1]
-    found: dict[str, NDArray[Any]] = {LABEL: values[first].astype(np.int64), AREA: area}
+    found: dict[str, NDArray[Any]] = {LABEL: values[first].astype(np.int64), AREA: np.add.reduceat(lengths, first)}
     for name, middle in zip(centre(image.ndim), middles, strict=True):
-        found[name] = np.add.reduceat(middle * lengths, first) / area
+        found[name] = np.add.reduceat(middle * lengths, first)
     low = [np.minimum.reduceat(place, first) for place in places]
     high = [np.maximum.reduceat(end, first) + 1 for end in ends]
     return DataFrame(found | dict(zip(box(image.ndim), [*low, *high], strict=True)))
@@ -92,6 +120,8 @@ def described(instances: NDArray[Any], told: DataFrame | None, ignore: int | Non
             "write the table of the same label image",
         )  # fmt: skip
     own = [name for name in told.columns if name == LABEL or name not in found.columns]
+    if np.array_equal(told[LABEL], found[LABEL]):  # our own tables are so, and joining takes longer than measuring
+        return found.assign(**{name: told[name].to_numpy() for name in own if name != LABEL})
     return found.merge(told[own], on=LABEL, how="left", validate="1:1")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,16 @@ from potency.answers.conformal import JOIN
 from potency.answers.drawing import COLOURS, captioned, upon
 from potency.answers.evidence import Evidence
 from potency.answers.filed import Filed, Window, given, sampled, whole_number
-from potency.answers.files import read_map, write_pixels
+from potency.answers.files import is_large, read_map, write_pixels, write_pyramid
 from potency.answers.matching import runs, whole
 from potency.answers.metrics import boundaries, semantic
 from potency.answers.metrics.averages import Figures
-from potency.answers.seams import fitting
+from potency.answers.seams import Band, fitting, peeked
+from potency.data.tiles import Tile
 from potency.errors import AnswerError
+
+if TYPE_CHECKING:
+    from potency.data.masks.ngff import Pyramid
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +60,11 @@ class Regions(Filed):
         return None
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = {name: write_pixels(self.codes, folder, name)}
-        found |= {f"{name}.classes": JOIN.join(self.classes)} if self.classes else {}
+        return {name: write_pixels(self.codes, folder, name), **self._told(name)}
+
+    def _told(self, name: str) -> dict[str, Any]:
+        """What is told of the map beside its pixels, as cells."""
+        found: dict[str, Any] = {f"{name}.classes": JOIN.join(self.classes)} if self.classes else {}
         return found | ({f"{name}.ignore": self.ignore} if self.ignore is not None else {}) | self.doubts(name)
 
     def share(self) -> dict[str, float]:
@@ -72,23 +79,46 @@ class Regions(Filed):
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
         """Join the cores of tiles; `canvas` is the size (Y, X) of the whole."""
-        made: NDArray[Any] | None = None
-        seen: list[Self] = []
+        band, seen = Band(canvas), list[Self]()
         for tile, answer in parts:
-            place = fitting(tile, answer.codes, canvas)
-            if made is None:
-                made = np.zeros((*answer.codes.shape[:-2], *canvas), answer.codes.dtype)
-            if seen and (answer.classes, answer.ignore) != (seen[0].classes, seen[0].ignore):
-                raise AnswerError("the tiles of one image have different classes", f"tile at {tile.y}, {tile.x}",
-                                  "answer all tiles with one model")  # fmt: skip
-            core = np.s_[..., tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-            y, x = tile.y - place[0].start, tile.x - place[1].start
-            inside = made[core]  # smaller than the core where the image ends
-            inside[...] = answer.codes[..., y : y + inside.shape[-2], x : x + inside.shape[-1]]
-            seen.append(replace(answer, codes=answer.codes[:0]))
-        if made is None:
+            seen.append(answer._laid(tile, band, seen))
+        if not seen:
             raise AnswerError("there is no tile to stitch", "Regions.stitch", "give at least one")
-        return cls(made, seen[0].classes, seen[0].ignore, **cls.stitched(seen))
+        _, codes = band.settle() or (0, np.zeros(canvas, np.uint8))
+        return cls(codes, seen[0].classes, seen[0].ignore, **cls.stitched(seen))
+
+    @classmethod
+    def join(cls, parts: Iterable[tuple[Any, Self]], canvas: Any, folder: Path, name: str) -> dict[str, Any]:
+        """Join tiles as `stitch` does, and write the map; of a large image (`files.LARGE`) as OME-Zarr."""
+        if not is_large(canvas):
+            return super().join(parts, canvas, folder, name)
+        (_, first), parts = peeked(parts)
+        band, seen = Band(canvas), list[Self]()
+
+        def fill(pyramid: Pyramid) -> None:
+            for tile, answer in parts:
+                if (done := band.settle(pyramid.aligned(tile.y))) is not None:
+                    pyramid.put(*done)
+                seen.append(answer._laid(tile, band, seen))
+            if (done := band.settle()) is not None:
+                pyramid.put(*done)
+
+        told = [{"label-value": code, "class": label} for code, label in enumerate(first.classes)]
+        path = write_pyramid(fill, (*first.codes.shape[:-2], *canvas), folder, name, told)
+        return {name: path, **replace(first, codes=first.codes[:0], **cls.stitched(seen))._told(name)}
+
+    def _laid(self, tile: Tile, band: Band, before: Sequence[Self]) -> Self:
+        """Lay the core of a tile into the whole; gives the answer without its pixels: what is known of its doubts."""
+        place = fitting(tile, self.codes, band.shape)
+        if before and (self.classes, self.ignore) != (before[0].classes, before[0].ignore):
+            raise AnswerError("the tiles of one image have different classes", f"tile at {tile.y}, {tile.x}",
+                              "answer all tiles with one model")  # fmt: skip
+        high, wide = (min(end, size) for end, size in zip((tile.y + tile.height, tile.x + tile.width), band.shape,
+                                                          strict=True))  # fmt: skip
+        core = slice(tile.y, high), slice(tile.x, wide)  # smaller where the image ends
+        rows, columns = (slice(s.start - at.start, s.stop - at.start) for s, at in zip(core, place, strict=True))
+        band.at(core, self.codes)[...] = self.codes[..., rows, columns]
+        return replace(self, codes=np.zeros((0, 0), self.codes.dtype))
 
     def compare(self, truth: Self) -> Evidence:
         return self.against(truth, (), False)

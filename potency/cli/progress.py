@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Progress:
         self._bars = Bars(*columns, console=console) if console.is_terminal else None
         self._ids: dict[str, int] = {}
         self._last: dict[str, float] = {}
+        self._began: dict[str, tuple[float, float]] = {}
 
     def __enter__(self) -> Progress:
         if self._bars:
@@ -58,6 +60,9 @@ class Progress:
             return
         now = time.monotonic()
         started = self._last.setdefault(what, now - QUIET_EVERY)
+        began, before = self._began.setdefault(what, (now, done))  # what an earlier call has done took this one no time
         if done >= total or now - started >= QUIET_EVERY:
             self._last[what] = now if done < total else float("inf")
-            print(f"{what}: {100 * done / max(1, total):.0f} %", file=sys.stderr, flush=True)
+            left = (now - began) * (total - done) / (done - before) if before < done < total else 0.0
+            more = f", {datetime.timedelta(seconds=round(left))} left" if left else ""
+            print(f"{what}: {100 * done / max(1, total):.0f} %{more}", file=sys.stderr, flush=True)

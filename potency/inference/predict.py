@@ -22,13 +22,14 @@ from potency.inference.claim import claimed
 from potency.inference.cluster import mapper
 from potency.inference.origin import ENGINE, engines_of, runs_of, write_origin
 from potency.inference.pool import Lost, Mapper
-from potency.inference.store import WHOLE, Cells, Store, fingerprint
+from potency.inference.store import PARTS, WHOLE, Cells, Store, fingerprint, folder_of_tiles
 from potency.inference.view import READ
 from potency.inference.work import Batch, Outcome, Work, describe
 
 if TYPE_CHECKING:
     from distributed import Client
 
+    from potency.answers import Answer
     from potency.bundle import Bundle
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class _Prediction:
     ) -> None:
         self.manifest, self.bundle, self.into, self.name = manifest, bundle, into, name
         self.size, self.precision, self.progress = size, precision, progress
-        self.store = Store(into / "parts" if into is not None else None)
+        self.store = Store(into / PARTS if into is not None else None)
         self.keys = self._keys()
         self.errors: dict[str, str] = {}
         self.large: dict[int, Outcome] = {}
@@ -149,7 +150,9 @@ class _Prediction:
         return Work(bundle, bundle.folder, self.bundle.fingerprint, self.into, self.name, self.size, device, precision)
 
     def _batches(self, pieces: Sequence[Piece]) -> list[Batch]:
-        return [Batch.of(self.manifest, pieces[i : i + self.size]) for i in range(0, len(pieces), self.size)]
+        return [
+            Batch.of(self.manifest, pieces[i : i + self.size], self.keys) for i in range(0, len(pieces), self.size)
+        ]
 
     def _round(self, work: Work, on: Mapper, batches: list[Batch]) -> list[Batch]:
         """Work on all batches; gives the batches that are to be worked on next: lost ones, and tiles of large rows."""
@@ -157,8 +160,9 @@ class _Prediction:
 
         def sending() -> Iterator[Batch]:
             for batch in batches:
-                sent.append(batch)
-                yield batch
+                if not all(self.keys[place] in self.errors for place in batch.places):  # tiles of a row that failed
+                    sent.append(batch)
+                    yield batch
 
         again: list[Batch] = []
         tiles: list[Piece] = []
@@ -201,14 +205,24 @@ class _Prediction:
             if key in self.errors:
                 continue
             there = self.store.tiles(key)
-            answers = (kind.of_cells(_unnamed(there[n], self.name), self._folder) for n in range(len(outcome.tiles)))
             try:
-                answer = kind.stitch(zip(outcome.tiles, answers, strict=True), outcome.shape)
-                engines = "; ".join(dict.fromkeys(str(cells.get(ENGINE, "")) for cells in there.values()))
-                self.store.add([(key, WHOLE, {**answer.cells(self._folder, self.name), ENGINE: engines})])
+                cells = kind.join(self._answers(key, outcome.tiles), outcome.shape, self._folder, self.name)
+                engines = "; ".join(dict.fromkeys(str(part.get(ENGINE, "")) for part in there.values()))
+                self.store.add([(key, WHOLE, {**cells, ENGINE: engines})])
                 self.store.forget_tiles(key)
             except AnswerError as fault:
                 self.errors[key] = describe(fault)
+
+    def _answers(self, key: str, tiles: Sequence[Tile]) -> Iterator[tuple[Tile, Answer]]:
+        """The answers of the tiles of a row, read one by one."""
+        there, folder = self.store.tiles(key), folder_of_tiles(self._folder, key)
+        for number, tile in enumerate(tiles):
+            try:
+                answer = self.bundle.task.answer.of_cells(_unnamed(there[number], self.name), folder)
+            except AnswerError:
+                self.store.forget_tile(key, number)
+                raise
+            yield tile, answer
 
     @property
     def _folder(self) -> Path:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +23,7 @@ from potency.errors import PotencyError
 logger = logging.getLogger(__name__)
 
 ABANDONED = 3600.0  # seconds after which a half-written file is nobody's
+PARTS = "parts"  # the folder of what is finished, in that of the predictions
 WHOLE = -1  # in column `tile`: the cells of the whole row
 Cells = Mapping[str, Any]
 
@@ -82,6 +84,12 @@ class Store:
     def forget_tiles(self, key: str) -> None:
         """The row is finished as a whole; its tiles are no longer needed."""
         self._tiles.pop(key, None)
+        if self.folder is not None:
+            shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def forget_tile(self, key: str, tile: int) -> None:
+        """What a tile has left cannot be read; it is done again by the next call."""
+        self._tiles.get(key, {}).pop(tile, None)
 
     def frame(self, keys: Sequence[str]) -> pd.DataFrame:
         """The cells of these rows in this order; missing where a row is not finished."""
@@ -99,6 +107,8 @@ class Store:
 
     def compact(self) -> None:
         """Put all parts into one file, and drop the tiles of finished rows."""
+        for key in self.done & self._tiles.keys():  # left by a call that was killed
+            self.forget_tiles(key)
         if self.folder is None or len(self._parts) < 2:
             return
         unfinished = [(key, tile, cells) for key, tiles in self._tiles.items() for tile, cells in tiles.items()]
@@ -127,6 +137,11 @@ def _try_to_write(folder: Path) -> None:
             str(folder),
             "choose another folder with into=, one that you may write to and that has room",
         ) from fault
+
+
+def folder_of_tiles(into: Path, key: str) -> Path:
+    """Where answers in files of the tiles of a row lie until they are joined."""
+    return into / PARTS / key
 
 
 def fingerprint(bundle: str, files: Mapping[str, Path], extra: object = "") -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ from potency.data.parts import is_part
 from potency.data.pixels import LARGEST, wild
 from potency.data.tiles import Tile
 from potency.errors import ImageError, PotencyError
+from potency.inference.store import folder_of_tiles
 from potency.inference.view import View, windows
 
 if TYPE_CHECKING:
@@ -32,21 +33,23 @@ class Batch:
     rows: Manifest
     places: tuple[int, ...]
     tiles: tuple[Tile | None, ...]
+    keys: tuple[str, ...]  # of the rows: alike where rows and their files are
 
     @classmethod
-    def of(cls, manifest: Manifest, pieces: Sequence[tuple[int, Tile | None]]) -> Batch:
+    def of(cls, manifest: Manifest, pieces: Sequence[tuple[int, Tile | None]], keys: Sequence[str]) -> Batch:
         """Only the columns that say where the pixels are travel with a batch."""
         names = [str(name) for name in manifest.table.columns]
         needed = [n for n in names if n in ("id", "image", "group") or n.startswith("image.") or is_part(n)]
         places = [place for place, _ in pieces]
         rows = replace(manifest, table=manifest.table[needed].iloc[places].reset_index(drop=True), kinds={})
-        return cls(rows, tuple(places), tuple(tile for _, tile in pieces))
+        return cls(rows, tuple(places), tuple(tile for _, tile in pieces), tuple(keys[place] for place in places))
 
     def singly(self) -> list[Batch]:
         """One batch for each piece."""
         table = self.rows.table
         return [
-            Batch(replace(self.rows, table=table.iloc[[i]].reset_index(drop=True)), (self.places[i],), (self.tiles[i],))
+            Batch(replace(self.rows, table=table.iloc[[i]].reset_index(drop=True)), (self.places[i],), (self.tiles[i],),
+                  (self.keys[i],))
             for i in range(len(self.places))
         ]
 
@@ -110,6 +113,7 @@ class Work:
 
 
 _LOADING = threading.Lock()
+_OPENED = threading.local()  # the image whose tiles this thread works on, and how bright it is as a whole
 
 
 @lru_cache(maxsize=2)
@@ -136,7 +140,6 @@ class _Run:
         self.found: list[Outcome] = [Outcome() for _ in batch.places]
         self.parts: list[list[tuple[Tile, Answer]]] = [[] for _ in batch.places]
         self.shapes: dict[int, tuple[int, int]] = {}
-        self.opened: tuple[int, View | None] = (-1, None)
         self.waiting: list[tuple[int, Tile, Sample]] = []
 
     def outcomes(self) -> list[Outcome]:
@@ -155,10 +158,7 @@ class _Run:
         return self.found
 
     def _samples(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> Iterator[tuple[Tile, Sample]]:
-        if self.batch.places[i] != self.opened[0]:  # the tiles of a large image follow each other
-            self.opened = (self.batch.places[i], View.of(self.batch.rows, row, self.plan))
-        view = self.opened[1]
-        assert view is not None
+        view = self._view(i, row, tile)
         self.shapes[i] = view.shape
         tiles = [tile] if tile is not None else windows(view.shape, self.plan)
         if len(tiles) > self.work.size:
@@ -174,6 +174,16 @@ class _Run:
                     "export the image again, or replace these pixels",
                 )
             yield part, {"image": pixels} | ({"exposure": view.exposure} if self.plan.scale_by == "image" else {})
+
+    def _view(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> View:
+        """The image of a row; one that is cut into tiles stays open for the batch that comes next."""
+        key = self.batch.keys[i]
+        if tile is not None and getattr(_OPENED, "key", None) == key:
+            return cast(View, _OPENED.view)
+        view = View.of(self.batch.rows, row, self.plan)
+        if tile is not None:
+            _OPENED.key, _OPENED.view = key, view
+        return view
 
     def _flush(self) -> None:
         waiting, self.waiting = [entry for entry in self.waiting if not self.found[entry[0]].error], []
@@ -195,13 +205,17 @@ class _Run:
     def _finish(self, i: int, parts: list[tuple[Tile, Answer]]) -> None:
         try:
             answer = parts[0][1] if len(parts) == 1 else type(parts[0][1]).stitch(iter(parts), self.shapes[i])
-            cells = answer.cells(self.work.into or Path(), self.work.name)
+            into = self.work.into or Path()
+            folder = into if self.batch.tiles[i] is None else folder_of_tiles(into, self.batch.keys[i])
+            cells = answer.cells(folder, self.work.name)
             self.found[i] = Outcome(cells, shape=self.shapes[i], engine=self.engine)
         except Exception as fault:
             self._fail(i, fault)
 
     def _fail(self, i: int, fault: Exception) -> None:
-        self.found[i] = Outcome(error=describe(fault))
+        tile = self.batch.tiles[i]
+        where = "" if tile is None else f"; tile: {tile.y}, {tile.x}"
+        self.found[i] = Outcome(error=describe(fault) + where)
 
 
 def describe(fault: BaseException) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from potency.data.masks.annotation import Annotation, Shape, agreed, of_labels
 from potency.data.masks.labelled import read_image
@@ -19,7 +22,7 @@ from potency.errors import AnswerError
 
 suffixes = (".zarr",)
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
-CHUNK, SMALLEST = 1024, 256  # pixels of a side of a chunk; of an image that gets no smaller level
+CHUNK, SMALLEST = 512, 256  # pixels of a side of a chunk; of an image that gets no smaller level
 NAME = "objects"
 
 
@@ -80,16 +83,50 @@ def write(path: Path, annotation: Annotation) -> Mapping[str, int]:
     """
     if annotation.labels is None:
         raise AnswerError("there are no labels to write", str(path), "choose coco, geojson or points")
+    group = path.parent if path.parent.name == "labels" else path / "labels"
+    newer = (group.parent / "zarr.json").is_file()
+    objects = annotation.objects
+    told = [{"label-value": label, **({"class": kind} if kind else {}),
+             **({} if math.isnan(score) else {"score": score})}
+            for label, kind, score in zip(*(objects[one].tolist() for one in ("label", "class", "score")), strict=True)
+            if kind or not math.isnan(score)]  # fmt: skip
+    try:
+        scale = _scale(group.parent, annotation.labels.shape)
+        with growing(path, annotation.labels.shape, told, scale, newer) as pyramid:
+            pyramid.put(0, annotation.labels)
+    except OSError as fault:
+        raise AnswerError(f"it cannot be written: {fault.strerror or fault}", str(path),
+                          "choose a folder you may write to, with room") from fault
+    return {}
+
+
+@contextmanager
+def growing(path: Path, shape: Shape, told: Sequence[Mapping[str, Any]] = (), scale: Sequence[float] | None = None,
+            newer: bool = False) -> Iterator[Pyramid]:
+    """Give labels of any size to be written band by band; at the end they lie where `write` puts them, or not at all.
+
+    Args:
+        path: of the image, or of the labels where it lies in a folder `labels`.
+        shape: (Y, X) or (Z, Y, X) in pixels.
+        told: properties of labels, each with its `label-value`.
+        scale: pixel size in um along each axis.
+        newer: zarr 3 and NGFF 0.5, not zarr 2 and NGFF 0.4.
+
+    Raises:
+        AnswerError: there are labels of that name. OSError: they cannot be written.
+    """
     group, name = (path.parent, path.name) if path.parent.name == "labels" else (path / "labels", NAME)
     image = group.parent
-    newer = (image / "zarr.json").is_file()
     if (group / name).exists():
         raise AnswerError("there are labels of that name already", str(group / name),
                           "give another name, or remove them")
-    group.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=group, prefix=f".{name}.part"))
+    part: Path | None = None
     try:
-        _pyramid(part, annotation, _scale(image, annotation.labels.shape), newer)
+        group.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=group, prefix=f".{name}.part"))
+        pyramid = Pyramid(part, shape, newer)
+        yield pyramid
+        _describe(part, pyramid, told, scale, newer)
         os.chmod(part, 0o755)
         os.replace(part, group / name)
         if not any((image / mark).is_file() for mark in MARKS):
@@ -97,43 +134,73 @@ def write(path: Path, annotation: Annotation) -> Mapping[str, int]:
         said = _attributes(group)
         listed = said.get("labels")
         _mark(group, {**said, "labels": [*(listed if isinstance(listed, list) else []), name]}, newer)
-    except OSError as fault:
-        raise AnswerError(f"it cannot be written: {fault.strerror or fault}", str(group / name),
-                          "choose a folder you may write to, with room") from fault
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return {}
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
 
 
-def _pyramid(part: Path, annotation: Annotation, scale: list[float] | None, newer: bool) -> None:
-    import zarr  # a third of a second, paid by those who write zarr
+class Pyramid:
+    """Labels and their smaller levels on disk, each half as large, which keep every second pixel.
 
-    labels: Any = annotation.labels
-    names = list("zyx"[-labels.ndim :])
-    axes = [{"name": axis, "type": "space", **({"unit": "micrometer"} if scale else {})} for axis in names]
-    levels, step = list[dict[str, Any]](), 1
-    while True:
-        array = zarr.create_array(
-            store=str(part), name=str(len(levels)), data=np.ascontiguousarray(labels),
-            chunks=(*(1,) * (labels.ndim - 2), *(min(CHUNK, side) for side in labels.shape[-2:])),
-            zarr_format=3 if newer else 2, chunk_key_encoding={"name": "default" if newer else "v2", "separator": "/"},
-            dimension_names=names if newer else None,
-        )  # fmt: skip
-        del array
-        size = [side * (step if i >= labels.ndim - 2 else 1) for i, side in enumerate(scale or [1.0] * labels.ndim)]
-        levels.append({"path": str(len(levels)), "coordinateTransformations": [{"type": "scale", "scale": size}]})
-        if max(labels.shape[-2:]) <= SMALLEST:
-            break
-        labels, step = labels[..., ::2, ::2], step * 2
-    version = "0.5" if newer else "0.4"
-    objects = annotation.objects
-    told = [{"label-value": label, **({"class": kind} if kind else {}),
-             **({} if math.isnan(score) else {"score": score})}
-            for label, kind, score in zip(*(objects[one].tolist() for one in ("label", "class", "score")), strict=True)
-            if kind or not math.isnan(score)]  # fmt: skip
-    labelled: dict[str, Any] = {"source": {"image": "../../"}, **({"properties": told} if told else {})}
+    What is `put` is final. What is kept is level 0 as it is for now, to be read again and put.
+    """
+
+    def __init__(self, part: Path, shape: Shape, newer: bool) -> None:
+        import zarr  # a third of a second, paid by those who write zarr
+
+        self.levels, self.shape, self.digest = list[Any](), shape, hashlib.sha256(repr(shape).encode())
+        size = shape
+        while not self.levels or max(self.levels[-1].shape[-2:]) > SMALLEST:
+            self.levels.append(zarr.create_array(
+                store=str(part), name=str(len(self.levels)), shape=size, dtype=np.uint32,
+                chunks=(*(1,) * (len(size) - 2), *(min(CHUNK, side) for side in size[-2:])),
+                zarr_format=3 if newer else 2,
+                chunk_key_encoding={"name": "default" if newer else "v2", "separator": "/"},
+                dimension_names=list("zyx"[-len(size) :]) if newer else None,
+            ))  # fmt: skip
+            size = (*size[:-2], -(-size[-2] // 2), -(-size[-1] // 2))
+
+    def put(self, top: int, rows: NDArray[Any]) -> None:
+        """Write rows (..., n, X) from row `top` on, and what smaller levels keep of them; from above to below."""
+        self.digest.update(np.ascontiguousarray(rows, np.uint32).data)
+        for level, array in enumerate(self.levels):
+            step = 2**level
+            first = -top % step  # of these rows the first that this level keeps
+            if first < rows.shape[-2]:
+                small = rows[..., first::step, ::step]
+                at = (top + first) // step
+                array[..., at : at + small.shape[-2], :] = small
+
+    def keep(self, rows: tuple[int, NDArray[Any]] | None) -> None:
+        """Write (row, pixels) that are not final; None is nothing."""
+        if rows is not None:
+            self.levels[0][..., rows[0] : rows[0] + rows[1].shape[-2], :] = rows[1]
+
+    def kept(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """All of what is kept, (row, pixels), from above to below."""
+        for top in range(0, self.shape[-2], CHUNK):
+            yield top, self.levels[0][..., top : top + CHUNK, :]
+
+    @staticmethod
+    def aligned(row: int) -> int:
+        """The last row up to `row` where a chunk begins: no chunk should be written twice."""
+        return row // CHUNK * CHUNK
+
+
+def _describe(part: Path, pyramid: Pyramid, told: Sequence[Mapping[str, Any]], scale: Sequence[float] | None,
+              newer: bool) -> None:
+    """Write the metadata of the labels."""
+    axes = [{"name": axis, "type": "space", **({"unit": "micrometer"} if scale else {})}
+            for axis in "zyx"[-len(pyramid.shape) :]]  # fmt: skip
+    own = scale or [1.0] * len(axes)
+    levels = [
+        {"path": str(level), "coordinateTransformations": [
+            {"type": "scale", "scale": [*own[:-2], *(side * 2**level for side in own[-2:])]}]}
+        for level in range(len(pyramid.levels))
+    ]  # fmt: skip
+    labelled: dict[str, Any] = {"source": {"image": "../../"}, **({"properties": list(told)} if told else {})}
     whole = {"name": NAME, "axes": axes, "datasets": levels}
-    versioned = {} if newer else {"version": version}
+    versioned = {} if newer else {"version": "0.4"}
     _mark(part, {"multiscales": [{**versioned, **whole}], "image-label": {**versioned, **labelled}}, newer)
 
 
