@@ -99,7 +99,7 @@ class Density(Objects):
         told = {"true": arrays["objects"], "answered": arrays["answered"]}
         return DataFrame({"count_mae": np.abs(arrays["answered"] - arrays["objects"]), **told})
 
-    def contrast(self, truth: Objects, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
         if self.values is None:
             return super().contrast(truth, picture, window)
         tinted = contrast.density(picture, self.values[window])

@@ -58,9 +58,8 @@ class Course:
     def learn(self, plan: Plan, number: int) -> Learned:
         """Learn the plan of a member, on the same rows, in a folder of its own; what is finished there is kept."""
         if self.start is not None:
-            raise PlanError(
-                "members cannot all go on from one bundle", "start", "name a bundle as the weights of each member"
-            )
+            raise PlanError("members cannot all go on from one bundle", "start",
+                            "name a bundle as the weights of each member")  # fmt: skip
         own = replace(self, plan=plan, into=self.into / f"member{number}", features=None, look=None)
         return find_learner(plan).fit(own)
 

@@ -41,6 +41,8 @@ class Anchored(Network):
     spread: Tensor
     stride, rate, compiles = 32, 1e-3, False
 
+    model: Any  # torchvision says of its parts only that they are modules
+
     def __init__(
         self, name: str, channels: int, classes: int, smallest: float = 32.0, most: int = 300, normalise: str = "half"
     ) -> None:
@@ -54,7 +56,7 @@ class Anchored(Network):
             odd = f"body={self.name}" if not options else ", ".join(options)
             raise PlanError(f"{name.partition(':')[0]} cannot be built with {odd}", "plan.network",
                             nearest(self.name, RESNETS) if not options else "it takes body=")  # fmt: skip
-        self.model: Any = ANCHORED_BY[name.partition(":")[0]](self.name, classes, smallest, most)
+        self.model = ANCHORED_BY[name.partition(":")[0]](self.name, classes, smallest, most)
         self.model.transform = _as_it_is(channels)
         key, first = first_convolution(self.model.backbone.body)
         if first.in_channels != channels:
@@ -89,12 +91,12 @@ class Anchored(Network):
             self.model.training = was
 
     def bodies(self) -> Mapping[str, nn.Module]:
-        return {f"torchvision/{self.name}": self.model.backbone.body}  # type: ignore[union-attr, dict-item]
+        return {f"torchvision/{self.name}": self.model.backbone.body}
 
     def head(self) -> nn.Module:
         """All but the body that may have been pre-trained."""
         parts = [part for name, part in self.model.named_children() if name != "backbone"]
-        return nn.ModuleList([*parts, self.model.backbone.fpn])  # type: ignore[union-attr, list-item]
+        return nn.ModuleList([*parts, self.model.backbone.fpn])
 
     def extra_repr(self) -> str:
         return f"normalise={self.normalise!r}, most={self.most}"

@@ -64,9 +64,9 @@ def _problems(order: Order) -> Iterator[tuple[Problem, dict[str, object]]]:
         published = {"accuracy": OVERALL}
         yield Problem("real-lineages", "Real images: lineages", source.about, source.manifest, False, published), {}
     if source is not None and source.own:
-        counts = source.manifest.table.get("count")
-        if counts is not None:
-            numbers = source.manifest.add({"truth": counts.astype(float)}, "number")
+        given = source.manifest.table.get("count")
+        if given is not None:
+            numbers = source.manifest.add({"truth": given.astype(float)}, "number")
             yield Problem("real-counts", "Real images: cells an image", source.about, numbers, False), SMALL
     elif (counted := smears(order)) is not None:
         yield Problem("real-counts", "Real images: red cells a field", SMEARS.about, counted, False), SMALL
