@@ -36,7 +36,7 @@ def one_an_image(frame: pd.DataFrame, path: Path, truth: str | None) -> tuple[pd
         kinds = list(truths.columns.drop("image"))
         if len(kinds) == 1:
             told = dict(zip(truths["image"].astype("str"), truths[kinds[0]], strict=True))
-            frame = frame.assign(truth=[told.get(image) for image in images])
+            frame = frame.assign(truth=pd.Series([told.get(image) for image in images], frame.index, dtype="str"))
             said["truth"] = f"{kinds[0]} beside the images"
     return frame, said
 

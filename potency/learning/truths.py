@@ -44,8 +44,7 @@ def truths(rows: Manifest, task: Task) -> Sequence[Answer]:
     cells = rows.table[list(columns)].rename(columns=columns)
     if task.answer.in_files and not any(str(name).startswith("tile.") for name in rows.table):
         cells = cells.assign(**{IMAGE: rows.table["image"]})  # a file may speak of many images
-    cells = cells.to_dict("records")
-    found = _Read(task, [{str(k): v for k, v in row.items()} for row in cells], rows.folder)
+    found = _Read(task, [{str(k): v for k, v in row.items()} for row in cells.to_dict("records")], rows.folder)
     return found if task.answer.in_files else list(found)
 
 
@@ -167,7 +166,7 @@ def moved_together(
 
 def _refuse_outside(objects: NDArray[np.float64], size: NDArray[np.intp], row: Mapping[str, Any]) -> None:
     """An object that lies wholly outside its image says that the two do not belong together."""
-    out = ((objects[:, 2:4] <= 0) | (objects[:, :2] >= size)).any(axis=1)
+    out = np.asarray(((objects[:, 2:4] <= 0) | (objects[:, :2] >= size)).any(axis=1))
     if out.any():
         edges = ", ".join(f"{edge:g}" for edge in objects[out][0, :4])
         raise ManifestError(

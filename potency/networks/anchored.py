@@ -56,10 +56,11 @@ class Anchored(Network):
                             nearest(self.name, RESNETS) if not options else "it takes body=")  # fmt: skip
         self.model = ANCHORED_BY[name.partition(":")[0]](self.name, classes, smallest, most)
         self.model.transform = _as_it_is(channels)
-        key, first = first_convolution(self.model.backbone.body)  # type: ignore[arg-type]
+        body: Any = self.model.backbone.body  # type: ignore[union-attr]
+        key, first = first_convolution(body)
         if first.in_channels != channels:
             own = nn.Conv2d(channels, first.out_channels, 7, 2, 3, bias=False)
-            setattr(self.model.backbone.body, key, own)
+            setattr(body, key, own)
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         found = self.model(list((image - self.mean) / self.spread))
@@ -131,11 +132,12 @@ def _faster(body: str, classes: int, smallest: float, most: int) -> nn.Module:
     from torchvision.models.detection import FasterRCNN
 
     proposed = max(1000, 2 * most)
-    return FasterRCNN(
+    made: nn.Module = FasterRCNN(
         _pyramid(body), classes + 1, rpn_anchor_generator=_boxes(smallest), box_score_thresh=FAINT,
         box_detections_per_img=most, rpn_pre_nms_top_n_train=2 * proposed, rpn_pre_nms_top_n_test=2 * proposed,
         rpn_post_nms_top_n_train=proposed, rpn_post_nms_top_n_test=proposed,
     )  # fmt: skip
+    return made
 
 
 def _retina(body: str, classes: int, smallest: float, most: int) -> nn.Module:
@@ -144,8 +146,9 @@ def _retina(body: str, classes: int, smallest: float, most: int) -> nn.Module:
 
     pyramid = _pyramid(body, returned_layers=[2, 3, 4], extra_blocks=LastLevelP6P7(256, 256))
     finer = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
-    return RetinaNet(pyramid, classes, anchor_generator=_boxes(smallest, finer), score_thresh=FAINT,
-                     detections_per_img=most, topk_candidates=max(1000, 2 * most))  # fmt: skip
+    made: nn.Module = RetinaNet(pyramid, classes, anchor_generator=_boxes(smallest, finer), score_thresh=FAINT,
+                                detections_per_img=most, topk_candidates=max(1000, 2 * most))  # fmt: skip
+    return made
 
 
 ANCHORED_BY: Mapping[str, Callable[[str, int, float, int], nn.Module]] = {"faster-rcnn": _faster, "retinanet": _retina}
