@@ -52,8 +52,8 @@ def test_columns_t_and_z_choose_the_plane(tmp_path: Path) -> None:
 
 def test_what_says_which_part_a_row_is_travels_to_the_workers(tmp_path: Path) -> None:
     made = rows(tmp_path, t=[0, 1], z=[0, 0], pixel_size=[0.5, 0.5], note=["x", "y"])
-    assert {"t", "z", "pixel_size"} <= set(Batch.of(made, [(0, None)]).rows.table.columns)
-    assert "note" not in Batch.of(made, [(0, None)]).rows.table.columns
+    assert {"t", "z", "pixel_size"} <= set(Batch.of(made, [(0, None)], ["a", "b"]).rows.table.columns)
+    assert "note" not in Batch.of(made, [(0, None)], ["a", "b"]).rows.table.columns
 
 
 def test_only_one_of_them_may_be_chosen_and_a_missing_cell_chooses_nothing(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class Density(Objects):
 
     def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
         if self.values is None:
-            return super().contrast(truth, picture, window)
+            return Objects.contrast(self, truth, picture, window)
         tinted = contrast.density(picture, self.values[window])
         low = np.array([side.start for side in window] * 2)
         scale = np.tile(np.array(picture.shape[:2]) / [side.stop - side.start for side in window], 2)

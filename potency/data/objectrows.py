@@ -35,8 +35,8 @@ def one_an_image(frame: pd.DataFrame, path: Path, truth: str | None) -> tuple[pd
         _, truths = beside.truths_beside(images, [file for file in every if file not in set(images)], path.parent)
         kinds = list(truths.columns.drop("image"))
         if len(kinds) == 1:
-            told = truths.set_index(truths["image"].astype("str"))[kinds[0]]
-            frame = frame.assign(truth=told.reindex(images).to_numpy())
+            told = dict(zip(truths["image"].astype("str"), truths[kinds[0]], strict=True))
+            frame = frame.assign(truth=pd.Series([told.get(image) for image in images], frame.index, dtype="str"))
             said["truth"] = f"{kinds[0]} beside the images"
     return frame, said
 

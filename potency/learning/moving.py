@@ -87,7 +87,7 @@ def moved(objects: Places, places: NDArray[np.float32]) -> Places:
     which, at, back = which[kept], at[kept], back[kept]
     reach = np.sqrt(np.einsum("nij,nj->ni", back**2, half[which] ** 2))
     found = np.concatenate([at + 0.5 - reach, at + 0.5 + reach, objects[which, 4:]], axis=1)
-    return _cut(found, places.shape[1:])
+    return _cut(found, (places.shape[1], places.shape[2]))
 
 
 def _nearest(
