@@ -109,9 +109,9 @@ MODELS: Mapping[str, Model] = {
     "nuclei": Model(
         "nuclei in fluorescence and in stained tissue, each with its outline",
         "Learned from 391 fluorescence images (Data Science Bowl 2018, stage 1; 41 more chose checkpoint and "
-        "thresholds) and 37 images of stained tissue from 18 mosaics of the same set, nuclei 9 to 95 px across, made "
-        "up to 2 times smaller and larger. A first version, learned for 3,000 steps: stained tissue is not its strength. "
-        "Whole cells, phase contrast and bright field are outside what it has seen.",
+        "thresholds) and 37 images of stained tissue from 18 mosaics of the same set, nuclei 9 to 95 px across, "
+        "made up to 2 times smaller and larger. A first version, learned for 3,000 steps: stained tissue is not its "
+        "strength. Whole cells, phase contrast and bright field are outside what it has seen.",
         "images CC0; weights BSD-3-Clause", nuclei,
         {"network": "unet:width=20:depth=3", "tile": 256, "batch": 8, "steps": 3000, "rate": 2e-3, "validations": 3,
          "balance": 0.6, "precision": "bfloat16",
