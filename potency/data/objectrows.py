@@ -70,7 +70,8 @@ def _found(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
         for key in {plain.name, plain.stem}:
             below.setdefault(key, []).append(file)
     only = {key: files[0] for key, files in below.items() if len(files) == 1}
-    words = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]  # 1 names no image
+    # Numbers are measured more often than they are names.
+    words = [str(name) for name in frame.columns if pd.to_numeric(frame[name], errors="coerce").isna().any()]
     for column in [named] if named is not None else words:
         cells = frame[column].astype("str")
         if cells.is_unique and cells.isin(only.keys()).mean() >= FEWEST:
