@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -60,7 +61,7 @@ def _found(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
     named = columns.image_alias(frame)
     if named is not None:
         cells = frame[named].dropna().astype("str")
-        there = [(path.parent / cell.replace("\\", "/")).exists() for cell in cells.head(columns.LOOKED_AT)]
+        there = [os.path.exists(path.parent / cell.replace("\\", "/")) for cell in cells.head(columns.LOOKED_AT)]
         if any(there) or not len(cells) or any("/" in cell or "\\" in cell for cell in cells):
             return frame, ""
     below: dict[str, list[str]] = {}
@@ -69,7 +70,8 @@ def _found(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
         for key in {plain.name, plain.stem}:
             below.setdefault(key, []).append(file)
     only = {key: files[0] for key, files in below.items() if len(files) == 1}
-    for column in [named] if named is not None else [str(name) for name in frame.columns]:
+    words = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]  # 1 names no image
+    for column in [named] if named is not None else words:
         cells = frame[column].astype("str")
         if cells.is_unique and cells.isin(only.keys()).mean() >= FEWEST:
             paths = [only.get(cell, cell) for cell in cells]

@@ -17,7 +17,7 @@ def peaks(heat: NDArray[np.float32], least: float, apart: int = 1) -> Peaks:
     max-pooling of CenterNet (Zhou 2019) without its plateaus, and without a limit to their number.
 
     >>> kind, row, column, height = peaks(np.array([[[0, 0.9, 0.9, 0, 0.5]]], np.float32), 0.3)
-    >>> column.tolist(), height.round(1).tolist()
+    >>> column.tolist(), [round(float(value), 1) for value in height]
     ([1, 4], [0.9, 0.5])
     """
     side = 2 * apart + 1
