@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,7 @@ def views(
     rng = Generator().manual_seed(plan.seed * 1_000_003 + number)
     if task.maps:  # what lies on the pixels moves with them, and only then is what the maps should be
         images, moved = moved_together(task, images, [lesson.targets[i] for i in chosen], plan.augment, rng)
+        plan = plan if images.shape[2:] == plan.tile else replace(plan, tile=(images.shape[2], images.shape[3]))
         for image, own in zip(images, moved, strict=True):
             yield {"image": image, **{k: torch.as_tensor(v) for k, v in task.target(own, plan).items()}}
         return
