@@ -17,7 +17,7 @@ from potency.bundle import Bundle, NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.data.tiles import cover, exposure
-from potency.errors import PlanError, PotencyError
+from potency.errors import ManifestError, PlanError, PotencyError
 from potency.evaluation.evaluate import evaluate
 from potency.inference.predict import predict
 from potency.inference.view import READ, View, windows
@@ -146,8 +146,9 @@ def test_masks_that_do_not_fit_are_refused(worlds: dict[str, Manifest], tmp_path
     tifffile.imwrite(tmp_path / "small.tif", np.ones((9, 9), np.uint8))
     table = rows.table.assign(truth=str(tmp_path / "small.tif"))
     plan = planned(Facts.of(rows), find_task("instances"), network=SMALL, tile=64, steps=1)
-    with pytest.raises(PotencyError, match="the objects are of 9 x 9 pixels, their image of 128 x 128"):
+    with pytest.raises(ManifestError, match="the objects are of 9 x 9 pixels, their image of 128 x 128") as told:
         train(replace(rows, table=table), "instances", into=tmp_path / "run", plan=plan)
+    assert told.value.where.startswith(f"row {table['id'].iloc[0]!r}: ")
     with pytest.raises(PlanError, match="more than 32 numbers"):
         many = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) % 99
         find_task("segment").prepare(Plan(channels=("a",)), [Regions(many)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from recipe_of import recipe_of
 
 from potency import Bundle, evaluate, predict
 from potency.bundle.shipped import SCHEME, labels, located, shipped
@@ -17,20 +17,12 @@ from potency.cli import run
 from potency.errors import BundleError
 from potency.simulate import simulate
 
-HOME = Path(__file__).parents[1]
 SAID = ("title", "about", "licence", "recipe", "simulated")
 
 
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("examples_recipe", HOME / "recipes" / "examples.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module  # where a frozen dataclass looks for its module
-    spec.loader.exec_module(module)
-    return module
+    return recipe_of("examples")
 
 
 def test_what_ships_is_what_the_recipe_makes(recipe: ModuleType) -> None:

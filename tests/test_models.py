@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import tifffile
+from recipe_of import recipe_of
 
 from potency.answers import Labels
 from potency.bundle import Bundle
 from potency.bundle.shipped import labels, located, shipped
 from potency.cli import run
 
-HOME = Path(__file__).parents[1]
 PARAMETERS, SEEN = 4e6, 96  # at most, of a network; px that it sees each way
 
 
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("models_recipe", HOME / "recipes" / "models.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a frozen dataclass looks for its module
-    spec.loader.exec_module(module)
-    return module
+    return recipe_of("models")
 
 
 def test_what_ships_is_what_the_recipe_makes(recipe: ModuleType) -> None:

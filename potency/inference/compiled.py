@@ -86,13 +86,19 @@ def _compile(flat: _Flat, sample: NDArray[np.float32], setting: Setting) -> tupl
     }
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     names, local = flat.names, threading.local()
+    # One row is multiplied by another kernel than several, and rounded otherwise: a row must not depend on its batch.
+    alone = any(output.partial_shape.rank.get_length() > 2 for output in compiled.outputs)
 
     def run(images: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         if not hasattr(local, "request"):
             local.request = compiled.create_infer_request()  # a request is not shared between threads
+        count = len(images)
+        if count == 1 and not alone:
+            images = np.repeat(images, 2, axis=0)
         local.request.infer([np.ascontiguousarray(images, np.float32)])
         # Copied, because the request reuses its memory for the next batch.
-        return {name: np.array(local.request.get_output_tensor(i).data, np.float32) for i, name in enumerate(names)}
+        found = (np.array(local.request.get_output_tensor(i).data[:count], np.float32) for i in range(len(names)))
+        return dict(zip(names, found, strict=True))
 
     real = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
     return run, "int8" if setting.precision == "int8" else {"f32": "float32", "bf16": "bfloat16"}.get(real, real)

@@ -19,7 +19,7 @@ from potency.answers.files import IMAGE
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS
-from potency.errors import ManifestError, PotencyError
+from potency.errors import AnswerError, ManifestError, PotencyError
 from potency.inference.view import View, grid
 from potency.learning.augment import augment_both
 from potency.learning.growing import Growing, cleared
@@ -45,15 +45,16 @@ def truths(rows: Manifest, task: Task) -> Sequence[Answer]:
     cells = rows.table[list(columns)].rename(columns=columns)
     if task.answer.in_files and not any(str(name).startswith("tile.") for name in rows.table):
         cells = cells.assign(**{IMAGE: rows.table["image"]})  # a file may speak of many images
-    found = _Read(task, [{str(k): v for k, v in row.items()} for row in cells.to_dict("records")], rows.folder)
+    read = [{str(k): v for k, v in row.items()} for row in cells.to_dict("records")]
+    found = _Read(task, read, rows.table["id"].astype(str).tolist(), rows.folder)
     return found if task.answer.in_files else list(found)
 
 
 class _Read(Sequence[Answer]):
     """Answers that are read from their cells whenever they are asked for."""
 
-    def __init__(self, task: Task, cells: list[dict[str, Any]], folder: Path) -> None:
-        self.task, self.all, self.folder = task, cells, folder
+    def __init__(self, task: Task, cells: list[dict[str, Any]], ids: list[str], folder: Path) -> None:
+        self.task, self.all, self.ids, self.folder = task, cells, ids, folder
 
     def __len__(self) -> int:
         return len(self.all)
@@ -64,8 +65,11 @@ class _Read(Sequence[Answer]):
     def __getitem__(self, i: slice) -> Sequence[Answer]: ...
     def __getitem__(self, i: int | slice) -> Answer | Sequence[Answer]:
         if isinstance(i, slice):
-            return _Read(self.task, self.all[i], self.folder)
-        return self.task.answer.of_cells(self.all[i], self.folder)
+            return _Read(self.task, self.all[i], self.ids[i], self.folder)
+        try:
+            return self.task.answer.of_cells(self.all[i], self.folder)
+        except AnswerError as error:
+            raise ManifestError(error.what, f"row {self.ids[i]!r}: {error.where}", error.mend) from error
 
 
 class Drawings(Sequence[Sample]):
