@@ -25,7 +25,7 @@ from potency.systems.recipe import Arm, Budget, Order
 from potency.timing import early
 
 SMALL = Budget("quick", (Arm("tiny", {"network": "tiny"}),), passes=1, folds=3, changes={"seed": 0})
-SCALE = Scale(12, 3, 8, 5, 64, 1.6, 32, 6, 12, 100)
+SCALE = Scale(12, 2, 8, 5, 64, 1.6, 32, 6, 12, 100)
 
 
 @pytest.fixture(scope="module", params=["beta-efficiency", "cardio-efficiency"])
@@ -71,7 +71,7 @@ def test_every_part_of_the_row_is_on_the_page(page: tuple[str, Path, Learner]) -
     text = path.read_text("utf-8")
     assert "SIMULATED: a program drew these images" in text and "our choice" in text
     scene = found["scenes"]["simulated-53h"]
-    assert scene["groups"] == 12 and scene["rows"] == 36
+    assert scene["groups"] == 12 and scene["rows"] == 24
     figure = scene["metrics"]["mae" if name == "cardio-efficiency" else "accuracy"]
     assert figure["low"] <= figure["value"] <= figure["high"]
     if name == "beta-efficiency":
@@ -85,9 +85,9 @@ def test_every_part_of_the_row_is_on_the_page(page: tuple[str, Path, Learner]) -
 def test_wells_are_their_patches_and_no_clone_is_torn(page: tuple[str, Path, Learner]) -> None:
     name, path, learner = page
     _, patches = learner.seen[0]
-    assert len(patches) == 36 * 5 * 4
+    assert len(patches) == 24 * 5 * 4
     rows = pd.read_parquet(path.parent / "simulated-53h" / "rows.parquet")
-    assert len(rows) == 36 and rows["group"].nunique() == 12
+    assert len(rows) == 24 and rows["group"].nunique() == 12
     truth = patches.table.drop_duplicates("tile.of").set_index("tile.of")["truth"]
     assert (truth.dtype.kind == "f") == (name == "cardio-efficiency")
 

@@ -48,7 +48,7 @@ def test_float16_scales_its_losses_and_resumes_with_the_scale(
     monkeypatch.setattr(gradient, "CHECKPOINT_EVERY", 0.0)
     monkeypatch.setattr(precision, "_has_float16", lambda device: True)  # slow here, but it computes
     monkeypatch.setattr(precision, "SCALE", SCALE)
-    half = plan.but(precision="float16", steps=14)
+    half = plan.but(precision="float16", steps=14, batch=2)
 
     def stop(done: int, total: int) -> None:
         if (done, total) == (4, half.steps):  # while the scale is still coming down

@@ -181,14 +181,16 @@ class _Run:
         return None if progress is None else lambda done, total: progress(done, total, what)
 
     def _jobs(self, rows: Manifest, chance: Manifest) -> list[Job]:
+        # What takes longest comes first: workers that end with small work leave none idle beside the last network.
+        both = self.choices.split != "random"
         jobs = self._folds("prediction", rows, self.plan)
+        if self.choices.random_split and both:
+            jobs += self._folds("prediction@random", chance, self.plan)
         for name in self.choices.baselines if self.task.estimates else ():
             plan = self.plan.but(learner="estimator", network=name, families=(), members=())
             jobs += self._folds(f"prediction@{name}", rows, plan)
-            if self.choices.split != "random":
+            if both:
                 jobs += self._folds(f"prediction@{name}-random", chance, plan)
-        if self.choices.random_split and self.choices.split != "random":
-            jobs += self._folds("prediction@random", chance, self.plan)
         return jobs
 
     def _folds(self, column: str, rows: Manifest, plan: Plan) -> list[Job]:
