@@ -93,9 +93,12 @@ def cells() -> Manifest:
 
 
 def _manifest(table: pd.DataFrame) -> Manifest:
-    """Rows whose groups are divided into train, validation and test."""
-    checked = {name: _drawn(name) < CHECKED for name in table["group"].unique()}
-    split = np.where(table["split"].eq("train") & table["group"].map(checked), "validation", table["split"])
+    """Rows whose groups are divided into train, validation and test; each stratum has groups in all three."""
+    checked: set[str] = set()
+    for _, some in table[table["split"].eq("train")].groupby("stratum"):
+        names = sorted(some["group"].unique(), key=_drawn)
+        checked |= set(names[: max(1, round(CHECKED * len(names)))])
+    split = np.where(table["split"].eq("train") & table["group"].isin(checked), "validation", table["split"])
     return Manifest.of_rows(table.assign(split=split), DATA, kinds={"truth": "labels"})
 
 
@@ -129,8 +132,8 @@ MODELS: Mapping[str, Model] = {
 }  # fmt: skip
 
 
-def learned(name: str, into: Path, **changes: Any) -> Bundle:
-    """Train one model."""
+def learned(name: str, into: Path, start: str = "", **changes: Any) -> Bundle:
+    """Train one model, from nothing or from the weights of a bundle."""
     rows, task = MODELS[name].rows(), find_task("instances")
     plan = planned(Facts.of(rows.of("train")), task, **{"channels": ("grey",), **MODELS[name].changes, **changes})
     began = time.monotonic()
@@ -139,7 +142,7 @@ def learned(name: str, into: Path, **changes: Any) -> Bundle:
         if done % 50 == 0:
             print(f"{name}: {done} of {total}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
-    return train(rows, task, into=into / name, plan=plan, progress=said)
+    return train(rows, task, into=into / name, plan=plan, start=Bundle.load(start) if start else None, progress=said)
 
 
 def shipped(name: str, bundle: Bundle) -> Path:
@@ -172,12 +175,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
     parser.add_argument("--into", type=Path, default=Path("out/models"))
     parser.add_argument("--keep", action="store_true", help="leave the package as it is")
+    parser.add_argument("--start", default="", metavar="BUNDLE", help="begin with its weights; the name: what ships")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="plan otherwise, to try things")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in MODELS]:
         parser.error(f"there is no model {unknown[0]!r}")
     for name in options.names or MODELS:
-        bundle = learned(name, options.into, **dict(each.split("=", 1) for each in options.set))
+        bundle = learned(name, options.into, options.start, **dict(each.split("=", 1) for each in options.set))
         print(bundle.folder if options.keep else shipped(name, bundle))
 
 

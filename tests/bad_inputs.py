@@ -20,6 +20,7 @@ import bad_bombs  # noqa: E402
 import bad_disks  # noqa: E402
 import bad_images  # noqa: E402
 import bad_machine  # noqa: E402
+import bad_masks  # noqa: E402
 import bad_metadata  # noqa: E402
 import bad_models  # noqa: E402
 import bad_options  # noqa: E402
@@ -30,6 +31,7 @@ from bad_case import Case, Told, told  # noqa: E402
 PAGE = Path(__file__).parents[1] / "docs" / "bad-input.md"
 AREAS: dict[str, list[Case]] = {
     "Images": [*bad_images.CASES, *bad_bombs.CASES, *bad_metadata.CASES],
+    "Masks": bad_masks.CASES,
     **bad_tables.CASES,
     "Models": bad_models.CASES,
     "Machine": [*bad_disks.CASES, *bad_machine.CASES],
@@ -44,6 +46,12 @@ ITEMS: dict[str, tuple[str, ...]] = {
         "tiled JPEG-in-TIFF", "colour models, compressions", "pages that could be Z, T or C", "0 pages",
         "missing, zero, negative or absurd pixel size", "metadata that disagrees with arguments", "huge XML",
         "XML entities", "corrupt or missing zarr chunk", "zarr v2/v3 mixed", "sharded", "symlinked", "remote path",
+    ),
+    "Masks": (
+        "mask and image of different size", "no objects", "gaps in the ids", "negative or fractional ids",
+        "objects on every border", "one object fills the image", "larger than the tile", "corrupt zarr chunk",
+        "boxes outside, or of no size", "outlines that cross themselves", "channels it was not trained on",
+        "disk full in the middle of a slide",
     ),
     "Tables": (
         "wrong or duplicate column", "duplicate ids", "BOM", "semicolons", "decimal comma", "cp1252", "10^7 rows",

@@ -51,6 +51,8 @@ class Instances(Dense):
 
     def prepare(self, plan: Plan, truths: Sequence[Answer]) -> Plan:
         tables = [_seen(truth) for truth in truths]  # read once, and without their pixels
+        if not any(len(truth.objects) for truth in tables):
+            raise PlanError("no row to learn from has an object", "truth", "give the objects of some images")
         if not plan.classes:
             named = sorted(set().union(*(_classes(truth.objects) for truth in tables)), key=natural)
             plan = plan.but(classes=named if len(named) > 1 else ())
