@@ -175,7 +175,7 @@ def test_nsc_fate_takes_the_real_relative_where_it_is(
 
 def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
     from potency.data.plan import Plan
-    from potency.networks import BACKBONES
+    from potency.networks import BACKBONES, DENSE
 
     for recipe in SYSTEMS.values():
         if recipe.run is None:
@@ -185,7 +185,7 @@ def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
             assert len({slug(arm.name) for arm in budget.arms}) == len(budget.arms)
             for arm in budget.arms:
                 plan = Plan().but(**{**budget.changes, **arm.changes})
-                assert plan.learner != "gradient" or plan.network.partition(":")[0] in BACKBONES
+                assert plan.learner != "gradient" or plan.network.partition(":")[0] in {**BACKBONES, **DENSE}
 
 
 def test_nsc_fate_reads_a_copy_of_the_published_images_and_shows_their_stains_as_a_leak(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from potency.systems import outlines
 from potency.systems.recipe import row
 
 FAMILIES = "one comparison table: accuracy (AP, PQ, AJI), seconds, memory, parameters"
-DECODER = "decoder behind the shared head interface, same network, same table"
 
 ROWS = (
     row(
@@ -30,19 +30,7 @@ ROWS = (
         "mask-rcnn", "Region proposals to masks", "grey 256x256",
         (("training time", "2 h 30", "on a 24 GB card; slowest, most memory"),), FAMILIES,
     ),
-    row("watershed", "Distance transform and watershed", "learned distance transform, then watershed", (), DECODER),
-    row("flows", "Gradient flows", "our addition", (), DECODER),
-    row("embedding", "Embedding vectors", "a vector a pixel, clustered into objects", (), DECODER),
-    row("stardist", "Star-convex shapes", "our addition", (), DECODER),
-    row(
-        "ric-unet", "RIC-UNet", "residual + inception + channel attention U-Net, H&E nuclei",
-        (
-            ("Dice", ".8008", "U-Net .7844"),
-            ("F1", ".8278", "U-Net .8155"),
-            ("AJI", ".5635", "U-Net .5462"),
-        ),
-        "RIC-UNet and U-Net trained alike", "three metrics", "paired difference",
-    ),
+    *outlines.SYSTEMS.values(),
     row(
         "cellvit", "CellViT (PanNuke)", "ViT encoder (pathology or SAM), HoVer-style decoder, type head",
         (("mPQ", ".50", ""), ("detection F1", ".83", "")),

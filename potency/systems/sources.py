@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ class Relative:
     folder: str  # within the collection that --data or POTENCY_DATA names
     about: str
     classes: tuple[str, ...] = ()  # those that are used, in this order; empty: all
+    rows: Callable[[Path], Manifest] | None = None  # reads the folder; None: as it is read for any user
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def real(
         raise ManifestError("there is no such folder", str(order.data), "check the path given as --data")
     folder = order.data if order.data.name == Path(relative.folder).name else order.data / relative.folder
     if folder.is_dir():
-        found = Manifest.read(folder, classes=relative.classes, channels=channels)
+        read = relative.rows or partial(Manifest.read, classes=relative.classes, channels=channels)
+        found = read(folder)
         return Source(sampled(found, order.budget.rows), relative.about)
     if (order.data / relative.folder).parent.is_dir():  # a collection, but without this one
         order.say(f"{order.data} holds no {relative.folder}: no real images are used")
