@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,8 @@ def test_an_answer_of_a_tile_that_is_gone_is_made_again(tmp_path: Path) -> None:
 
 
 def test_an_object_larger_than_a_tile_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    found = predict(discs(tmp_path / "in", large=True), bundle_of(), into=tmp_path / "out")
+    with caplog.at_level(logging.WARNING, logger="potency"):  # whatever other libraries asked of the root
+        found = predict(discs(tmp_path / "in", large=True), bundle_of(), into=tmp_path / "out")
     assert found.table["prediction.cut"][0] >= 2
     assert "an object reached further than its tile sees" in caplog.text
     assert "prediction.cut" not in predict(discs(tmp_path / "b"), bundle_of(), into=tmp_path / "o").table
