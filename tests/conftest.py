@@ -32,6 +32,14 @@ def few_trees() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a report's ten figures the first only, in this process, where another test draws them all for such rows."""
+    from potency.evaluation import plots
+
+    monkeypatch.setattr(plots, "draw_all", lambda report: [plot for plot in (plots.glance(report),) if plot])
+
+
 @pytest.fixture(scope="session")
 def real_images() -> Path:
     """The folder of real images that POTENCY_DATA names; where it is absent the test is skipped, with the reason."""
