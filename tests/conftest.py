@@ -11,9 +11,33 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reaches for the network is a test that fails elsewhere
 
+import gc  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has imported stays to the end: no need to look through a million objects for garbage again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def few_trees() -> Iterator[None]:
+    """Forests of 20 trees in this process, for tests in which a forest only has to stand beside something."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("potency.estimators.pipelines.TREES", 20)
+        yield
+
+
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a report's ten figures the first only, in this process, where another test draws them all for such rows."""
+    from potency.evaluation import plots
+
+    monkeypatch.setattr(plots, "draw_all", lambda report: [plot for plot in (plots.glance(report),) if plot])
 
 
 @pytest.fixture(scope="session")

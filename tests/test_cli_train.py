@@ -14,8 +14,23 @@ import tifffile
 from potency.cli import run
 from potency.cli.demo import places
 
-SMALL = ("--steps", "12", "--folds", "2", "--set", "batch=8", "--set", "validations=1")
-ALONE = ("--workers", "1")  # what starts processes is tried once, by `trained`, and by the demo
+LIGHT = ("--set", "batch=8", "--set", "validations=1", "--set", "test_views=1")
+SMALL = ("--steps", "12", "--folds", "2", *LIGHT)
+ALONE = ("--workers", "1")  # what starts processes is tried once, by `trained`
+pytestmark = pytest.mark.usefixtures("few_trees")
+
+
+class InThisProcess:
+    """What stands in for the processes of a pool."""
+
+    def __init__(self, workers: int) -> None:
+        assert workers == 0, "one a core"
+
+    def __enter__(self) -> type[map]:
+        return map
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, object]:
@@ -134,7 +149,7 @@ def test_a_dry_run_keeps_nothing(cells: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_a_plan_file_is_obeyed(cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tmp_path / "plan.json"
-    quick = ("--set", "steps=3", "--set", "batch=8", "--set", "validations=1")
+    quick = ("--set", "steps=3", *LIGHT)
     assert run(["plan", str(cells), *quick, "--into", str(plan)]) == 0
     asked = ("--plan", plan, "--holdout", "--folds", 2, "--no-baselines", *ALONE)
     told = answer(capsys, "train", cells, *asked, "--into", tmp_path / "planned")
@@ -161,7 +176,7 @@ def test_folds_of_the_table_are_obeyed_and_torn_groups_refused(
     table = pd.read_csv(cells / "labels.csv")
     table["fold"] = table["group"].map({f"clone{k}": k // 3 for k in range(6)})
     table.to_csv(cells / "folds.csv", index=False)
-    quick = ("--steps", 1, "--set", "batch=8", "--set", "validations=1", "--no-baselines", *ALONE)
+    quick = ("--steps", 1, *LIGHT, "--no-baselines", *ALONE)
     into = tmp_path / "given"
     answer(capsys, "train", cells / "folds.csv", "--into", into, *quick)
     rows = pd.read_parquet(into / "predictions.parquet")
@@ -202,6 +217,7 @@ def test_demo_ends_with_report_and_bundle_and_is_never_written_over(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("potency.cli.demo.STEPS", 2)
     monkeypatch.setattr("potency.cli.demo.FOLDS", 2)
+    monkeypatch.setattr("potency.inference.pool.Pool", InThisProcess)
     assert run(["demo", "--cells", "120"]) == 0
     said = capsys.readouterr().out
     assert "SIMULATED" in said

@@ -107,7 +107,8 @@ def test_the_command_line_trains_and_predicts_on_a_cluster(
     client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     address, rows = client.scheduler.address, cells(tmp_path / "cells")
-    small = ["--folds", "2", "--steps", "3", "--no-baselines", "--set", "batch=8", "--set", "validations=1"]
+    small = ["--folds", "2", "--steps", "3", "--no-baselines", "--set", "batch=8", "--set", "validations=1",
+             "--set", "test_views=1"]  # fmt: skip
     train = ["train", str(rows.folder), *small, "--cluster", address, "--into", str(tmp_path / "there"), "--json"]
     assert run(train) == 0, capsys.readouterr().err
     bundle = json.loads(capsys.readouterr().out.splitlines()[-1])["bundle"]

@@ -139,7 +139,7 @@ def test_networks_that_learn_do_so_inside_the_fold_and_their_bundle_serves_other
 ) -> None:
     learning = plan.but(families=(), members=[{"network": "tiny", "steps": 6}])
     assert estimate.seen(learning, CLASSIFY) is None  # another network in every fold: nothing to keep
-    choices = protocol.Choices(folds=2, draws=0, baselines=(), holdout=True)
+    choices = protocol.Choices(folds=2, draws=0, baselines=(), holdout=True, audit=False, maps=False)
     made = protocol.run(rows, CLASSIFY, into=tmp_path / "out", plan=learning, choices=choices)
     first, all_rows = tmp_path / "out" / "folds" / "network-0", tmp_path / "out" / "folds" / "all"
     assert (first / "member0" / "log.jsonl").is_file() and (all_rows / "member0" / "log.jsonl").is_file()

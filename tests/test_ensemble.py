@@ -39,7 +39,7 @@ def outcome(rows: Manifest, tmp_path_factory: pytest.TempPathFactory) -> protoco
         Facts.of(rows), learner="average", steps=3, batch=8, validations=1, average=0.5, test_views=1,
         members=[f"tiny@{high}x{wide}" for high, wide in CROPS],
     )  # fmt: skip
-    choices = protocol.Choices(folds=2, draws=20, baselines=())
+    choices = protocol.Choices(folds=2, draws=20, baselines=(), audit=False, maps=False)
     return protocol.run(rows, TASKS["classify"], into=tmp_path_factory.mktemp("run"), plan=plan, choices=choices)
 
 

@@ -40,6 +40,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(path)))
+
+
+@cache
 def module(path: Path) -> str:
     parts = path.relative_to(HOME).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -49,18 +55,22 @@ def here(path: Path, node: ast.AST) -> str:
     return f"{path.relative_to(HOME)}:{getattr(node, 'lineno', 1)}"
 
 
-def imports(path: Path) -> Iterator[tuple[str, ast.AST]]:
+@cache
+def imports(path: Path) -> tuple[tuple[str, ast.AST], ...]:
     """Every module that a file imports, wherever in the file it does so, but not those named for type checking only."""
-    known = {module(p) for p in MODULES}
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, ast.AST]]:
     typing_only = {
         id(inner)
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for statement in node.body
         for inner in ast.walk(statement)
     }
     package = module(path).split(".")[: None if path.name == "__init__.py" else -1]
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if id(node) in typing_only:
             continue
         if isinstance(node, ast.Import):
@@ -69,11 +79,14 @@ def imports(path: Path) -> Iterator[tuple[str, ast.AST]]:
             above = package[: len(package) + 1 - node.level] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
-                yield (f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base), node
+                yield (f"{base}.{alias.name}" if f"{base}.{alias.name}" in KNOWN else base), node
+
+
+KNOWN = {module(p) for p in MODULES}
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (n for n in nodes(path) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def test_files_fit_a_budget_and_begin_with_what_they_are_for() -> None:
@@ -118,8 +131,7 @@ def test_imports_point_down() -> None:
 
 
 def test_there_is_no_import_circle() -> None:
-    known = {module(p) for p in MODULES}
-    graph = {module(p): {name for name, _ in imports(p) if name in known and name != module(p)} for p in MODULES}
+    graph = {module(p): {name for name, _ in imports(p) if name in KNOWN and name != module(p)} for p in MODULES}
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as circle:
@@ -144,7 +156,7 @@ def test_no_task_is_compared_by_name() -> None:
     tasks = {p.stem for p in (PACKAGE / "tasks").glob("*.py")} - {"__init__", "task"}
     wrong = []
     for path in MODULES:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             sides: list[ast.AST] = []
             if isinstance(node, ast.Compare):
                 sides = [inner for side in (node.left, *node.comparators) for inner in ast.walk(side)]
@@ -159,7 +171,7 @@ def test_no_task_is_compared_by_name() -> None:
 def test_nothing_hides_a_fault_or_executes_a_file() -> None:
     wrong = []
     for path in SOURCES:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.ExceptHandler) and node.type is None:
                 wrong.append(f"{here(path, node)} bare except")
             if isinstance(node, ast.Call):

@@ -27,7 +27,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def plan(rows: Manifest) -> Plan:
-    return Plan.of(Facts.of(rows), steps=6, validations=3, batch=8, average=0.5)
+    return Plan.of(Facts.of(rows), steps=6, validations=3, batch=8, average=0.5, test_views=1)
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -63,7 +63,7 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
 
 def test_tensorboard_shows_every_training_of_a_run(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    choices = protocol.Choices(folds=2, baselines=(), draws=0, log=("tensorboard",))
+    choices = protocol.Choices(folds=2, baselines=(), draws=0, log=("tensorboard",), audit=False, maps=False)
     into = tmp_path / "out"
     protocol.run(rows, TASKS["classify"], into=into, plan=plan, choices=choices)
     runs = sorted(path.name for path in (into / "tensorboard" / "folds").iterdir())

@@ -86,7 +86,8 @@ def test_a_mixed_training_stopped_and_resumed_ends_in_the_same_weights(
 ) -> None:
     monkeypatch.setattr(gradient, "CHECKPOINT_EVERY", 0.0)
     rows: Manifest = world(tmp_path / "cells")
-    plan = Plan.of(Facts.of(rows), task=task, steps=6, validations=2, batch=8, mix={"mixup": 0.2, "cutmix": 1.0})
+    short = {"steps": 6, "validations": 2, "batch": 8, "test_views": 1}
+    plan = Plan.of(Facts.of(rows), task=task, mix={"mixup": 0.2, "cutmix": 1.0}, **short)
     kinds = {"whole": plan, "stopped": plan, "plain": plan.but(mix={})}
 
     def stop(done: int, total: int) -> None:

@@ -196,7 +196,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> protocol.Outcome:
     place = tmp_path_factory.mktemp("whole")
     rows = cells(place / "cells", cells=120, groups=6, batch=0.0)
     plan = Plan.of(Facts.of(rows), steps=30, validations=2, batch=16, average=0.5, test_views=1)
-    choices = protocol.Choices(folds=3, draws=50, baselines=(), licences=("CC0", ""))
+    choices = protocol.Choices(folds=3, draws=50, baselines=(), licences=("CC0", ""), audit=False, maps=False)
     return protocol.run(rows, TASKS["classify"], into=place / "out", plan=plan, choices=choices)
 
 
@@ -236,7 +236,7 @@ def test_numbers_and_classical_learners_tell_it_too(tmp_path: Path) -> None:
     rows = ages(tmp_path / "ages", cells=60, groups=5)
     plan = Plan.of(Facts.of(rows)).but(task="quantify", learner="estimator", network="forest", families=())
     run_ = protocol.run(rows, TASKS["quantify"], into=tmp_path / "out", plan=plan,
-                        choices=protocol.Choices(folds=5, draws=0, baselines=(), audit=False))  # fmt: skip
+                        choices=protocol.Choices(folds=5, draws=0, baselines=(), audit=False, maps=False))  # fmt: skip
     told = predict(rows, Bundle.load(run_.bundle), into=None).table
     assert told["prediction.ood"].notna().all() and set(told["prediction.abstain"]) <= {"no", "ood"}
     assert {"prediction.ood", "prediction.abstain"} <= set(run_.manifest.table)

@@ -23,7 +23,9 @@ from potency.learning import folds, protocol
 from potency.learning.mark import marked
 from potency.tasks import TASKS
 
-SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5}
+pytestmark = pytest.mark.usefixtures("few_trees")
+SHORT = {"steps": 12, "validations": 3, "batch": 8, "average": 0.5, "test_views": 1}
+BRIEF = {"audit": False, "maps": False}  # what `outcome` has, and the run of a number
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,7 @@ def test_the_protocol_leaves_columns_a_report_and_a_bundle(outcome: protocol.Out
     assert "temperature" in bundle.card.trust
 
 
+@pytest.mark.usefixtures("one_figure")
 @pytest.mark.parametrize("learner", ["gradient", "average", "estimator"])
 def test_crops_are_cut_once_before_the_folds_share_them(
     rows: Manifest, plan: Plan, tmp_path: Path, learner: str
@@ -90,10 +93,11 @@ def test_no_group_is_learned_from_and_tested_on(rows: Manifest) -> None:
         assert not parts["train"] & parts["test"] and not parts["train"] & parts["validation"]
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_pool_and_a_resumed_run_give_the_same_columns(
     outcome: protocol.Outcome, rows: Manifest, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choices = protocol.Choices(folds=2, draws=50, baselines=())
+    choices = protocol.Choices(folds=2, draws=50, baselines=(), **BRIEF)
     with Pool(2) as on:
         made = protocol.run(rows, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices, on=on)
     column = "prediction.probability.stem"
@@ -106,7 +110,7 @@ def test_a_pool_and_a_resumed_run_give_the_same_columns(
     with pytest.raises(PlanError, match="other images"):  # what is kept there is kept by the old names
         protocol.run(renamed, TASKS["classify"], into=tmp_path / "out", plan=plan, choices=choices)
     shutil.rmtree(tmp_path / "out" / "bundle")
-    resumed = protocol.Choices(folds=2, draws=50, baselines=(), resume=True)
+    resumed = protocol.Choices(folds=2, draws=50, baselines=(), resume=True, **BRIEF)
     damaged = tmp_path / "out" / "folds" / "network-0" / "answers.parquet"
     damaged.write_bytes(damaged.read_bytes()[:100])
     asked: list[str] = []
@@ -138,10 +142,11 @@ def test_a_run_is_known_again_by_its_note_whatever_columns_tell_beside_it(tmp_pa
         marked(tmp_path, {"plan": {"steps": 4}, "ids": "a"}, resume=True)
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
     outside = rows.table["group"].eq(rows.table["group"].iloc[0])
     marked = rows.add({"split": np.where(outside, "external", "train")})
-    choices = protocol.Choices(folds=2, draws=0, baselines=(), split="external", holdout=True)
+    choices = protocol.Choices(folds=2, draws=0, baselines=(), split="external", holdout=True, **BRIEF)
     made = protocol.run(marked, TASKS["classify"], into=tmp_path, plan=plan.but(steps=3), choices=choices)
     assert (tmp_path / "report-external" / "report.html").is_file()
     table = made.manifest.table
@@ -149,11 +154,12 @@ def test_external_rows_are_answered_once_and_reported_apart(rows: Manifest, plan
     assert made.report.groups <= 5 and Bundle.load(made.bundle).card.data["groups"] == 5
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_table_that_came_divided_is_obeyed(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
     names = sorted(rows.table["group"].unique())
     parts = dict.fromkeys(names, "train") | {names[0]: "test", names[1]: "validation"}
     marked = rows.add({"split": rows.table["group"].map(parts)})
-    choices = protocol.Choices(draws=0, baselines=("trivial",))
+    choices = protocol.Choices(draws=0, baselines=("trivial",), **BRIEF)
     made = protocol.run(marked, TASKS["classify"], into=tmp_path, plan=plan.but(steps=3), choices=choices)
     answered = made.manifest.table.dropna(subset=["prediction"])
     assert set(answered["group"]) == {names[0]} and len(made.report.rows) == len(answered)
@@ -169,7 +175,8 @@ def test_a_number_is_learned_by_network_and_forest(tmp_path: Path) -> None:
     assert made.report.numbers["prediction@forest"]["mae"].value < 0.5
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_the_folds_models_can_stay_an_ensemble(rows: Manifest, plan: Plan, tmp_path: Path) -> None:
-    choices = protocol.Choices(folds=2, draws=0, baselines=(), keep_folds=True)
+    choices = protocol.Choices(folds=2, draws=0, baselines=(), keep_folds=True, **BRIEF)
     made = protocol.run(rows, TASKS["classify"], into=tmp_path, plan=plan.but(steps=4), choices=choices)
     assert len(Bundle.load(made.bundle).members) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -34,10 +35,21 @@ def lived(nets: nn.Module) -> nn.Module:
     return nets.eval()
 
 
-def network(name: str, dtype: torch.dtype = torch.float32) -> Run:
+@lru_cache(maxsize=1)  # one test after the other asks for the same: to draw a hundred million weights takes seconds
+def grown(name: str, dtype: torch.dtype, seed: int) -> tuple[Run, Tensor]:
+    """A network, and where chance stood when it was drawn."""
+    torch.manual_seed(seed)
     plan = Plan(channels=("a", "b"), classes=("x", "y", "z"), network=name, tile=TILE)
     nets = lived(TASKS["classify"].build(plan)).to(dtype)
-    return lambda images: TASKS["classify"].forward(nets, {"image": images})  # type: ignore[arg-type]
+    run: Run = lambda images: TASKS["classify"].forward(nets, {"image": images})  # type: ignore[arg-type]  # noqa: E731
+    return run, torch.get_rng_state()
+
+
+def network(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Run:
+    """Chance goes on as if the network had been drawn just now."""
+    run, state = grown(name, dtype, seed)
+    torch.set_rng_state(state)
+    return run
 
 
 def alike(rule: Rule, attention: str = "given") -> Composite:
@@ -56,7 +68,6 @@ def second(output: Mapping[str, Tensor]) -> Tensor:
 @pytest.mark.parametrize("beyond", [True, False], ids=["beyond a reference", "with biases"])
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_accounts_for_every_unit(name: str, beyond: bool) -> None:
-    torch.manual_seed(0)
     run, images = network(name), torch.rand(2, CHANNELS, *TILE)
     reference = torch.zeros_like(images) if beyond else None
     found = propagate(run, second, images, reference=reference)
@@ -84,9 +95,8 @@ def test_beyond_a_reference_biases_keep_what_the_reference_scores() -> None:
 @pytest.mark.parametrize("rule", SHARES)
 @pytest.mark.parametrize("name", ["tiny", "mobilenetv3", "vit-tiny"])
 def test_every_rule_accounts_for_every_unit(name: str, rule: str) -> None:
-    torch.manual_seed(1)
     chosen = Rule(rule)
-    run, images = network(name, torch.float64), torch.rand(2, CHANNELS, *TILE, dtype=torch.float64)
+    run, images = network(name, torch.float64, seed=1), torch.rand(2, CHANNELS, *TILE, dtype=torch.float64)
     for composite in (alike(chosen), alike(chosen).without_bias()):
         found = propagate(run, second, images, composite)  # some of these rules lose single precision on deep networks
         told = found.share("input").abs() + found.share("bias").abs() + found.share("absorbed").abs()
@@ -96,7 +106,6 @@ def test_every_rule_accounts_for_every_unit(name: str, rule: str) -> None:
 
 @pytest.mark.parametrize("name", ["vit-tiny", "hybrid-vit", "hybrid-mobilevit"])
 def test_attention_that_shares_accounts_for_every_unit(name: str) -> None:
-    torch.manual_seed(0)
     epsilon = Rule("epsilon")
     shared = alike(epsilon, "shared")
     run, images = network(name, torch.float64), torch.rand(2, CHANNELS, *TILE, dtype=torch.float64)
@@ -114,7 +123,7 @@ def test_what_a_rule_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         return right(rule, relevance * 0.99, total, size)
 
     monkeypatch.setitem(SHARES, "bounded", leaking)
-    found = propagate(network("tiny"), second, torch.rand(2, CHANNELS, *TILE))
+    found = propagate(network("tiny", seed=3), second, torch.rand(2, CHANNELS, *TILE))
     assert 0.009 < found.layer_error < 0.011 and float(found.sum_error.min()) > 0.01
 
 
@@ -215,7 +224,6 @@ def test_an_operation_without_a_rule_is_named() -> None:
 
 
 def test_what_is_not_linear_in_the_outputs_is_explained_by_its_slope() -> None:
-    torch.manual_seed(0)
     run, images = network("tiny"), torch.rand(2, CHANNELS, *TILE)
     found = propagate(run, lambda output: output["output"].softmax(1)[:, 1], images)
     assert float(found.sum_error.max()) <= 1e-4  # the constant of the slope is on the account of the biases

@@ -180,7 +180,7 @@ def test_a_protocol_searches_in_each_fold_on_its_own_learning_rows(
     whole = Manifest.of_rows(rows.table.drop(columns="split"), rows.folder)
     (tmp_path / "space.json").write_text(json.dumps(QUICK))
     how = Search(Space.read(tmp_path / "space.json").axes, trials=2)
-    choices = protocol.Choices(folds=2, draws=20, baselines=(), search=how)
+    choices = protocol.Choices(folds=2, draws=20, baselines=(), search=how, audit=False, maps=False)
     assert pickle.loads(pickle.dumps(how)) == how  # it travels to the workers of a pool
     made = protocol.run(whole, CLASSIFY, into=tmp_path, plan=classical, choices=choices)
     assert "settings searched in each fold on its own learning rows (2 trials over network, families)" in (

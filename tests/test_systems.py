@@ -155,6 +155,7 @@ def test_the_mean_of_the_arms_stands_beside_them(simulated: tuple[Path, Learner]
     assert "all, averaged" in simulated[0].read_text("utf-8")
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_nsc_fate_takes_the_real_relative_where_it_is(
     real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
                 assert plan.learner != "gradient" or plan.network.partition(":")[0] in {**BACKBONES, **DENSE}
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_nsc_fate_reads_a_copy_of_the_published_images_and_shows_their_stains_as_a_leak(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +214,7 @@ def test_nsc_fate_reads_a_copy_of_the_published_images_and_shows_their_stains_as
     assert nsc_fate._markers(Order(tmp_path, tmp_path / "stains", SMALL, learner, print)) == ()
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_an_arm_that_is_searched_is_left_out_where_the_search_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ def world(task: Task, into: Path) -> Manifest:
 @pytest.mark.parametrize("task", TAUGHT.values(), ids=TAUGHT)
 def test_a_task_learns_saves_answers_evaluates_and_draws(task: Task, tmp_path: Path) -> None:
     rows = world(task, tmp_path / "cells")
-    plan = Plan.of(Facts.of(rows), task=task.name, steps=80, validations=1, batch=16, average=0.8)
+    plan = Plan.of(Facts.of(rows), task=task.name, steps=80, validations=1, batch=16, average=0.8, test_views=1)
     bundle = train(rows, task, into=tmp_path / "run", plan=plan)
     again = Bundle.load(tmp_path / "run" / "bundle")
     told = predict(rows, again, into=None)

@@ -30,7 +30,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture(scope="module")
 def plan(rows: Manifest) -> Plan:
     """Batch norms of timm's own kind, and dropout: both depend on the whole batch."""
-    changes = {"steps": 4, "validations": 4, "batch": 8, "average": 0.5, "dropout": 0.3, "rate": 1e-3}
+    changes = {"steps": 4, "validations": 4, "batch": 8, "average": 0.5, "dropout": 0.3, "rate": 1e-3, "test_views": 1}
     return Plan.of(Facts.of(rows), network="mobilenetv3", **changes)
 
 

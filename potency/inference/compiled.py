@@ -113,7 +113,10 @@ def _translated(flat: _Flat, sample: NDArray[np.float32]) -> Any:
     # The front end is called directly: openvino.convert_model does the same work and reports each use to its makers.
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing is deprecated in torch, and still four times faster than exporting
-        decoder = TorchScriptPythonDecoder(flat, example_input=(torch.from_numpy(sample),), shared_memory=False)
+        decoder = TorchScriptPythonDecoder(
+            flat, example_input=(torch.from_numpy(sample),), shared_memory=False,
+            trace_kwargs={"check_trace": False},  # traces twice; what was compiled is held against eager torch anyway
+        )  # fmt: skip
         frontend = FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))
     model.reshape({model.inputs[0]: openvino.PartialShape([-1, sample.shape[1], -1, -1])})
