@@ -116,7 +116,7 @@ MODELS: Mapping[str, Model] = {
         "made up to 2 times smaller and larger. A first version, learned for 3,000 steps: stained tissue is not its "
         "strength. Whole cells, phase contrast and bright field are outside what it has seen.",
         "images CC0; weights BSD-3-Clause", nuclei,
-        {"network": "unet:width=20:depth=3", "tile": 256, "batch": 8, "steps": 5000, "rate": 2e-3, "validations": 2,
+        {"network": "unet:width=20:depth=3", "tile": 256, "batch": 8, "steps": 3500, "rate": 2e-3, "validations": 2,
          "balance": 0.6, "precision": "bfloat16",
          "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.7, "window": 0.5, **LIGHT}},
     ),

@@ -133,7 +133,7 @@ def test_maps_are_alike_up_to_size() -> None:
 def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Bundle]:
     folder = tmp_path_factory.mktemp("explained")
     rows = cells(folder / "cells")
-    plan = Plan.of(Facts.of(rows), task="classify", steps=60, validations=1, batch=16, average=0.8)
+    plan = Plan.of(Facts.of(rows), task="classify", steps=60, validations=1, batch=16, average=0.8, test_views=1)
     return rows, train(rows, TASKS["classify"], into=folder / "run", plan=plan)
 
 

@@ -136,7 +136,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Bundle, B
     made = []
     for name in ("classify", "simclr"):
         known = half.where(table["truth"].notna()) if name == "classify" else half
-        plan = planned(Facts.of(known), find_task(name), steps=12, batch=12, validations=1)
+        plan = planned(Facts.of(known), find_task(name), steps=12, batch=12, validations=1, test_views=1)
         made.append(train(known, name, into=place / name, plan=plan))
     return half, made[0], made[1], place
 

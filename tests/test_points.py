@@ -36,7 +36,7 @@ DRAW = np.random.default_rng(0)
 def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Bundle]:
     folder = tmp_path_factory.mktemp("points")
     rows = cells(folder / "cells")
-    plan = Plan.of(Facts.of(rows), task="classify", steps=60, validations=1, batch=16, average=0.8)
+    plan = Plan.of(Facts.of(rows), task="classify", steps=60, validations=1, batch=16, average=0.8, test_views=1)
     return rows, train(rows, TASKS["classify"], into=folder / "run", plan=plan)
 
 

@@ -115,16 +115,20 @@ def test_attention_that_shares_accounts_for_every_unit(name: str) -> None:
     assert any("softmax" in step for step, _ in found.steps) and not any("softmax" in step for step, _ in given.steps)
 
 
-def test_what_a_rule_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The account is no remainder: a rule that gives away one part in a hundred too few is found out."""
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_what_a_rule_loses_is_seen(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """The account is no remainder: a rule that gives away one part in a hundred too few is found out.
+
+    The contract allows 1e-3 of what entered; a part in a hundred of it is lost, less where losses of both signs cancel.
+    """
     right = SHARES["bounded"]
 
     def leaking(rule: Rule, relevance: Tensor, total: Tensor, size: Tensor) -> Any:
         return right(rule, relevance * 0.99, total, size)
 
     monkeypatch.setitem(SHARES, "bounded", leaking)
-    found = propagate(network("tiny", seed=3), second, torch.rand(2, CHANNELS, *TILE))
-    assert 0.009 < found.layer_error < 0.011 and float(found.sum_error.min()) > 0.01
+    found = propagate(network("tiny", seed=seed), second, torch.rand(2, CHANNELS, *TILE))
+    assert 0.005 < found.layer_error < 0.0101 and float(found.sum_error.min()) > 0.01
 
 
 @pytest.mark.parametrize("growth", [1.2, 3.0, 30.0])

@@ -113,7 +113,7 @@ def test_impossible_settings_are_refused() -> None:
 def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Bundle, Bundle]:
     folder = tmp_path_factory.mktemp("visualised")
     rows = cells(folder / "cells")
-    plan = Plan.of(Facts.of(rows), task="classify", steps=60, validations=1, batch=16, average=0.8)
+    plan = Plan.of(Facts.of(rows), task="classify", steps=60, validations=1, batch=16, average=0.8, test_views=1)
     one = train(rows, TASKS["classify"], into=folder / "one", plan=plan)
     return rows, one, train(rows, TASKS["classify"], into=folder / "two", plan=plan.but(seed=5))
 
@@ -193,7 +193,7 @@ def test_channels_of_a_layer_are_goals_too(learned: tuple[Manifest, Bundle, Bund
 
 def test_a_number_has_a_highest_and_a_lowest_picture(tmp_path: Path) -> None:
     rows = ages(tmp_path / "cells")
-    plan = Plan.of(Facts.of(rows), task="quantify", steps=20, validations=1, batch=16, average=0.8)
+    plan = Plan.of(Facts.of(rows), task="quantify", steps=20, validations=1, batch=16, average=0.8, test_views=1)
     bundle = train(rows, TASKS["quantify"], into=tmp_path / "run", plan=plan)
     high, low = visualise(bundle, goals_of(bundle), into=tmp_path, images=rows, ascent=Ascent(steps=40, seeds=1))
     assert float(high.pictures[0].answer) > float(low.pictures[0].answer)
