@@ -30,9 +30,9 @@ def test_what_ships_is_what_the_recipe_makes(recipe: ModuleType) -> None:
         model = recipe.MODELS[name]
         assert (label["title"], label["about"], label["licence"]) == (model.title, model.about, model.licence)
         plan = Bundle.load(name).card.plan
-        assert {field: getattr(plan, field) for field in ("network", "batch", "steps")} == {
-            field: model.changes[field] for field in ("network", "batch", "steps")
-        }
+        made = {**model.changes, **(model.further if "--start" in label["recipe"] else {})}
+        fields = ("network", "batch", "steps", "rate", "validations")
+        assert {each: getattr(plan, each) for each in fields} == {each: made[each] for each in fields}
 
 
 @pytest.mark.parametrize("name", shipped(""))

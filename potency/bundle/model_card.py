@@ -88,8 +88,8 @@ def _details(card: Card) -> Iterator[str]:
 
 def _use(card: Card) -> Iterator[str]:
     task, plan = TASKS[card.task], card.plan
-    asked = f"To tell {_safe(', '.join(plan.classes))} apart" if plan.classes else "To estimate one number"
-    yield (f"{asked} in images like those it learned from: the same kind of cells, the same contrast and "
+    asked = f"To tell {_safe(', '.join(plan.classes))} apart in" if plan.classes else "For"
+    yield (f"{asked} images like those it learned from: the same kind of cells, the same contrast and "
            f"magnification. Task: {task.title}.")  # fmt: skip
     yield _safe(card.data.get("about", ""))
     yield _list([

@@ -56,7 +56,6 @@ MONUSEG = Relative(
     rows=TISSUE,
 )
 
-
 Sets = Sequence[tuple[str, str, Relative]]  # name, title, where it lies
 
 
@@ -64,12 +63,11 @@ def problems(order: Order, sets: Sets, published: Mapping[str, Figure]) -> Itera
     """The real sets at hand, or the user's own, and the simulated cells."""
     for name, title, relative in sets:
         source = real(order, relative)
-        if source is not None:
-            title = "Your images" if source.own else f"Real images: {title}"
-            yield Problem("real" if source.own else f"real-{name}", title, source.about, source.manifest, False,
-                          published)  # fmt: skip
-        if source is not None and source.own:
+        if source is not None and source.own:  # they take the place of every set
+            yield Problem("real", "Your images", source.about, source.manifest, False, published)
             break
+        if source is not None:
+            yield Problem(f"real-{name}", f"Real images: {title}", source.about, source.manifest, False, published)
     if order.budget.cells:
         from potency.data.manifest import Manifest
 
