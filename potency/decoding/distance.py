@@ -12,7 +12,7 @@ from potency.decoding.census import Census, Labels, Plane, centres
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
 from potency.decoding.flood import flood, peaks
-from potency.decoding.kernel import kernel
+from potency.data.compiled import compiled
 
 
 class Distance(Decoder):
@@ -43,7 +43,7 @@ class Distance(Decoder):
         return flood(height, markers, mask), inside
 
 
-@kernel
+@compiled
 def _lower(
     labels: Labels, box: NDArray[np.int64], peak: NDArray[np.int64], deepest: Plane, depth: Plane, out: Plane
 ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.errors import ImageError
-from potency.measurement.objects.compiled import compiled
+from potency.data.compiled import compiled
 from potency.measurement.objects.outline import edges
 
 Ints = NDArray[np.int64]

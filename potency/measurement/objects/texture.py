@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.measurement.objects.columns import Columns
-from potency.measurement.objects.compiled import compiled
+from potency.data.compiled import compiled
 from potency.measurement.objects.runs import Objects
 from potency.measurement.texture import DISTANCES, LEVELS, haralick, patterns
 
