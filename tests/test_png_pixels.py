@@ -67,11 +67,14 @@ def test_what_is_not_plain_and_whole_is_left_to_libpng(data: bytes) -> None:
     assert decode_plain(data) is None
 
 
-def test_the_first_images_and_the_later_ones_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_large_images_and_the_later_ones_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     data = png(rows_of(16, 0), 16)
-    monkeypatch.setattr(photo, "_decoded", iter([0, photo.FEW]))
     asked = []
     monkeypatch.setattr(photo, "decode_plain", lambda data: asked.append(data) or decode_plain(data))
+    monkeypatch.setattr(photo, "_decoded", iter([0, photo.FEW]))
+    photo.png_pixels(data)
+    assert len(data) < photo.LARGE and not asked
+    monkeypatch.setattr(photo, "LARGE", len(data))
     early, late = photo.png_pixels(data), photo.png_pixels(data)
     assert len(asked) == 1
     assert np.array_equal(early, late)

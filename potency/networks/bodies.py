@@ -14,6 +14,7 @@ from potency.networks.backbones import BACKBONES, NORMALISATIONS, Backbone, find
 FEWEST_PATCHES = 5  # a side; with fewer, attention has nothing to attend to
 LAST = ("avgpool", "classifier", "fc", "flatten")  # of torchvision: from here on it is no body any more
 ASIDE = ("AuxLogits", "aux1", "aux2", "dropout")  # classifiers at half way, which only help to learn
+SLOW = ("inception_v3", "googlenet")  # which of torchvision warn of a slow way to draw weights, unless told
 TRANSFORMERS = ("vision_transformer", "vision_transformer_hybrid", "deit")  # modules of timm whose patch may be chosen
 
 
@@ -99,7 +100,8 @@ def _torchvision(found: Backbone, channels: int, tile: tuple[int, int]) -> nn.Mo
 
     name = found.name
     try:
-        whole = torchvision.models.get_model(name, weights=None, **found.options)
+        drawn = {"init_weights": False} if name in SLOW else {}
+        whole = torchvision.models.get_model(name, weights=None, **{**drawn, **found.options})
     except ValueError as error:
         known = [f"torchvision/{n}" for n in torchvision.models.list_models(module=torchvision.models)]
         raise PlanError(

@@ -26,7 +26,8 @@ HUFFMAN = 8 * 64  # pixels of one channel in a byte of JPEG: a block of 64 takes
 ARITHMETIC = 0xC9  # JPEG markers from here on code several blocks in a bit
 PLAIN, DEEP = np.dtype("uint8"), np.dtype("uint16")
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # colour type -> channels given out (palette expanded, alpha dropped)
-FEW = 64  # PNGs of a process that libpng decodes: they are not worth the start of what decodes the others
+LARGE = 2**15  # bytes of a PNG that libpng does not decode: of smaller ones threads would wait for one another's turns
+FEW = 32  # large PNGs of a process that it does decode: they are not worth the start of what decodes the others
 _decoded = count()
 PNG_NOTES = {3: ("palette expanded to RGB",), 4: ("alpha dropped",), 6: ("alpha dropped",)}
 
@@ -161,7 +162,7 @@ def png_pixels(data: bytes) -> NDArray[Any]:
     """Decode a PNG; one-bit images give 0 and 1 like any other mask."""
     if data.rfind(b"IEND") < 0:
         raise cut_short("", "before the end of its pixels")
-    plain = decode_plain(data) if next(_decoded) >= FEW else None
+    plain = decode_plain(data) if len(data) >= LARGE and next(_decoded) >= FEW else None
     if plain is not None:
         return plain
     array: NDArray[Any] = imagecodecs.png_decode(data)
