@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Labels, Plane
 from potency.decoding.flood import Mask
-from potency.data.compiled import compiled
 
 DIAGONAL = np.float32(0.41421356)  # tan 22.5 degrees: flatter vectors point straight, steeper ones to a corner
 Ints = NDArray[np.int32]

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.flood import Mask, flood, peaks
-from potency.data.compiled import compiled
 
 
 def _simple() -> NDArray[np.bool_]:

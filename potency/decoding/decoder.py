@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.decoding.census import Census, Labels, Plane
 from potency.data.compiled import compiled
+from potency.decoding.census import Census, Labels, Plane
 from potency.errors import AnswerError, PlanError, nearest
 
 KINDS: Mapping[str, str] = {

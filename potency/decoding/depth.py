@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.decoding.census import Labels, Plane
 from potency.data.compiled import compiled
+from potency.decoding.census import Labels, Plane
 
 
 def depth(labels: Labels) -> Plane:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.decoding.census import Labels, Plane
 from potency.data.compiled import compiled
+from potency.decoding.census import Labels, Plane
 
 LEVELS = 128
 Mask = NDArray[np.bool_]

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.basins import basins, unite
 from potency.decoding.census import Census, Labels, Plane, centres
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
-from potency.data.compiled import compiled
 
 
 class Flows(Decoder):

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane, deepest_of
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
-from potency.data.compiled import compiled
 
 RAYS = 32
 ANGLES = 2 * np.pi / RAYS * np.arange(RAYS)

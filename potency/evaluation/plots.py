@@ -61,7 +61,7 @@ def glance(report: Report, name: str = "glance") -> Plot | None:
         look = "Filled dots are the figures " + ("on groups never seen in training" if honest else "of this report")
         look += "; the line through a dot is its 95 % interval." if report.groups >= 5 else "."
         if outside:
-            look += " Hollow dots: a random split, where images of one group stand on both sides; the distance is flattery."
+            look += " Hollow dots: a random split, where images of one group stand on both sides; the gap is flattery."
         return Plot(name, f"{title} at a glance", look, page.svg(name, look))
 
 
