@@ -94,7 +94,7 @@ def test_a_network_that_hardly_learned_has_no_maps_and_a_picture_that_is_gone_is
 
 
 def test_learners_that_may_as_well_guess_are_named() -> None:
-    figures = {"prediction": (0.6, 0.5, 0.7), "prediction@slow": (0.25, 0.25, 0.25), "prediction@one": (0.3, None, None),
+    figures = {"prediction": (0.6, 0.5, 0.7), "prediction@slow": (0.25,) * 3, "prediction@one": (0.3, None, None),
                "prediction@unsure": (0.4, 0.2, 0.5), "prediction@slow-random": (0.1, 0.1, 0.1)}  # fmt: skip
     numbers = {column: {"balanced_accuracy": Interval(*said)} for column, said in figures.items()}
     report: Any = SimpleNamespace(labels=("a", "b", "c", "d"), numbers=numbers, facts={})
