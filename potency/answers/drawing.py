@@ -13,7 +13,7 @@ from potency.errors import AnswerError
 
 RGB = tuple[int, int, int]
 # Okabe and Ito's colours, and a grey; any two are told apart by colour-blind readers too: at least 16 apart in CIE Lab
-# for each kind of dichromacy (Machado et al. 2009), where about 2 can just be seen. Classes beyond the eighth start again.
+# for each kind of dichromacy (Machado et al. 2009); about 2 can just be seen. Classes beyond the eighth start again.
 COLOURS: tuple[RGB, ...] = (
     (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167),
     (86, 180, 233), (213, 94, 0), (240, 228, 66), (90, 90, 90),
@@ -38,8 +38,9 @@ def levels_of(pixels: Any) -> tuple[float, float]:
 def as_rgb(image: Any, levels: tuple[float, float] | None = None) -> NDArray[np.uint8]:
     """Pixels for the eye: an Image, (H, W) or (C, H, W) of any type -> (H, W, 3).
 
-    Stretched between `levels`, which a part of an image has from the whole (`levels_of`), so that parts can be compared;
-    else between its own. Three 8-bit channels are taken as colour, other channel counts as the grey of the first channel.
+    Stretched between `levels`, which a part of an image has from the whole (`levels_of`) so that parts can be
+    compared, else between its own. Three 8-bit channels are taken as colour, other channel counts as the grey of the
+    first channel.
 
     >>> as_rgb(np.arange(6.0).reshape(1, 2, 3)).shape
     (2, 3, 3)
@@ -92,10 +93,10 @@ def _places(numbers: NDArray[Any]) -> NDArray[np.intp]:
 def colours_apart(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """The numbers in a plane of labels (H, W), sorted, and a colour for each, (objects, 3): neighbours never share one.
 
-    For numbers that name nobody beyond their image; those of tracks have `colours_of`, which an object keeps where its
-    neighbour has the same. Here too it is kept but by the fewest that must leave it. Objects are coloured in smallest-last
-    order (Matula and Beck 1983, doi 10.1145/2402.322385), in which each meets at most five that have a colour, as long
-    as objects are of one piece: the seven colours always do. Where pieces make that impossible, the rarest is shared.
+    For numbers that name nobody beyond their image: an object has the colour of `colours_of`, which tracks keep, unless
+    one that it touches took it first. Objects are coloured in smallest-last order (Matula and Beck 1983,
+    doi 10.1145/2402.322385), in which each meets few that have a colour; seven colours are enough for objects of one
+    piece. Where pieces lie such that they are not, the one that the fewest neighbours have is shared.
 
     >>> numbers, colours = colours_apart(np.array([[1, 8, 0, 0, 8]]))
     >>> numbers.tolist(), (colours_of(numbers) == colours).all(axis=1).tolist()
@@ -106,17 +107,16 @@ def colours_apart(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint8]
     place = _places(numbers)
     beside = _beside(labels, numbers)
     hues = len(COLOURS) - 1
-    given: dict[int, int] = {}
+    done: set[int] = set()
     for one in _smallest_last(beside):
-        taken = np.bincount([given[other] for other in beside[one] if other in given], minlength=hues)
-        wanted = int(place[one])
-        given[one] = min(range(hues), key=lambda hue: (taken[hue], (hue - wanted) % hues))
-        place[one] = given[one]
+        taken = np.bincount(place[[other for other in beside[one] if other in done]], minlength=hues)
+        place[one] = min(range(hues), key=lambda hue: (taken[hue], (hue - place[one]) % hues))
+        done.add(one)
     return numbers, np.array(COLOURS, np.uint8)[place]
 
 
 def _beside(labels: NDArray[Any], numbers: NDArray[Any]) -> dict[int, set[int]]:
-    """Which objects, by their place among the numbers, touch which; those that touch none are left out."""
+    """Which objects, by their place among the numbers, touch which others."""
     found: dict[int, set[int]] = {}
     height, width = labels.shape
     for down, right in BESIDE:
@@ -132,7 +132,7 @@ def _beside(labels: NDArray[Any], numbers: NDArray[Any]) -> dict[int, set[int]]:
 
 
 def _smallest_last(beside: Mapping[int, Collection[int]]) -> list[int]:
-    """The objects in the order of colouring: the last is the one of fewest neighbours, the one before of what is left."""
+    """The objects in the order of colouring: the last has the fewest neighbours, the one before of what is left."""
     left = {one: len(others) for one, others in beside.items()}
     queue = [(many, one) for one, many in left.items()]
     heapify(queue)
@@ -151,7 +151,7 @@ def _smallest_last(beside: Mapping[int, Collection[int]]) -> list[int]:
 
 
 def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) with a scale bar in its lower left corner; a pixel of it is `pixel` units ("µm", "px") wide.
+    """The picture (H, W, 3) with a scale bar at the lower left; a pixel of it is `pixel` units ("µm", "px") wide.
 
     The bar is 1, 2 or 5 times a power of ten long and at most a third of the width; without room there is none.
 
@@ -171,7 +171,8 @@ def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]
     pen, end = ImageDraw.Draw(sheet), 5 + round(long / pixel)
     pen.rectangle([4, height - 8, end, height - 4], fill=(0, 0, 0))
     pen.rectangle([5, height - 7, end - 1, height - 5], fill=(255, 255, 255))
-    pen.text((5, height - 9), f"{long:g} {unit}", fill=(255, 255, 255), anchor="ls", stroke_width=1, stroke_fill=(0, 0, 0))
+    words = f"{long:g} {unit}"
+    pen.text((5, height - 10), words, fill=(255, 255, 255), anchor="ls", stroke_width=1, stroke_fill=(0, 0, 0))
     return np.asarray(sheet)
 
 

@@ -88,8 +88,8 @@ def read_part(
     if image.dtype.kind not in "uib" or any(image.sizes[axis] != 1 for axis in image.axes if axis not in "YX"):
         return None
     if (own := (image.sizes["Y"], image.sizes["X"])) != tuple(size):
-        raise AnswerError(f"the objects are of {own[0]} x {own[1]} pixels, their image of {size[0]} x {size[1]}", str(path),
-                          "give both the same size")  # fmt: skip
+        raise AnswerError(f"the objects are of {own[0]} x {own[1]} pixels, their image of {size[0]} x {size[1]}",
+                          str(path), "give both the same size")  # fmt: skip
     pixels = image[dict(zip("YX", window, strict=True))]
     return masks.whole_labels(pixels.reshape(pixels.shape[-2:]), str(path))[0]
 

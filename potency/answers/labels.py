@@ -203,7 +203,7 @@ class Labels(Filed):
 
     @classmethod
     def summarise(cls, evidence: Evidence, weights: NDArray[Any]) -> Figures:
-        """AP (Data Science Bowl), F1, PQ, AJI, Dice, Jaccard, mistakes, outlines, counts, sizes, PanNuke's, HoVer-Net's.
+        """AP (Data Science Bowl), F1, PQ, AJI, Dice, Jaccard, mistakes, outlines, counts, sizes, PanNuke, HoVer-Net.
 
         AP by the definition of COCO where the prediction has scores; figures of classes where both sides have classes.
         """

@@ -48,7 +48,7 @@ class Show(Rows):
 
 @command(
     app,
-    ("out/predictions/predictions.parquet", "images with their outlines, the largest and smallest objects, their sizes"),
+    ("out/predictions/predictions.parquet", "images with outlines, the largest and smallest objects, sizes"),
     ("masks.csv --answers mask --by condition", "sizes in each condition, with intervals over groups"),
     ("out/cells.parquet --largest eccentricity,area --smallest solidity", "objects out of what potency measure wrote"),
     ("out/predictions/predictions.parquet --smallest score --where 'area>=30'", "the least certain that are no debris"),

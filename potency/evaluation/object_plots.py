@@ -96,14 +96,15 @@ def sizes(report: Report) -> Plot | None:
         ruled(axes, "diameter, px", "% that are smaller")
         page.figure.legend(loc="outside upper left", frameon=False)
         look = (
-            "Do predicted sizes agree with true ones? A line left of the other stands for smaller objects; lines that part "
-            "at the lower end only speak of debris, or of small objects that are missed."
+            "Do predicted sizes agree with true ones? A line left of the other stands for smaller objects; lines that "
+            "part at the lower end only speak of debris, or of small objects that are missed."
         )
         bias = numbers["size_bias"]
         ends = () if bias.low is None or bias.high is None else (bias.low, bias.high)
         sure = " to ".join(figure(100 * end, 1, signed=True) for end in ends)
-        told = f"Objects that are found are {figure(100 * bias.value, 1, signed=True)} %" + (f" ({sure} %)" if sure else "")
-        return Plot("sizes", "Sizes, true and predicted", look, page.svg("sizes", look), f"{told} across the true ones.")
+        told = f"Diameters of objects that are found are off by {figure(100 * bias.value, 1, signed=True)} %"
+        told += f" ({sure} %)." if sure else "."
+        return Plot("sizes", "Sizes, true and predicted", look, page.svg("sizes", look), told)
 
 
 def by_size(report: Report) -> Plot | None:
@@ -130,13 +131,14 @@ def by_size(report: Report) -> Plot | None:
         ruled(axes, "diameter, px; below it the share of true objects", "at IoU .5", grid="y")
         page.figure.legend(loc="outside upper left", ncols=2, frameon=False)
         look = (
-            "Which sizes go wrong: recall is the share of true objects of a size that are found, precision that of predicted "
-            "ones that are right. Small objects lose the most overlap by a pixel at their outline."
+            "Which sizes go wrong: recall is the share of true objects of a size that are found, precision that of "
+            "predicted ones that are right. Small objects lose the most overlap by a pixel at their outline."
         )
         many = {part: one for part, one in lines[0][1].items() if share[part].value >= LEAST}
         worst = min(many, key=lambda part: many[part].value, default="")
-        seen = f"Of objects {worst.replace('-', ' to ')} px across {spoken(many[worst], 'recall')} are found." if many else ""
-        return Plot("by_size", "Found by size", look, page.svg("by_size", look), f"Worst: {seen[:1].lower()}{seen[1:]}")
+        across = worst.replace("-", " to ")
+        seen = f"The worst are {across} px across: recall {spoken(many[worst], 'recall')}." if many else ""
+        return Plot("by_size", "Found by size", look, page.svg("by_size", look), seen)
 
 
 def _parts(report: Report, column: str, name: str) -> dict[str, Interval]:

@@ -81,7 +81,7 @@ def random_figures(report: Report) -> dict[str, dict[str, Interval]]:
 
 
 def whole(metrics: Iterable[str], labels: tuple[str, ...]) -> list[str]:
-    """The metrics that speak of all classes together, those of one class stand in their own table; none that are drawn."""
+    """The metrics of all classes together that no picture shows; those of one class stand in their own table."""
     ends = tuple(f".{label}" for label in labels)
     told = (metric for metric in metrics if metric.partition(".")[0] not in DRAWN or metric.endswith(f".{MEDIAN}"))
     return [metric for metric in told if not (ends and metric.endswith(ends))]

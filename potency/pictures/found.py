@@ -78,7 +78,9 @@ def find_objects(manifest: Manifest, column: str, kind: type[Labels] | type[Obje
     return Found(_in_um(pd.concat(parts, ignore_index=True), parts, sizes), images, empty, wrong)
 
 
-def _objects(manifest: Manifest, row: dict[str, Any], column: str, kind: type[Labels] | type[Objects]) -> tuple[pd.DataFrame, Any]:
+def _objects(
+    manifest: Manifest, row: dict[str, Any], column: str, kind: type[Labels] | type[Objects]
+) -> tuple[pd.DataFrame, Any]:
     """The objects of one row, and the size of its pixels."""
     from potency.evaluation.columns import parts_of
 
@@ -138,7 +140,8 @@ def kept_where(table: pd.DataFrame, rules: str) -> pd.DataFrame:
     for rule in filter(None, map(str.strip, rules.split(","))):
         told = re.fullmatch(r"(.+?)\s*(<=|>=|!=|==|=|<|>)\s*(.+)", rule)
         if told is None:
-            raise PlanError(f"{rule!r} is no rule", "--where", "write COLUMN, one of < <= = != >= >, and a value: area>=50")
+            mend = "write COLUMN, one of < <= = != >= >, and a value: area>=50"
+            raise PlanError(f"{rule!r} is no rule", "--where", mend)
         name, order, value = told.groups()
         if name not in table:
             raise PlanError(f"there is no column {name!r}", "--where", nearest(name, [str(each) for each in table]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from potency.answers import ANSWERS, Answer, Labels, Objects
+from potency.answers import Answer, Labels, Objects
 from potency.data.columns import simulated
 from potency.data.folders import natural
 from potency.errors import AnswerError, PotencyError, nearest
@@ -28,17 +28,19 @@ if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
 GUESSED = ("prediction", "truth", "mask", "masks", "labels")  # columns of answers, the first that is there
+LOOK = "All on one scale, each as bright as it is in its image. Debris, mergers and cells at the border gather here."
 COLOURED = "The colour of an outline tells neighbours apart and means nothing else."
 FIXED = "An object's number decides its colour, so that it is the same in every image."
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to show: a column of answers (else the first of GUESSED), measured columns, and how objects are chosen.
+    """What to show: a column of answers, measured columns, and how objects are chosen.
 
-    `of` are columns whose spread is shown (else the size), at each level of `by`, the first of which may be named;
-    `largest` and `smallest` are columns by which objects are cut out; `where` are rules as `area>=50`; `number` says
-    how many images, and objects of each kind. `tracks`: the numbers of objects are those of tracks.
+    `answers` is else the first of GUESSED; `of` are columns whose spread is shown (else the size), at each level of
+    `by`, the `first` of which may be named; `largest` and `smallest` are columns by which objects are cut out; `where`
+    are rules as `area>=50`; `number` says how many images, and objects of each kind. `tracks`: the numbers of objects
+    are those of tracks.
     """
 
     answers: str = ""
@@ -57,8 +59,8 @@ class Asked:
 def show(manifest: Manifest, into: Path, asked: Asked) -> dict[str, Any]:
     """Write `shown.html`, `montage.png`, and of objects `objects.png` and `spread.csv` into a folder; say what is there.
 
-    The rows are images with a column of answers (any kind), or objects as `measure` has written them. Errors: AnswerError
-    for no such column or one of which nothing can be read, PlanError for a measured column that is not there.
+    The rows are images with a column of answers (any kind), or objects as `measure` has written them. Errors:
+    AnswerError for no such column or one that cannot be read, PlanError for a measured column that is not there.
     """
     column = asked.answers or next((name for name in GUESSED if name in manifest.table), "")
     if column not in manifest.table:
@@ -82,7 +84,8 @@ def show(manifest: Manifest, into: Path, asked: Asked) -> dict[str, Any]:
     if spreads:
         replaced(into / "spread.csv", _csv(spreads).encode())
         written["spread"] = into / "spread.csv"
-    replaced(into / "shown.html", _page(manifest, (column, kind), asked, (found, objects), images, walls, spreads).encode())
+    told = _page(manifest, (column, kind), asked, (found, objects), images, walls, spreads)
+    replaced(into / "shown.html", told.encode())
     figures = {
         name: {one.level: {"objects": one.objects, "groups": one.groups, "median": one.median.value,
                            "low": one.median.low, "high": one.median.high} for one in of}
@@ -125,8 +128,7 @@ def _walls(
         chosen = objects[values.notna()].sort_values(name, ascending=not large, kind="stable").head(asked.number)
         if len(chosen):
             title = f"The {'largest' if large else 'smallest'} {spread.called(name)}"
-            look = "All on one scale, and each as bright as it is in its image. Debris, merged cells and cut ones gather here."
-            made.append((title, look, list(cutouts(manifest, chosen, column, kind, name))))
+            made.append((title, LOOK, list(cutouts(manifest, chosen, column, kind, name))))
     return made
 
 
@@ -134,8 +136,8 @@ def _csv(spreads: dict[str, tuple[spread.Spread, ...]]) -> str:
     rows = [
         {"column": name, "level": one.level, "objects": one.objects, "groups": one.groups,
          **{f"p{percent}": value for percent, value in one.percentiles.items()}, "low": one.median.low,
-         "high": one.median.high, "less": None if one.less is None else one.less.value,
-         "less_low": None if one.less is None else one.less.low, "less_high": None if one.less is None else one.less.high}
+         "high": one.median.high, **{f"less{end}": None if one.less is None else getattr(one.less, part)
+                                     for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))}}
         for name, found in spreads.items() for one in found
     ]  # fmt: skip
     return pd.DataFrame(rows).to_csv(index=False)
@@ -156,8 +158,9 @@ def _png(picture: Any, path: Path) -> Path:
 
 
 def _page(
-    manifest: Manifest, answers: tuple[str, type[Answer]], asked: Asked, objects: tuple[Found | None, pd.DataFrame | None],
-    images: Sequence[Tile], walls: Sequence[tuple[str, str, list[Tile]]], spreads: dict[str, tuple[spread.Spread, ...]],
+    manifest: Manifest, answers: tuple[str, type[Answer]], asked: Asked,
+    objects: tuple[Found | None, pd.DataFrame | None], images: Sequence[Tile],
+    walls: Sequence[tuple[str, str, list[Tile]]], spreads: dict[str, tuple[spread.Spread, ...]],
 ) -> str:  # fmt: skip
     (column, kind), (found, table) = answers, objects
     many = len(manifest) if found is None else found.images
@@ -169,7 +172,8 @@ def _page(
     notes = [f"Left out: whatever does not meet {asked.where}."] if asked.where else []
     if found is not None and found.empty:
         notes.append(f"{count(found.empty, 'image')} without any object.")
-    legend = (("rgb(86, 180, 233)", FIXED if asked.tracks else COLOURED),) if kind is Labels else (("none", ANSWERS[kind.kind].title),)
+    said = (FIXED if asked.tracks else COLOURED) if kind is Labels else f"The answer is {kind.title}."
+    legend = (("rgb(86, 180, 233)", said),)
     look = f"{len(images)} of {count(many, 'image')}, each stretched on its own, so brightness cannot be compared."
     hang = [Wall(f"Images with {column}", look, tuple(map(_card, images)), legend)]
     hang += [Wall(title, told, tuple(map(_card, tiles))) for title, told, tiles in walls]

@@ -1,4 +1,4 @@
-"""How measured columns of objects spread: percentiles of each level, medians with intervals over groups, and pictures."""
+"""How measured columns of objects spread: percentiles at each level, medians with intervals over groups, pictures."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def spreads(
     """The spread of a measured column at each level of another, in natural order, `first` before the others.
 
     Medians are of all objects of a level, so a group weighs as much as it has objects. Their intervals are percentiles
-    over draws of whole groups of the column `group` (an image, where no group is known): objects of one culture resemble
-    one another, and an interval over objects would be far too narrow. Under 5 groups there is none.
+    over draws of whole groups of the column `group` (an image, where no group is known): objects of one culture
+    resemble one another, and an interval over objects would be far too narrow. Under 5 groups there is none.
     """
     values = numbers_in(table, column)
     known = np.isfinite(values.to_numpy(np.float64))
@@ -169,8 +169,8 @@ def picture(table: DataFrame, column: str, by: str, found: Sequence[Spread]) -> 
         if len(found) > 1:
             right.legend(loc="lower right")
         look = (
-            f"{told}. A dot is a median, the bar through it its 95 % interval over groups, where there are five or more; "
-            "the outermost half per cent at each end is beyond the picture."
+            f"{told}. A dot is a median, the bar through it its 95 % interval over groups, where there are five or "
+            "more; the outermost half per cent at each end is beyond the picture."
         )
         return Plot(name, f"Spread of {called(column)}", look, page.svg(name, look), wide=True)
 
@@ -189,6 +189,6 @@ def _bars(name: str, column: str, by: str, found: Sequence[Spread], told: str) -
         axes.set_yticks(range(len(shown)), [f"{clean(one.level, 32)} ({one.objects:,})" for one in shown], color=INK)
         axes.set_ylim(-0.7, len(shown) - 0.3)
         ruled(axes, called(column), grid="x")
-        few = f" {len(shown)} of {len(found)} levels are drawn." if len(shown) < len(found) else ""
-        look = f"{told} by {by}, sorted by their median: a dot; the thick bar holds half of the objects, the thin one 90 %.{few}"
+        look = f"{told} by {by}, sorted by the median, a dot; the thick bar holds half of them, the thin one 90 %."
+        look += f" {len(shown)} of {len(found)} levels are drawn." if len(shown) < len(found) else ""
         return Plot(name, f"Spread of {called(column)}", look, page.svg(name, look), wide=True)

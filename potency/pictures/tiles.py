@@ -48,12 +48,17 @@ def montage(
 ) -> Iterator[Tile]:
     """Each image with its answer on it and a scale bar; of images wider than 2,048 px only the middle is read."""
     for row in rows:
-        title, hint = clean(str(row["id"]).replace("\\", "/").rpartition("/")[2], 40), clean(row["id"], 200)
+        title, hint = _short(row["id"]), clean(row["id"], 200)
         try:
             picture, part = _whole(manifest, row, column, kind, tracks)
             yield Tile(picture, title, (*_told(row, column, kind), *part), hint)
         except (AnswerError, ImageError, OSError) as fault:
             yield Tile(None, title, (str(getattr(fault, "what", fault)),), hint)
+
+
+def _short(name: object) -> str:
+    """The last part of a path."""
+    return clean(str(name).replace("\\", "/").rpartition("/")[2], 40)
 
 
 def _told(row: Mapping[str, Any], column: str, kind: type[Answer]) -> tuple[str, ...]:
@@ -118,11 +123,12 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
     opened = lru_cache(64)(lambda at: manifest.open(rows[at]))  # an object in a thousand is shown: a header each
     known = all(opened(at).pixel_size for at in range(len(rows)))
     um = [opened(at).pixel_size["X"] if known else 1.0 for at in range(len(rows))]
-    width = ROOM * max((max(row[WINDOW[2]], row[WINDOW[3]]) * size for row, size in zip(rows, um, strict=True)), default=1)
+    sides = (max(row[WINDOW[2]], row[WINDOW[3]]) * size for row, size in zip(rows, um, strict=True))
+    width = ROOM * max(sides, default=1.0)
     light: dict[str, tuple[float, float]] = {}
     for at, (row, size) in enumerate(zip(rows, um, strict=True)):
         title = f"{float(row[show]):,.4g}"
-        lines = (clean(str(row.get("tile.of", row["id"])).replace("\\", "/").rpartition("/")[2], 40), f"object {row[OBJECT]}")
+        lines = (_short(row.get("tile.of", row["id"])), f"object {row[OBJECT]}")
         try:
             image = opened(at)
             name = "|".join(str(row.get(part, "")) for part in ("image", "series", "t", "z", "c"))
@@ -166,25 +172,30 @@ def hung(tiles: Sequence[Tile], columns: int = 0, title: str = "") -> NDArray[np
     """Tiles as one picture with their words below them, in as many columns (else about as wide as high)."""
     from PIL import Image, ImageDraw
 
-    columns = columns or max(1, round(np.sqrt(1.3 * len(tiles))))
-    columns = min(columns, max(len(tiles), 1))
-    shapes = [tile.picture.shape[:2] for tile in tiles if tile.picture is not None] or [(CUT, CUT)]
-    height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
-    lines = 1 + max((len(tile.lines) for tile in tiles), default=0)
-    step = height + lines * CAPTION + GAP, width + GAP
-    rows, head = -(-len(tiles) // columns), CAPTION + 2 if title else 0
-    sheet = Image.new("RGB", (columns * step[1] + GAP, head + rows * step[0] + GAP), (255, 255, 255))
-    pen = ImageDraw.Draw(sheet)
+    columns = min(columns or max(1, round(np.sqrt(1.3 * len(tiles)))), max(len(tiles), 1))
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    width = max((tile.picture.shape[1] for tile in tiles if tile.picture is not None), default=CUT)
+    heights = [max(_high(tile) + (1 + len(tile.lines)) * CAPTION for tile in row) for row in rows]
+    head = CAPTION + 2 if title else 0
+    size = columns * (width + GAP) + GAP, head + sum(heights) + GAP * (len(rows) + 1)
+    sheet = Image.new("RGB", size, (255, 255, 255))
+    pen, y = ImageDraw.Draw(sheet), head + GAP
     pen.text((GAP, 3), title, fill=(0, 0, 0))
-    for number, tile in enumerate(tiles):
-        y, x = head + GAP + number // columns * step[0], GAP + number % columns * step[1]
-        if tile.picture is not None:
-            sheet.paste(Image.fromarray(tile.picture), (x, y))
-        for place, text in enumerate((tile.title, *tile.lines)):
-            while len(text) > 2 and pen.textlength(text) > width:
-                text = text[:-2] + "…"
-            pen.text((x, y + height + 2 + place * CAPTION), text, fill=(0, 0, 0) if place == 0 else (90, 90, 90))
+    for row, high in zip(rows, heights, strict=True):
+        for place, tile in enumerate(row):
+            x = GAP + place * (width + GAP)
+            if tile.picture is not None:
+                sheet.paste(Image.fromarray(tile.picture), (x, y))
+            for line, text in enumerate((tile.title, *tile.lines)):
+                while len(text) > 2 and pen.textlength(text) > width:
+                    text = text[:-2] + "…"
+                pen.text((x, y + _high(tile) + 2 + line * CAPTION), text, fill=(90, 90, 90) if line else (0, 0, 0))
+        y += high + GAP
     return np.asarray(sheet)
+
+
+def _high(tile: Tile) -> int:
+    return 0 if tile.picture is None else tile.picture.shape[0]
 
 
 def stacked(sheets: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

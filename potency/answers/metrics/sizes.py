@@ -1,8 +1,8 @@
 """Figures of size: how large true and predicted objects are, and how many of each size are found.
 
 Sizes are diameters in pixels: of the disc (of a stack the ball) of the object's area, so that lengths can be compared.
-They are counted in steps of 1/16 octave (4.4 %), and objects are judged in half octaves (16 to 23 px, 23 to 32 px ...), the
-same in every report.
+They are counted in steps of 1/16 octave (4.4 %), and objects are judged in half octaves (16 to 23 px, 23 to 32 px ...),
+the same in every report.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def diameters(area: NDArray[Any], axes: int) -> NDArray[np.float64]:
 def evidence(found: Overlap, axes: int) -> dict[str, NDArray[np.float64]]:
     """What one pair of label images of two or three axes contributes.
 
-    `sizes` (1, 2, steps): true and predicted objects of each size; `sized` (1, 2, ranges): true ones found and predicted
-    ones right (IoU above one half) in each range; `grown` (1, 2): the logarithms of predicted over true diameter of
-    pairs, added up, and how many.
+    `sizes` (1, 2, steps): true and predicted objects of each size; `sized` (1, 2, ranges): true ones found and
+    predicted ones right (IoU above one half) in each range; `grown` (1, 2): the logarithms of predicted over true
+    diameter of pairs, added up, and how many.
     """
     true, said = diameters(found.truth_area, axes), diameters(found.said_area, axes)
     pairs = found.pairs(0.5)
