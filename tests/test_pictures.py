@@ -157,7 +157,7 @@ def test_show_writes_a_page_with_images_objects_and_sizes(world, capsys):
     assert medians["0"]["median"] == pytest.approx(np.median(np.sqrt(area[area >= 9] / np.pi)))  # 2 px are a um
     assert medians["0"]["groups"] == 3 and medians["0"]["low"] is None
     page = Path(told["page"]).read_text("utf-8")
-    assert page.count("data:image/png") == 5 + 2 * 5 and "The smallest score" in page and "µm" in page
+    assert page.count("data:image/png") == 5 + 2 * 5 and "The smallest by score" in page and "µm" in page
     assert "median − 0" in page and "spread-equivalent" in page
     from PIL import Image as Picture
 
@@ -175,7 +175,7 @@ def test_what_measure_wrote_is_shown_in_order(world, capsys):
     assert found.images == 6 and len(found.table) == len(manifest)
     chosen = found.table.sort_values("eccentricity", ascending=False, kind="stable").head(4)
     cut = list(tiles.cutouts(manifest, chosen, "mask", Labels, "eccentricity"))
-    assert [tile.title for tile in cut] == [f"{value:,.4g}" for value in chosen["eccentricity"]]
+    assert [tile.title for tile in cut] == [f"{value:,.3g}" for value in chosen["eccentricity"]]
     assert all((tile.picture == tiles.OWN).all(-1).sum() > 30 for tile in cut)  # outlined, in its colour
     asked = Asked(answers="mask", of=("area_um2", "solidity"), largest=("eccentricity",), number=4, draws=200)
     told = show(manifest, world / "measured", asked)

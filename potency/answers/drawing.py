@@ -176,6 +176,12 @@ def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]
     return np.asarray(sheet)
 
 
+def scale_of(image: Any, pixels: float = 1.0) -> tuple[float, str]:
+    """How wide a pixel of a picture is that shows so many pixels of an Image: in um where that is known, else in px."""
+    sizes = image.pixel_size
+    return (pixels * sizes["X"], "µm") if sizes else (pixels, "px")
+
+
 def enlarged(pixels: NDArray[Any]) -> NDArray[Any]:
     """Pixels (H, W) or (H, W, 3) repeated until they are 128 wide, so that an outline does not hide what it goes round.
 

@@ -9,7 +9,7 @@ from pandas import DataFrame
 
 from potency.answers import ANSWERS
 from potency.answers.contrast import KINDS, TRUTH
-from potency.answers.drawing import as_rgb, resized
+from potency.answers.drawing import as_rgb, barred, resized, scale_of
 from potency.answers.filed import Filed
 from potency.evaluation.columns import parts_of
 from potency.evaluation.gallery import Card, Wall, embedded, opened
@@ -111,7 +111,8 @@ def _picture(report: Report, kind: type[Filed], row: Any) -> str:
             kind.of_cells({str(k): v for k, v in parts_of(one, name, kind).iloc[0].items()}, folder)
             for name in (report.truth, _column(report))
         )
-        drawn = Image.fromarray(said.contrast(true, picture, (window[0], window[1])))
-        return embedded(drawn.quantize(128, dither=Image.Dither.NONE))
+        drawn = said.contrast(true, picture, (window[0], window[1]))
+        drawn = barred(drawn, *scale_of(image, (window[1].stop - window[1].start) / drawn.shape[1]))
+        return embedded(Image.fromarray(drawn).quantize(128, dither=Image.Dither.NONE))
     except Exception:  # whatever a broken file does to a decoder, the figures do not depend on its picture
         return ""

@@ -16,6 +16,7 @@ from potency.answers.filed import located
 from potency.answers.metrics.sizes import diameters
 from potency.answers.objecttable import AREA, LABEL, as_box, box, centre
 from potency.errors import AnswerError, ImageError, PlanError, nearest
+from potency.measurement.objects.columns import CELLPROFILER, POWERS, UNITS
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 OBJECT, WINDOW = "object", ("tile.y", "tile.x", "tile.height", "tile.width")
 NUMBERS = (OBJECT, "ObjectNumber", "Object ID")  # of an object in its label image, as `measure` may call it
 DIAMETER = "equivalent_diameter_area"
-SIZES = (f"{DIAMETER}_um", DIAMETER, "AreaShape_EquivalentDiameter", "area_um2", AREA, "AreaShape_Area", "Area µm^2")
+SIZES = (
+    f"{DIAMETER}_um", DIAMETER, "AreaShape_EquivalentDiameter", "area_um2", AREA, "AreaShape_Area", "Area µm^2",
+    "Area px^2",
+)  # fmt: skip
+ENDS = {
+    end: unit for ends in UNITS.values() for end, unit in zip(ends, ("µm", "µm²", "/mm²"), strict=True)
+} | {" px^2": "px²", " px": "px"}  # fmt: skip
 POINT = 12  # pixels round a point that are cut out
 ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "=": operator.eq, "<": operator.lt,
@@ -128,6 +135,36 @@ def numbers_in(table: pd.DataFrame, name: str) -> pd.Series:
         mend = nearest(name, measured) + "; `potency measure --objects COLUMN` measures shape, intensity and neighbours"
         raise PlanError(f"the column {name!r} {what}", "the objects' columns", mend)
     return table[name]
+
+
+def unit_of(column: str) -> str:
+    """The unit of a measured column by its name; "" where it has none, or that of the image's values.
+
+    >>> unit_of("area_um2"), unit_of("equivalent_diameter_area"), unit_of("eccentricity")
+    ('µm²', 'px', '')
+    """
+    return _parted(column)[1]
+
+
+def called(column: str) -> str:
+    """What a measured column is called under a picture, with its unit.
+
+    >>> called("equivalent_diameter_area_um"), called("intensity_mean-dapi")
+    ('diameter, µm', 'intensity mean-dapi')
+    """
+    name, unit = _parted(column)
+    name = "diameter" if CELLPROFILER.get(DIAMETER) == name or name == DIAMETER else name.replace("_", " ")
+    return f"{name}, {unit}" if unit else name
+
+
+def _parted(column: str) -> tuple[str, str]:
+    """A column's name without its unit, and the unit."""
+    for end, unit in ENDS.items():
+        if column.endswith(end):
+            return column.removesuffix(end), unit
+    plain = next((name for name, theirs in CELLPROFILER.items() if theirs == column), column)
+    power = POWERS.get(plain) or POWERS.get(plain.rpartition("-")[0], 0)
+    return column, {1: "px", 2: "px²", -2: "/px²"}.get(power, "")
 
 
 def kept_where(table: pd.DataFrame, rules: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from potency.evaluation.paper import printed
 from potency.evaluation.report import replaced
 from potency.evaluation.wording import count, spoken
 from potency.pictures import spread
-from potency.pictures.found import WINDOW, Found, find_objects, kept_where, numbers_in, size_column
+from potency.pictures.found import WINDOW, Found, called, find_objects, kept_where, numbers_in, size_column
 from potency.pictures.tiles import Tile, cutouts, hung, montage, stacked
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Asked:
 
 
 def show(manifest: Manifest, into: Path, asked: Asked) -> dict[str, Any]:
-    """Write `shown.html`, `montage.png`, and of objects `objects.png` and `spread.csv` into a folder; say what is there.
+    """Write `shown.html`, `montage.png`, and of objects `objects.png` and `spread.csv` into a folder; say what is.
 
     The rows are images with a column of answers (any kind), or objects as `measure` has written them. Errors:
     AnswerError for no such column or one that cannot be read, PlanError for a measured column that is not there.
@@ -127,7 +127,7 @@ def _walls(
         values = numbers_in(objects, name)
         chosen = objects[values.notna()].sort_values(name, ascending=not large, kind="stable").head(asked.number)
         if len(chosen):
-            title = f"The {'largest' if large else 'smallest'} {spread.called(name)}"
+            title = f"The {'largest' if large else 'smallest'} by {called(name).partition(',')[0]}"
             made.append((title, LOOK, list(cutouts(manifest, chosen, column, kind, name))))
     return made
 
@@ -188,7 +188,7 @@ def _page(
 def _verdict(spreads: dict[str, tuple[spread.Spread, ...]]) -> str:
     for name, found in spreads.items():
         told = "; ".join(f"{one.level + ': ' if len(found) > 1 else ''}{spoken(one.median, name)}" for one in found[:4])
-        return f"Median {spread.called(name)}: {told}{' ...' if len(found) > 4 else ''}."
+        return f"Median {called(name)}: {told}{' ...' if len(found) > 4 else ''}."
     return ""
 
 

@@ -18,7 +18,7 @@ from potency.evaluation.intervals import group_weights, interval
 from potency.evaluation.results import Interval
 from potency.evaluation.tables import Grid
 from potency.evaluation.wording import clean, count, figure, places_of, spoken
-from potency.pictures.found import numbers_in
+from potency.pictures.found import called, numbers_in
 
 ALL = "all"
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -96,32 +96,6 @@ def _medians(
         middle = (steps[np.minimum(lower, last)] + steps[np.minimum(upper, last)]) / 2
         found.append(np.where(half[:, 0] > 0, middle, np.nan))
     return found
-
-
-def unit_of(column: str) -> str:
-    """The unit of a measured column by its name; "" where it has none, or that of the image's values.
-
-    >>> unit_of("area_um2"), unit_of("equivalent_diameter_area"), unit_of("eccentricity")
-    ('µm²', 'px', '')
-    """
-    ends = {"_um2": "µm²", "_um": "µm", "µm^2": "µm²", "µm": "µm", "_per_mm2": "/mm²"}
-    said = next((unit for end, unit in ends.items() if column.endswith(end)), "")
-    if said:
-        return said
-    if re.fullmatch(r"area(_bbox|_convex)?|AreaShape_(\w*Area)", column):
-        return "px²"
-    return "px" if re.search(r"diameter|axis|perimeter|distance|Diameter|AxisLength|Perimeter", column) else ""
-
-
-def called(column: str) -> str:
-    """What a measured column is called under a picture, with its unit.
-
-    >>> called("equivalent_diameter_area_um")
-    'equivalent diameter area, µm'
-    """
-    unit = unit_of(column)
-    name = re.sub(r"_um2?$|_per_mm2$|\s*µm(\^2)?$", "", column).replace("_", " ")
-    return f"{name}, {unit}" if unit else name
 
 
 def table_of(column: str, by: str, found: Sequence[Spread]) -> Grid:

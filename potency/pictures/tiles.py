@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 
 from potency.answers import Answer, Labels
 from potency.answers.contrast import KINDS
-from potency.answers.drawing import as_rgb, barred, levels_of, resized
+from potency.answers.drawing import as_rgb, barred, levels_of, resized, scale_of
 from potency.answers.filed import Filed, Window, sampled
 from potency.answers.metrics.boundaries import outline
 from potency.errors import AnswerError, ImageError
 from potency.evaluation.columns import parts_of
 from potency.evaluation.wording import clean, count
-from potency.pictures.found import OBJECT, WINDOW
+from potency.pictures.found import OBJECT, WINDOW, unit_of
 
 if TYPE_CHECKING:
     from potency.data.image import Image
@@ -30,6 +31,7 @@ SIDE, CUT = 360, 132  # pixels of the longer side of a tile of the montage, and 
 ROOM = 1.3  # times the largest object that is shown, so that there is something around it
 LEAST = 24  # pixels of the image that a cut-out shows at least
 CAPTION, GAP = 16, 6  # pixels of a line of text below a tile, and between tiles
+OUTSIDE = 70  # the grey of what is no image, which is not taken for a dark one
 OWN, OTHERS = KINDS["missed"], (150, 150, 150)  # the object that is meant, and those beside it
 
 
@@ -57,8 +59,8 @@ def montage(
 
 
 def _short(name: object) -> str:
-    """The last part of a path."""
-    return clean(str(name).replace("\\", "/").rpartition("/")[2], 40)
+    """The last part of a path, without its suffix."""
+    return clean(re.sub(r"\.\w{1,5}$", "", str(name).replace("\\", "/").rpartition("/")[2]), 40)
 
 
 def _told(row: Mapping[str, Any], column: str, kind: type[Answer]) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ def _whole(
     if issubclass(kind, Filed) and isinstance(row[column], str) and row[column]:
         answer, place = part_of(manifest, row, column, kind, image, window)
         picture = answer.overlay(picture, place, tracks)
-    picture = barred(picture, *_scale(image, (window[1].stop - window[1].start) / picture.shape[1]))
+    picture = barred(picture, *scale_of(image, (window[1].stop - window[1].start) / picture.shape[1]))
     whole = given or {axis: slice(0, image.sizes[axis]) for axis in "YX"}
     cut = any(part.stop - part.start < whole[axis].stop - whole[axis].start for axis, part in _slices(window).items())
     return picture, (f"the middle {WIDEST:,} px",) if cut else ()
@@ -97,12 +99,6 @@ def _middle(image: Image, given: Mapping[str, slice] | None = None) -> Window:
 
 def _slices(window: Window) -> dict[str, slice]:
     return dict(zip("YX", window, strict=True))
-
-
-def _scale(image: Image, pixels: float) -> tuple[float, str]:
-    """How wide a pixel of a picture is that shows `pixels` pixels of the image, in um where that is known."""
-    sizes = image.pixel_size
-    return (pixels * sizes["X"], "µm") if sizes else (pixels, "px")
 
 
 def part_of(
@@ -127,7 +123,7 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
     width = ROOM * max(sides, default=1.0)
     light: dict[str, tuple[float, float]] = {}
     for at, (row, size) in enumerate(zip(rows, um, strict=True)):
-        title = f"{float(row[show]):,.4g}"
+        title = f"{float(row[show]):,.3g} {unit_of(show)}".rstrip()
         lines = (_short(row.get("tile.of", row["id"])), f"object {row[OBJECT]}")
         try:
             image = opened(at)
@@ -136,7 +132,7 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
                 light[name] = levels_of(image.crop(_slices(_middle(image))))
             side = max(LEAST, round(width / size))
             picture = _cut(manifest, row, image, (column, kind), side, light[name])
-            yield Tile(barred(picture, *_scale(image, side / CUT)), title, lines, clean(row["id"], 200))
+            yield Tile(barred(picture, *scale_of(image, side / CUT)), title, lines, clean(row["id"], 200))
         except (AnswerError, ImageError, OSError) as fault:
             yield Tile(None, title, (str(getattr(fault, "what", fault)),), clean(row["id"], 200))
 
@@ -145,7 +141,7 @@ def _cut(
     manifest: Manifest, row: Mapping[str, Any], image: Image, told: tuple[str, type[Filed]], side: int,
     levels: tuple[float, float],
 ) -> NDArray[np.uint8]:
-    """A square of `side` pixels round an object as CUT x CUT; what lies outside of the image is black."""
+    """A square of `side` pixels round an object as CUT x CUT; what lies outside of the image is grey."""
     top, left = (int(row[WINDOW[k]] + row[WINDOW[k + 2]] / 2 - side / 2) for k in (0, 1))
     window = tuple(
         slice(max(0, low), min(low + side, image.sizes[axis])) for low, axis in zip((top, left), "YX", strict=True)
@@ -161,7 +157,7 @@ def _cut(
         picture[edge & (plane == row[OBJECT])] = OWN
     else:
         picture = answer.overlay(picture, place)
-    whole = np.zeros((CUT, CUT, 3), np.uint8)
+    whole = np.full((CUT, CUT, 3), OUTSIDE, np.uint8)
     low = [round((each.start - start) * CUT / side) for each, start in zip(window, (top, left), strict=True)]
     part = picture[: CUT - low[0], : CUT - low[1]]
     whole[low[0] : low[0] + part.shape[0], low[1] : low[1] + part.shape[1]] = part
@@ -187,8 +183,9 @@ def hung(tiles: Sequence[Tile], columns: int = 0, title: str = "") -> NDArray[np
             if tile.picture is not None:
                 sheet.paste(Image.fromarray(tile.picture), (x, y))
             for line, text in enumerate((tile.title, *tile.lines)):
-                while len(text) > 2 and pen.textlength(text) > width:
-                    text = text[:-2] + "…"
+                while len(text) > 4 and pen.textlength(text) > width:  # names differ at their end, values at the start
+                    half = len(text) // 2
+                    text = f"{text[: half - 1]}…{text[half + 1 :]}"
                 pen.text((x, y + _high(tile) + 2 + line * CAPTION), text, fill=(90, 90, 90) if line else (0, 0, 0))
         y += high + GAP
     return np.asarray(sheet)
