@@ -17,6 +17,7 @@ from potency.answers.metrics.sizes import diameters
 from potency.answers.objecttable import AREA, LABEL, as_box, box, centre
 from potency.errors import AnswerError, ImageError, PlanError, nearest
 from potency.measurement.objects.columns import CELLPROFILER, POWERS, UNITS
+from potency.measurement.objects.rows import ERROR
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -62,10 +63,12 @@ def find_objects(manifest: Manifest, column: str, kind: type[Labels] | type[Obje
     number = next((name for name in NUMBERS if name in table), "")
     if number and set(WINDOW) <= set(table):
         there = table[number].notna()
-        of = table["tile.of"] if "tile.of" in table else table["image"]
-        return Found(table[there].assign(**{OBJECT: table.loc[there, number].astype(np.int64)}), int(of.nunique()),
-                     int((~there).sum()))  # fmt: skip
-    parts, wrong, empty, images, sizes = [], dict[str, str](), 0, 0, []
+        of = (table["tile.of"] if "tile.of" in table else table["image"]).astype(str)
+        failed = table[~there]
+        wrong = dict(zip(of[~there], failed.get(ERROR, failed["id"]).astype(str), strict=True))
+        own = table[there].assign(**{OBJECT: table.loc[there, number].astype(np.int64), "tile.of": of[there]})
+        return Found(own, int(of[there].nunique()), 0, wrong)
+    parts, empty, images, sizes, wrong = [], 0, 0, [], {}
     for at, row in enumerate(manifest.records()):
         if not isinstance(row[column], str) or not row[column]:
             continue

@@ -74,7 +74,7 @@ def show(manifest: Manifest, into: Path, asked: Asked) -> dict[str, Any]:
     if found is not None and objects is not None and not len(objects) and len(found.table):
         raise AnswerError(f"none of {len(found.table):,} objects is left", f"--where {asked.where}", "ask for less")
     spreads = {} if objects is None or not len(objects) else _spreads(objects, asked)
-    images = list(montage(manifest, _images(manifest, asked), column, kind, asked.tracks))
+    images = list(montage(manifest, _images(manifest, column, found, asked), column, kind, asked.tracks))
     walls = [] if objects is None else _walls(manifest, objects, column, kind, asked)
     into.mkdir(parents=True, exist_ok=True)
     written: dict[str, Any] = {"page": into / "shown.html", "montage": _png(hung(images), into / "montage.png")}
@@ -95,12 +95,15 @@ def show(manifest: Manifest, into: Path, asked: Asked) -> dict[str, Any]:
             "errors": {} if found is None else found.wrong, "medians": figures}  # fmt: skip
 
 
-def _images(manifest: Manifest, asked: Asked) -> list[dict[str, Any]]:
+def _images(manifest: Manifest, column: str, found: Found | None, asked: Asked) -> list[dict[str, Any]]:
     """As many whole images as asked for, evenly spread over the table, sorted by the level that is compared."""
     table = manifest.table
     if "tile.of" in table:  # rows are objects, their images stand once
         table = table.drop_duplicates("tile.of")
         table = table.assign(id=table["tile.of"]).drop(columns=list(WINDOW))
+    if found is not None:
+        counts = found.table["tile.of"].astype(str).value_counts()
+        table = table.assign(**{f"{column}.count": table["id"].astype(str).map(counts).fillna(0)})
     if asked.by:
         order = sorted(range(len(table)), key=lambda at: natural(str(table[asked.by].iloc[at])))
         table = table.iloc[order]
@@ -188,7 +191,7 @@ def _page(
 def _verdict(spreads: dict[str, tuple[spread.Spread, ...]]) -> str:
     for name, found in spreads.items():
         told = "; ".join(f"{one.level + ': ' if len(found) > 1 else ''}{spoken(one.median, name)}" for one in found[:4])
-        return f"Median {called(name)}: {told}{' ...' if len(found) > 4 else ''}."
+        return f"Median {called(name)}: {told}{f' and {len(found) - 4} more' if len(found) > 4 else ''}."
     return ""
 
 

@@ -23,7 +23,7 @@ from potency.pictures.found import called, numbers_in
 ALL = "all"
 PERCENTILES = (5, 25, 50, 75, 95)
 STEPS = 4096  # of a column's values in the bootstrap, as many in each: a rank is right to 1/4096
-LINES, BARS, BINS = 7, 60, 40  # levels drawn as curves, and as bars where they are more; bins of a histogram
+LINES, BARS, BINS = 7, 60, (6, 40)  # levels drawn as curves, and as bars where they are more; bins of a histogram
 # Colours for lines on paper, of those that colour-blind readers tell apart: not the yellow, and no grey.
 HUES = ["#{:02x}{:02x}{:02x}".format(*COLOURS[k]) for k in (0, 5, 2, 3, 1, 4)] + [INK]
 
@@ -101,7 +101,7 @@ def _medians(
 def table_of(column: str, by: str, found: Sequence[Spread]) -> Grid:
     """The spreads as a table."""
     digits = places_of(max((abs(one.percentiles[50]) for one in found), default=0))
-    head = (by or "objects", "objects", "groups", "5 % below", "25 %", "median", "75 %", "95 %")
+    head = (by or "level", "objects", "groups", "5 % below", "25 %", "median", "75 %", "95 %")
     rows = []
     for one in found:
         told = [figure(one.percentiles[percent], digits) for percent in PERCENTILES]
@@ -126,7 +126,8 @@ def picture(table: DataFrame, column: str, by: str, found: Sequence[Spread]) -> 
         left, right = page.axes(1, 2)
         finite = values.to_numpy(np.float64)[np.isfinite(values.to_numpy(np.float64))]
         low, high = np.percentile(finite, (0.5, 99.5))
-        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+        few = 2 * np.cbrt(np.median([one.objects for one in found]))  # the rule of Rice University
+        edges = np.linspace(low, high if high > low else low + 1, int(np.clip(few, *BINS)) + 1)
         for one, colour in zip(found, HUES if len(found) > 1 else [MAIN], strict=False):
             own = values if not by else values[table[by].astype(object).map(str) == one.level]
             own = np.sort(own.to_numpy(np.float64)[np.isfinite(own.to_numpy(np.float64))])
