@@ -117,8 +117,8 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
     """
     rows = objects.to_dict("records")
     opened = lru_cache(64)(lambda at: manifest.open(rows[at]))  # an object in a thousand is shown: a header each
-    known = all(opened(at).pixel_size for at in range(len(rows)))
-    um = [opened(at).pixel_size["X"] if known else 1.0 for at in range(len(rows))]
+    scales = [scale_of(opened(at)) for at in range(len(rows))]
+    um = [size if all(unit == "µm" for _, unit in scales) else 1.0 for size, _ in scales]
     sides = (max(row[WINDOW[2]], row[WINDOW[3]]) * size for row, size in zip(rows, um, strict=True))
     width = ROOM * max(sides, default=1.0)
     light: dict[str, tuple[float, float]] = {}
