@@ -159,7 +159,7 @@ def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]
     >>> int((barred(picture, 0.5, "µm")[-6] == 255).all(axis=1).sum())
     40
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     height, width = rgb.shape[:2]
     most = width / 3 * pixel
@@ -171,8 +171,9 @@ def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]
     pen, end = ImageDraw.Draw(sheet), 5 + round(long / pixel)
     pen.rectangle([4, height - 8, end, height - 4], fill=(0, 0, 0))
     pen.rectangle([5, height - 7, end - 1, height - 5], fill=(255, 255, 255))
-    words = f"{long:g} {unit}"
-    pen.text((5, height - 10), words, fill=(255, 255, 255), anchor="ls", stroke_width=1, stroke_fill=(0, 0, 0))
+    font = ImageFont.load_default(max(10, round(width / 26)))  # grows with pictures, which are shown smaller
+    pen.text((5, height - 11), f"{long:g} {unit}", fill=(255, 255, 255), font=font, anchor="ls", stroke_width=1,
+             stroke_fill=(0, 0, 0))  # fmt: skip
     return np.asarray(sheet)
 
 

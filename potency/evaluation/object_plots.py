@@ -70,7 +70,8 @@ def mistakes(report: Report) -> Plot | None:
         ruled(axes, "share of true objects (spurious: of predicted ones)", grid="x")
         worst = max(WRONG, key=lambda kind: report.numbers[columns[0]][kind].value)
         share = figure(100 * report.numbers[columns[0]][worst].value, 0)
-        look = f"What went wrong with objects: most are {known(worst)[0].lower()} ({share} %)."
+        of = "predicted" if worst == "spurious" else "true"
+        look = f"What went wrong with objects. The most common: {known(worst)[0].lower()}, {share} % of {of} ones."
         return Plot("mistakes", "Kinds of mistakes", look, page.svg("mistakes", look))
 
 

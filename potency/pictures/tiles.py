@@ -117,8 +117,13 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
     """
     rows = objects.to_dict("records")
     opened = lru_cache(64)(lambda at: manifest.open(rows[at]))  # an object in a thousand is shown: a header each
-    scales = [scale_of(opened(at)) for at in range(len(rows))]
-    um = [size if all(unit == "µm" for _, unit in scales) else 1.0 for size, _ in scales]
+    scales = []
+    for at in range(len(rows)):
+        try:
+            scales.append(scale_of(opened(at)))
+        except ImageError:  # told when it is cut
+            scales.append((0.0, "µm"))
+    um = [(size if all(unit == "µm" for _, unit in scales) else 1.0) or 1.0 for size, _ in scales]
     sides = (max(row[WINDOW[2]], row[WINDOW[3]]) * size for row, size in zip(rows, um, strict=True))
     width = ROOM * max(sides, default=1.0)
     light: dict[str, tuple[float, float]] = {}
