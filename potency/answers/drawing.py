@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -150,6 +151,15 @@ def _smallest_last(beside: Mapping[int, Collection[int]]) -> list[int]:
     return order[::-1]
 
 
+@cache
+def font(size: int) -> Any:
+    """Letters of so many pixels for Pillow: DejaVu, which knows µ and ², as Pillow's own do not."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+
+
 def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]:
     """The picture (H, W, 3) with a scale bar at the lower left; a pixel of it is `pixel` units ("µm", "px") wide.
 
@@ -159,7 +169,7 @@ def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]
     >>> int((barred(picture, 0.5, "µm")[-6] == 255).all(axis=1).sum())
     40
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     height, width = rgb.shape[:2]
     most = width / 3 * pixel
@@ -171,8 +181,8 @@ def barred(rgb: NDArray[np.uint8], pixel: float, unit: str) -> NDArray[np.uint8]
     pen, end = ImageDraw.Draw(sheet), 5 + round(long / pixel)
     pen.rectangle([4, height - 8, end, height - 4], fill=(0, 0, 0))
     pen.rectangle([5, height - 7, end - 1, height - 5], fill=(255, 255, 255))
-    font = ImageFont.load_default(max(10, round(width / 26)))  # grows with pictures, which are shown smaller
-    pen.text((5, height - 11), f"{long:g} {unit}", fill=(255, 255, 255), font=font, anchor="ls", stroke_width=1,
+    letters = font(max(10, round(width / 28)))  # larger on larger pictures, which are shown smaller
+    pen.text((5, height - 11), f"{long:g} {unit}", fill=(255, 255, 255), font=letters, anchor="ls", stroke_width=1,
              stroke_fill=(0, 0, 0))  # fmt: skip
     return np.asarray(sheet)
 

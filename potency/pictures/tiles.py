@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from potency.answers import Answer, Labels
 from potency.answers.contrast import KINDS
-from potency.answers.drawing import as_rgb, barred, levels_of, resized, scale_of
+from potency.answers.drawing import as_rgb, barred, font, levels_of, resized, scale_of
 from potency.answers.filed import Filed, Window, sampled
 from potency.answers.metrics.boundaries import outline
 from potency.errors import AnswerError, ImageError
 from potency.evaluation.columns import parts_of
-from potency.evaluation.wording import clean, count
+from potency.evaluation.wording import clean, count, figure, places_of
 from potency.pictures.found import OBJECT, WINDOW, unit_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ WIDEST = 2048  # pixels: of larger images only the middle is read
 SIDE, CUT = 360, 132  # pixels of the longer side of a tile of the montage, and of a cut-out
 ROOM = 1.3  # times the largest object that is shown, so that there is something around it
 LEAST = 24  # pixels of the image that a cut-out shows at least
-CAPTION, GAP = 16, 6  # pixels of a line of text below a tile, and between tiles
+LETTERS, CAPTION, GAP = 11, 15, 6  # pixels of letters, of a line of them below a tile, and between tiles
 OUTSIDE = 70  # the grey of what is no image, which is not taken for a dark one
 OWN, OTHERS = KINDS["missed"], (150, 150, 150)  # the object that is meant, and those beside it
 
@@ -128,7 +128,7 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
     width = ROOM * max(sides, default=1.0)
     light: dict[str, tuple[float, float]] = {}
     for at, (row, size) in enumerate(zip(rows, um, strict=True)):
-        title = f"{float(row[show]):,.3g} {unit_of(show)}".rstrip()
+        title = f"{figure(float(row[show]), places_of(float(row[show])))} {unit_of(show)}".rstrip()
         lines = (_short(row.get("tile.of", row["id"])), f"object {row[OBJECT]}")
         try:
             image = opened(at)
@@ -181,17 +181,19 @@ def hung(tiles: Sequence[Tile], columns: int = 0, title: str = "") -> NDArray[np
     size = columns * (width + GAP) + GAP, head + sum(heights) + GAP * (len(rows) + 1)
     sheet = Image.new("RGB", size, (255, 255, 255))
     pen, y = ImageDraw.Draw(sheet), head + GAP
-    pen.text((GAP, 3), title, fill=(0, 0, 0))
+    letters = font(LETTERS)
+    pen.text((GAP, 3), title, fill=(0, 0, 0), font=letters)
     for row, high in zip(rows, heights, strict=True):
         for place, tile in enumerate(row):
             x = GAP + place * (width + GAP)
             if tile.picture is not None:
                 sheet.paste(Image.fromarray(tile.picture), (x, y))
             for line, text in enumerate((tile.title, *tile.lines)):
-                while len(text) > 4 and pen.textlength(text) > width:  # names differ at their end, values at the start
+                while len(text) > 4 and pen.textlength(text, letters) > width:  # names differ at their end, values at the start
                     half = len(text) // 2
                     text = f"{text[: half - 1]}…{text[half + 1 :]}"
-                pen.text((x, y + _high(tile) + 2 + line * CAPTION), text, fill=(90, 90, 90) if line else (0, 0, 0))
+                at = x, y + _high(tile) + 2 + line * CAPTION
+                pen.text(at, text, fill=(90, 90, 90) if line else (0, 0, 0), font=letters)
         y += high + GAP
     return np.asarray(sheet)
 
