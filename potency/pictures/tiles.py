@@ -189,7 +189,7 @@ def hung(tiles: Sequence[Tile], columns: int = 0, title: str = "") -> NDArray[np
             if tile.picture is not None:
                 sheet.paste(Image.fromarray(tile.picture), (x, y))
             for line, text in enumerate((tile.title, *tile.lines)):
-                while len(text) > 4 and pen.textlength(text, letters) > width:  # names differ at their end, values at the start
+                while len(text) > 4 and pen.textlength(text, letters) > width:  # names differ at their ends
                     half = len(text) // 2
                     text = f"{text[: half - 1]}…{text[half + 1 :]}"
                 at = x, y + _high(tile) + 2 + line * CAPTION
