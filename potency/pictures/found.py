@@ -66,9 +66,10 @@ def find_objects(manifest: Manifest, column: str, kind: type[Labels] | type[Obje
         of = (table["tile.of"] if "tile.of" in table else table["image"]).astype(str)
         failed = table[~there]
         wrong = dict(zip(of[~there], failed.get(ERROR, failed["id"]).astype(str), strict=True))
-        own = table[there].assign(**{OBJECT: table.loc[there, number].astype(np.int64), "tile.of": of[there]})
+        own = table[there].assign(**{OBJECT: table.loc[there, number].astype(np.int64)})
+        own["tile.of"] = of[there]
         return Found(own, int(of[there].nunique()), 0, wrong)
-    parts, empty, images, sizes, wrong = [], 0, 0, [], {}
+    parts, empty, images, sizes, wrong = list[pd.DataFrame](), 0, 0, list[Any](), dict[str, str]()
     for at, row in enumerate(manifest.records()):
         if not isinstance(row[column], str) or not row[column]:
             continue

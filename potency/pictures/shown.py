@@ -108,7 +108,7 @@ def _images(manifest: Manifest, column: str, found: Found | None, asked: Asked) 
         order = sorted(range(len(table)), key=lambda at: natural(str(table[asked.by].iloc[at])))
         table = table.iloc[order]
     chosen = np.unique(np.linspace(0, len(table) - 1, min(asked.number, len(table))).round().astype(int))
-    return table.iloc[chosen].to_dict("records")
+    return [{str(name): cell for name, cell in row.items()} for row in table.iloc[chosen].to_dict("records")]
 
 
 def _spreads(objects: pd.DataFrame, asked: Asked) -> dict[str, tuple[spread.Spread, ...]]:
@@ -191,7 +191,9 @@ def _page(
 def _verdict(spreads: dict[str, tuple[spread.Spread, ...]]) -> str:
     for name, found in spreads.items():
         told = "; ".join(f"{one.level + ': ' if len(found) > 1 else ''}{spoken(one.median, name)}" for one in found[:4])
-        return f"Median {called(name)}: {told}{f' and {len(found) - 4} more' if len(found) > 4 else ''}."
+        more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+        what, _, unit = called(name).rpartition(", ")
+        return f"Median {what or unit}{f' in {unit}' if what else ''}: {told}{more}."
     return ""
 
 

@@ -129,8 +129,8 @@ def picture(table: DataFrame, column: str, by: str, found: Sequence[Spread]) -> 
         few = 2 * np.cbrt(np.median([one.objects for one in found]))  # the rule of Rice University
         edges = np.linspace(low, high if high > low else low + 1, int(np.clip(few, *BINS)) + 1)
         for one, colour in zip(found, HUES if len(found) > 1 else [MAIN], strict=False):
-            own = values if not by else values[table[by].astype(object).map(str) == one.level]
-            own = np.sort(own.to_numpy(np.float64)[np.isfinite(own.to_numpy(np.float64))])
+            some = values if not by else values[table[by].astype(object).map(str) == one.level]
+            own = np.sort(some.dropna().to_numpy(np.float64))
             share = 100 * np.histogram(own, edges)[0] / len(own)
             left.stairs(share, edges, color=colour, linewidth=1.5, fill=len(found) == 1, alpha=0.9)
             at = np.linspace(0, 1, min(len(own), 400))

@@ -115,7 +115,7 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
 
     The scale is one of um where all images have a pixel size, else of pixels. Each is as bright as it is in its image.
     """
-    rows = objects.to_dict("records")
+    rows = [{str(name): cell for name, cell in row.items()} for row in objects.to_dict("records")]
     opened = lru_cache(64)(lambda at: manifest.open(rows[at]))  # an object in a thousand is shown: a header each
     scales = []
     for at in range(len(rows)):
