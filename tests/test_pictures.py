@@ -85,7 +85,8 @@ def test_a_scale_bar_is_as_long_as_it_says():
 
 
 def test_figures_of_size_are_those_counted_by_hand():
-    pairs = [(Labels.of(truth), Labels.of(said)) for truth, said in (*map(random_pair, range(5)), *list(ZOO.values())[1:9])]
+    images = (*map(random_pair, range(5)), *list(ZOO.values())[1:9])
+    pairs = [(Labels.of(truth), Labels.of(said)) for truth, said in images]
     evidence = [said.compare(truth) for truth, said in pairs]
     told = {name: float(values[0]) for name, values in sizes.figures(
         Evidence.stack(evidence).arrays, np.ones((1, len(pairs)))).items()}  # fmt: skip
