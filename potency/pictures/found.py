@@ -16,6 +16,7 @@ from potency.answers.filed import located
 from potency.answers.metrics.sizes import diameters
 from potency.answers.objecttable import AREA, LABEL, as_box, box, centre
 from potency.errors import AnswerError, ImageError, PlanError, nearest
+from potency.evaluation.wording import clean
 from potency.measurement.objects.columns import CELLPROFILER, POWERS, UNITS
 from potency.measurement.objects.rows import ERROR
 
@@ -139,6 +140,16 @@ def numbers_in(table: pd.DataFrame, name: str) -> pd.Series:
         mend = nearest(name, measured) + "; `potency measure --objects COLUMN` measures shape, intensity and neighbours"
         raise PlanError(f"the column {name!r} {what}", "the objects' columns", mend)
     return table[name]
+
+
+def short(name: object) -> str:
+    """The last part of a path without its suffix, which is what tells images apart; other names as they are.
+
+    >>> short("plate/a_01.ome.tif"), short("1.5 mM")
+    ('a_01.ome', '1.5 mM')
+    """
+    last = str(name).replace("\\", "/").rpartition("/")[2]
+    return clean(re.sub(r"\.(tiff?|png|jpe?g|npy|zarr|nd2|czi|lif)$", "", last), 40)
 
 
 def unit_of(column: str) -> str:

@@ -21,13 +21,14 @@ from potency.evaluation.paper import printed
 from potency.evaluation.report import replaced
 from potency.evaluation.wording import count, spoken
 from potency.pictures import spread
-from potency.pictures.found import WINDOW, Found, called, find_objects, kept_where, numbers_in, size_column
+from potency.pictures.found import WINDOW, Found, called, find_objects, kept_where, numbers_in, short, size_column
 from potency.pictures.tiles import Tile, cutouts, hung, montage, stacked
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
 GUESSED = ("prediction", "truth", "mask", "masks", "labels")  # columns of answers, the first that is there
+FEW = 4  # levels that the first sentence names; of more the ends
 LOOK = "All on one scale, each as bright as it is in its image. Debris, mergers and cells at the border gather here."
 COLOURED = "The colour of an outline tells neighbours apart and means nothing else."
 FIXED = "An object's number decides its colour, so that it is the same in every image."
@@ -190,10 +191,12 @@ def _page(
 
 def _verdict(spreads: dict[str, tuple[spread.Spread, ...]]) -> str:
     for name, found in spreads.items():
-        told = "; ".join(f"{one.level + ': ' if len(found) > 1 else ''}{spoken(one.median, name)}" for one in found[:4])
-        more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+        ends = sorted(found, key=lambda one: one.median.value)
+        shown = found if len(found) <= FEW else (ends[0], ends[-1])
+        said = [f"{short(one.level)}: {spoken(one.median, name)}" for one in shown]
+        told = spoken(found[0].median, name) if len(found) == 1 else ("; " if shown is found else " to ").join(said)
         what, _, unit = called(name).rpartition(", ")
-        return f"Median {what or unit}{f' in {unit}' if what else ''}: {told}{more}."
+        return f"Median {what or unit}{f' in {unit}' if what else ''}: {told}."
     return ""
 
 

@@ -17,8 +17,8 @@ from potency.evaluation.drawing import INK, MAIN, Plot, ruled, sheet
 from potency.evaluation.intervals import group_weights, interval
 from potency.evaluation.results import Interval
 from potency.evaluation.tables import Grid
-from potency.evaluation.wording import clean, count, figure, places_of, spoken
-from potency.pictures.found import called, numbers_in
+from potency.evaluation.wording import count, figure, places_of, spoken
+from potency.pictures.found import called, numbers_in, short
 
 ALL = "all"
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -101,14 +101,15 @@ def _medians(
 def table_of(column: str, by: str, found: Sequence[Spread]) -> Grid:
     """The spreads as a table."""
     digits = places_of(max((abs(one.percentiles[50]) for one in found), default=0))
+    compared = 1 < len(found) <= LINES  # of more levels differences from the first say little
     head = (by or "level", "objects", "groups", "5 % below", "25 %", "median", "75 %", "95 %")
     rows = []
     for one in found:
         told = [figure(one.percentiles[percent], digits) for percent in PERCENTILES]
         told[2] = spoken(one.median, column)
-        less = ("–" if one.less is None else spoken(one.less, column, signed=True),) if len(found) > 1 else ()
-        rows.append((clean(one.level, 40), f"{one.objects:,}", f"{one.groups:,}", *told, *less))
-    extra = (f"median − {clean(found[0].level, 20)}",) if len(found) > 1 else ()
+        less = ("–" if one.less is None else spoken(one.less, column, signed=True),) if compared else ()
+        rows.append((short(one.level), f"{one.objects:,}", f"{one.groups:,}", *told, *less))
+    extra = (f"median − {short(found[0].level)}",) if compared else ()
     few = [one for one in found if one.median.low is None]
     note = "In brackets: 95 % intervals over groups." if len(few) < len(found) else ""
     note += (" " if note else "") + ("Under 5 groups there is none, because none would be honest." if few else "")
@@ -134,7 +135,7 @@ def picture(table: DataFrame, column: str, by: str, found: Sequence[Spread]) -> 
             share = 100 * np.histogram(own, edges)[0] / len(own)
             left.stairs(share, edges, color=colour, linewidth=1.5, fill=len(found) == 1, alpha=0.9)
             at = np.linspace(0, 1, min(len(own), 400))
-            right.plot(np.quantile(own, at), 100 * at, color=colour, label=f"{clean(one.level, 24)} ({one.objects:,})")
+            right.plot(np.quantile(own, at), 100 * at, color=colour, label=f"{short(one.level)} ({one.objects:,})")
             right.plot([one.median.value], [50], "o", color=colour, markersize=6)
             if one.median.low is not None and one.median.high is not None:
                 right.plot([one.median.low, one.median.high], [50, 50], color=colour, linewidth=4, alpha=0.45)
@@ -161,7 +162,7 @@ def _bars(name: str, column: str, by: str, found: Sequence[Spread], told: str) -
             axes.plot([one.percentiles[25], one.percentiles[75]], [place] * 2, color=MAIN, linewidth=5, alpha=0.5)
             (dot,) = axes.plot([one.percentiles[50]], [place], "o", color=INK, markersize=4)
             page.tip(dot, f"{one.level}: median {spoken(one.median, column)}, {count(one.objects, 'object')}")
-        axes.set_yticks(range(len(shown)), [f"{clean(one.level, 32)} ({one.objects:,})" for one in shown], color=INK)
+        axes.set_yticks(range(len(shown)), [f"{short(one.level)} ({one.objects:,})" for one in shown], color=INK)
         axes.set_ylim(-0.7, len(shown) - 0.3)
         ruled(axes, called(column), grid="x")
         look = f"{told} by {by}, sorted by the median, a dot; the thick bar holds half of them, the thin one 90 %."

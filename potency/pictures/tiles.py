@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +19,7 @@ from potency.answers.metrics.boundaries import outline
 from potency.errors import AnswerError, ImageError
 from potency.evaluation.columns import parts_of
 from potency.evaluation.wording import clean, count, figure, places_of
-from potency.pictures.found import OBJECT, WINDOW, unit_of
+from potency.pictures.found import OBJECT, WINDOW, short, unit_of
 
 if TYPE_CHECKING:
     from potency.data.image import Image
@@ -50,17 +49,12 @@ def montage(
 ) -> Iterator[Tile]:
     """Each image with its answer on it and a scale bar; of images wider than 2,048 px only the middle is read."""
     for row in rows:
-        title, hint = _short(row["id"]), clean(row["id"], 200)
+        title, hint = short(row["id"]), clean(row["id"], 200)
         try:
             picture, part = _whole(manifest, row, column, kind, tracks)
             yield Tile(picture, title, (*_told(row, column, kind), *part), hint)
         except (AnswerError, ImageError, OSError) as fault:
             yield Tile(None, title, (str(getattr(fault, "what", fault)),), hint)
-
-
-def _short(name: object) -> str:
-    """The last part of a path, without its suffix."""
-    return clean(re.sub(r"\.\w{1,5}$", "", str(name).replace("\\", "/").rpartition("/")[2]), 40)
 
 
 def _told(row: Mapping[str, Any], column: str, kind: type[Answer]) -> tuple[str, ...]:
@@ -129,7 +123,7 @@ def cutouts(manifest: Manifest, objects: pd.DataFrame, column: str, kind: type[F
     light: dict[str, tuple[float, float]] = {}
     for at, (row, size) in enumerate(zip(rows, um, strict=True)):
         title = f"{figure(float(row[show]), places_of(float(row[show])))} {unit_of(show)}".rstrip()
-        lines = (_short(row.get("tile.of", row["id"])), f"object {row[OBJECT]}")
+        lines = (short(row.get("tile.of", row["id"])), f"object {row[OBJECT]}")
         try:
             image = opened(at)
             name = "|".join(str(row.get(part, "")) for part in ("image", "series", "t", "z", "c"))
