@@ -57,8 +57,8 @@ class Asked:
     seed: int = 0
 
 
-def show(manifest: Manifest, into: Path, asked: Asked) -> dict[str, Any]:
-    """Write `shown.html`, `montage.png`, and of objects `objects.png` and `spread.csv` into a folder; say what is.
+def show(manifest: Manifest, into: str | Path, asked: Asked) -> dict[str, Any]:
+    """Write `shown.html` and `montage.png`, of objects `objects.png` and `spread.csv` too, and say what was written.
 
     The rows are images with a column of answers (any kind), or objects as `measure` has written them. Errors:
     AnswerError for no such column or one that cannot be read, PlanError for a measured column that is not there.
@@ -77,6 +77,7 @@ def show(manifest: Manifest, into: Path, asked: Asked) -> dict[str, Any]:
     spreads = {} if objects is None or not len(objects) else _spreads(objects, asked)
     images = list(montage(manifest, _images(manifest, column, found, asked), column, kind, asked.tracks))
     walls = [] if objects is None else _walls(manifest, objects, column, kind, asked)
+    into = Path(into)
     into.mkdir(parents=True, exist_ok=True)
     written: dict[str, Any] = {"page": into / "shown.html", "montage": _png(hung(images), into / "montage.png")}
     if walls:
