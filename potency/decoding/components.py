@@ -1,4 +1,4 @@
-"""`components`: one map that says where any object is, and its connected pieces (a semantic U-Net, Ronneberger 2015)."""
+"""`components`: one map that says where any object is, and its connected pieces (as of a semantic U-Net)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from potency.decoding.flood import pieces
 
 
 class Components(Decoder):
-    """Every piece of the foreground, connected by sides, is an object: the fastest way, and objects that touch are one."""
+    """Every piece of the foreground, connected by sides, is an object (as of the U-Net of Ronneberger 2015).
+
+    The fastest way, and objects that touch are one.
+    """
 
     name = "components"
     channels = (Channel("inside", "logit"),)

@@ -28,7 +28,7 @@ _DISC = np.argwhere(np.hypot(*np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 
 
 
 def split(maps: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.generic], NDArray[np.generic]]:
-    """Maps (55, ...) by what they are: points (5, ...), the way to the point (5, 2, ...), to the others (5, 4, 2, ...)."""
+    """Maps (55, ...) by what they are: points (5, ...), ways to the point (5, 2, ...), to the others (5, 4, 2, ...)."""
     rest = maps.shape[1:]
     return (maps[:POINTS], maps[POINTS : 3 * POINTS].reshape(POINTS, 2, *rest),
             maps[3 * POINTS :].reshape(POINTS, POINTS - 1, 2, *rest))  # fmt: skip
@@ -107,7 +107,7 @@ def _votes(share: NDArray[np.generic], way: NDArray[np.generic]) -> NDArray[np.f
 def _grouped(
     kind: NDArray[np.intp], places: NDArray[np.intp], sure: NDArray[np.float32], ways: NDArray[np.generic]
 ) -> NDArray[np.float64]:
-    """Points of one object together (n, 5, 3): y, x and certainty, NaN where there is none; points come surest first."""
+    """Points of one object together (n, 5, 3): y, x, certainty, NaN where there is none; points come surest first."""
     members = [np.flatnonzero(kind == k) for k in range(POINTS)]
     trees = [cKDTree(places[own]) if len(own) else None for own in members]
     free = np.ones(len(kind), bool)

@@ -14,8 +14,9 @@ INSIDE = 0.5  # of a mask's probability from which on a pixel belongs to the obj
 def painted(
     edges: NDArray[np.floating], masks: NDArray[np.floating], score: NDArray[np.floating], shape: tuple[int, int]
 ) -> tuple[Labels, Plane]:
-    """Labels int32 (Y, X), and how sure it is that an object is there, of boxes (n, 4: top, left, bottom, right in pixel edges) and their masks (n, S, S).
+    """Labels int32 (Y, X), and how sure it is that an object is there (Y, X), of boxes and their masks.
 
+    Boxes (n, 4) are top, left, bottom, right in pixel edges, masks (n, S, S).
     A mask is a probability at the S x S middles of a grid on its box, and is read between them linearly at the middle
     of every pixel, 0 beyond the box (Detectron2's way of pasting masks, Wu 2019). Object i of the arrays gets the
     number i + 1; of two that claim a pixel the one of higher `score` keeps it, the first of equals. So leaving out all
@@ -29,7 +30,8 @@ def painted(
     order = np.argsort(-np.asarray(score, np.float64), kind="stable")
     planes = np.ascontiguousarray(masks, np.float32)
     labels, sure = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    _paint(np.ascontiguousarray(edges, np.float64), planes, np.ascontiguousarray(score, np.float64), order, labels, sure)
+    boxes, each = (np.ascontiguousarray(values, np.float64) for values in (edges, score))
+    _paint(boxes, planes, each, order, labels, sure)
     return labels, sure
 
 

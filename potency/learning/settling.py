@@ -62,7 +62,8 @@ def _parts(member: NetworkMember, rows: Manifest) -> tuple[list[Parts], list[Ans
         held += view.height * view.width
         if seen and held > PIXELS:
             break
-        seen.append(Parts(view.shape, [(tile, _output(member, view, tile)) for tile in windows(view.shape, member.plan)]))
+        tiles = windows(view.shape, member.plan)
+        seen.append(Parts(view.shape, [(tile, _output(member, view, tile)) for tile in tiles]))
         known.append(truth)
     return seen, known
 

@@ -1,4 +1,4 @@
-"""`keypoint-graph`: five key points of every object, grouped into its box, and a mask inside each box (Yi et al. 2019)."""
+"""`keypoint-graph`: five key points of every object grouped into its box, and a mask inside each (Yi et al. 2019)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class KeypointGraph(Network):
     scales within the box.
 
     Args:
-        name: "keypoint-graph"; `encoder=` any of an encoder, `width=` channels of the finest map, `depth=` after a colon.
+        name: "keypoint-graph"; `encoder=`, `width=` (channels of the finest map), `depth=` follow, each after a colon.
         channels: image channels (C).
         classes: of objects; the background is none of them.
         tile: px a side of the crops; must divide by the stride.
@@ -112,16 +112,20 @@ class KeypointGraph(Network):
         said = self.points(features).float()
         wanted = np.stack([keypoints.encode(truth.edges.astype(np.float64), size) for truth in truths])
         parts = _points(said, torch.from_numpy(wanted).to(said), (labels >= 0).to(said))
-        chosen = _some(truths)
-        if any(len(some) for some in chosen):
-            boxes = [_shaken(torch.from_numpy(truth.edges[some]).to(said)) for truth, some in zip(truths, chosen,
-                                                                                                 strict=True)]  # fmt: skip
-            masks, classes = self._inside(features, boxes)
-            true = torch.cat([_mask(truth, some, edges) for truth, some, edges in zip(truths, chosen, boxes, strict=True)])
-            parts["mask"] = entropy(masks, true.to(masks))
-            kind = torch.from_numpy(np.concatenate([truth.kind[some] for truth, some in zip(truths, chosen, strict=True)]))
-            if self.classes > 1 and (kind >= 0).any():
-                parts["class"] = cross_entropy(classes, kind.to(classes.device), ignore_index=-1)
+        return parts | self._masks(features, truths)
+
+    def _masks(self, features: Tensor, truths: Sequence[Truth]) -> dict[str, Tensor]:
+        """The losses of masks and classes in the true boxes of some objects; none where there are no objects."""
+        drawn = list(zip(truths, _some(truths), strict=True))
+        if not any(len(some) for _, some in drawn):
+            return {}
+        boxes = [_shaken(torch.from_numpy(truth.edges[some]).to(features.device).float()) for truth, some in drawn]
+        masks, classes = self._inside(features, boxes)
+        true = torch.cat([_mask(*one, edges) for one, edges in zip(drawn, boxes, strict=True)])
+        parts = {"mask": entropy(masks, true.to(masks))}
+        kind = torch.from_numpy(np.concatenate([truth.kind[some] for truth, some in drawn]))
+        if self.classes > 1 and (kind >= 0).any():
+            parts["class"] = cross_entropy(classes, kind.to(classes.device), ignore_index=-1)
         return parts
 
     def exercise(self, image: Tensor) -> Tensor:
@@ -183,6 +187,6 @@ def _mask(truth: Truth, some: np.ndarray, edges: Tensor) -> Tensor:
 
 GRAPHS: Mapping[str, Backbone] = {
     "keypoint-graph": Backbone(
-        "potency/keypoint-graph", 11.0, "five key points to boxes to masks (Yi 2019) over encoder=resnet34; width, depth"
+        "potency/keypoint-graph", 10.9, "five key points to box to mask (Yi 2019) over encoder=resnet34; width, depth"
     ),
 }

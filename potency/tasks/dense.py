@@ -49,7 +49,7 @@ class Dense(Task):
 
 
 def seen_whole(largest: float) -> int:
-    """The halo (px) of tiles for networks that find boxes: as wide as the largest object, so that its owner sees it whole.
+    """The halo (px) of tiles for networks that find boxes: as wide as the largest object, so its owner sees it whole.
 
     Near the edge of what a tile sees such networks may err, but what lies there belongs to the next tile.
     """
