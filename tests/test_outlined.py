@@ -74,7 +74,7 @@ def test_masks_are_painted_as_a_grid_sampler_would_and_the_surer_has_the_pixel()
 def test_boxes_come_back_from_their_key_points_also_where_points_are_missing() -> None:
     rng = np.random.default_rng(0)
     low = 4 + np.array(list(np.ndindex(5, 5))) * 22 + rng.integers(0, 6, (25, 2))
-    edges = np.concatenate([low, low + rng.integers(7, 18, (25, 2))], axis=1).astype(np.float64)
+    edges = np.concatenate([low, low + 7 + 2 * rng.integers(0, 6, (25, 2))], axis=1).astype(np.float64)
     maps = keypoints.encode(edges, (120, 120))
     found, score = keypoints.decode(maps)
     assert sorted(map(tuple, found)) == sorted(map(tuple, edges)) and score.min() > 0.9
@@ -224,4 +224,5 @@ def test_an_image_larger_than_a_tile_is_answered_as_the_whole(
         told = predict(rows, bundle, into=tmp_path / str(read))
         assert told.table["prediction.count"].tolist() == [64]
         seen.append(tifffile.imread(rows.folder / told.table["prediction"].iloc[0]))
-    assert (seen[0] == seen[1]).all()
+    pairs = np.unique(np.stack([one.ravel() for one in seen]), axis=1)  # numbers may differ, objects may not
+    assert pairs.shape[1] == 65 and all(len(set(side)) == 65 for side in pairs.tolist())

@@ -198,7 +198,7 @@ class Models(Options):
 
 @command(app, ("", "what can be learned, and with what"), ("--json | jq .networks", "for a script"))
 def models(options: Models, say: Console) -> dict[str, Any]:
-    """List tasks, networks (of maps, boxes, outlines too), learners, answers, features, formats and models there are."""
+    """List tasks, networks (of maps, boxes, outlines too), learners, answers, features, formats, models."""
     from potency.answers import ANSWERS
     from potency.bundle.shipped import SCHEME, labels
     from potency.data.readers import READERS

@@ -114,7 +114,7 @@ def tensor_peak(work: Callable[[], object]) -> int:
     events = [one for one in seen.profiler.kineto_results.events() if one.name() == "[memory]"]
     held = most = 0
     for event in sorted(events, key=lambda one: one.start_ns()):
-        held += event.nbytes()
+        held += event.nbytes()  # type: ignore[attr-defined]
         most = max(most, held)
     return most
 

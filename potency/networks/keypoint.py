@@ -76,7 +76,7 @@ class KeypointGraph(Network):
         self.points = nn.Sequential(convolution(wide, INNER, 3, nn.ReLU), last)
         before = (wide, MASK, MASK)
         self.inner = nn.Sequential(*(convolution(each, MASK, 3, nn.ReLU) for each in before))
-        self.mask, self.kind = nn.Conv2d(MASK, 1, 1), nn.Linear(MASK, classes)
+        self.mask, self.kind = nn.Conv2d(MASK, 1, 1), nn.Linear(MASK, classes) if classes > 1 else None
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         return planes_of(self._found(image), image)
@@ -86,7 +86,7 @@ class KeypointGraph(Network):
         for k, said in enumerate(self.points(features).float()):
             maps = torch.cat([said[:POINTS].sigmoid(), said[POINTS:] * RADIUS])
             edges, score = keypoints.decode(maps.detach().cpu().numpy())
-            boxes = torch.from_numpy(edges).to(features)
+            boxes = torch.from_numpy(edges).to(features.device).float()  # features may be bfloat16
             parts = [self._inside(features[k : k + 1], [part]) for part in boxes.split(TOGETHER)]
             masks, kinds = (torch.cat(part) for part in zip(*parts, strict=True))
             certain = torch.from_numpy(score).to(masks)
@@ -96,10 +96,11 @@ class KeypointGraph(Network):
         """Logits of masks (n, GRID, GRID) and classes (n, K) in the boxes (n, 4) of each image, one after the other."""
         from torchvision.ops import roi_align  # late: seconds to import
 
-        # Of another type than the weights under autocast, and on a CPU RoIAlign knows no bfloat16.
+        # Under autocast features may be bfloat16, which RoIAlign does not know on a CPU.
         edges = [part[:, [1, 0, 3, 2]].float() for part in boxes]
         seen = self.inner(roi_align(features.float(), edges, GRID, sampling_ratio=1, aligned=True))
-        return self.mask(seen)[:, 0].float(), self.kind(seen.mean((2, 3))).float()
+        mean = seen.mean((2, 3))
+        return self.mask(seen)[:, 0].float(), (mean[:, :1] if self.kind is None else self.kind(mean)).float()
 
     def outlines(self, image: Tensor, labels: Tensor, kinds: Tensor | None = None) -> Mapping[str, Tensor]:
         """What it has to learn, part by part, of label images (N, H, W) and the class at every pixel (N, H, W).
@@ -124,7 +125,7 @@ class KeypointGraph(Network):
         true = torch.cat([_mask(*one, edges) for one, edges in zip(drawn, boxes, strict=True)])
         parts = {"mask": entropy(masks, true.to(masks))}
         kind = torch.from_numpy(np.concatenate([truth.kind[some] for truth, some in drawn]))
-        if self.classes > 1 and (kind >= 0).any():
+        if self.kind is not None and (kind >= 0).any():
             parts["class"] = cross_entropy(classes, kind.to(classes.device), ignore_index=-1)
         return parts
 
@@ -139,7 +140,7 @@ class KeypointGraph(Network):
     def head(self) -> nn.Module:
         """All but the encoder, which may have been pre-trained."""
         rest = [part for name, part in self.body.named_children() if name != "encoder"]
-        return nn.ModuleList([*rest, self.points, self.inner, self.mask, self.kind])
+        return nn.ModuleList([*rest, self.points, self.inner, self.mask, *filter(None, [self.kind])])
 
     def extra_repr(self) -> str:
         return f"normalise={self.normalise!r}, classes={self.classes}"

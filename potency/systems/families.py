@@ -109,7 +109,7 @@ def table(found: Answered, scene: Scene) -> Grid:
         f"Seconds by the clock on this machine: an image of {' or '.join(sizes)} px (the median of {len(images)}) from "
         "pixels in memory to objects, by the engine that prediction takes, a compiled one where the network allows it; "
         "a step of learning as the plan has it. Memory: the most that torch's tensors held at once beside the "
-        "weights (four bytes a parameter), run by torch; what Python and its libraries hold themselves, and what a "
+        "weights (four bytes a parameter), of the largest of these images run by torch; what Python and its libraries hold themselves, and what a "
         "compiled engine holds, is not in it."
     )
     return Grid("Accuracy and cost of the three families", heads, tuple(made), note)
@@ -121,24 +121,21 @@ COSTS = ("parameters (M)", "s an image", "MB an image", "s a step", "MB a step")
 def costs(name: str, found: Answered) -> tuple[str, ...]:
     """What a learned family costs: the cells of `COSTS`."""
     from potency.bundle import Bundle
-    from potency.data.plan import Plan
     from potency.inference.engine import accelerate
     from potency.learning.cost import peak_of_step, tensor_peak
 
     learned = found.learned[name]
     if learned.bundle is None:
         return ("-",) * len(COSTS)
-    bundle, plan = Bundle.load(learned.bundle), Plan.read(found.plans[name])
-    weights = sum(value.size for member in bundle.members for value in _weights(member))
+    bundle = Bundle.load(learned.bundle)
+    task, plan = bundle.task, bundle.card.plan
+    weights = sum(each.numel() for each in task.build(plan).parameters())
     images = list(_images(found.manifest, bundle))
-    held = max(tensor_peak(_run(bundle, one)) for one in images)
-    taken = _seconds(accelerate(bundle), images)
-    seconds, step = peak_of_step(bundle.task, plan)
-    return (f"{weights / 1e6:.2f}", f"{taken:.3g}", f"{held / 1e6:,.0f}", f"{seconds:.3g}", f"{step / 1e6:,.0f}")
-
-
-def _weights(member: Any) -> Iterator[NDArray[Any]]:
-    return (value.detach().numpy() for value in member.nets.parameters())
+    largest = max(images, key=lambda tiles: sum(tile["image"].size for tile in tiles))
+    held, taken = tensor_peak(_run(bundle, largest)), _seconds(accelerate(bundle), images)
+    seconds, step = peak_of_step(task, plan)
+    image, learning = (f"{size / 1e6:,.{1 if size < 1e8 else 0}f}" for size in (held, step))
+    return f"{weights / 1e6:.2f}", f"{taken:.3g}", image, f"{seconds:.3g}", learning
 
 
 def _images(manifest: Manifest, bundle: Bundle) -> Iterator[list[dict[str, Any]]]:
