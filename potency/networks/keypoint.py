@@ -188,6 +188,6 @@ def _mask(truth: Truth, some: np.ndarray, edges: Tensor) -> Tensor:
 
 GRAPHS: Mapping[str, Backbone] = {
     "keypoint-graph": Backbone(
-        "potency/keypoint-graph", 10.9, "five key points to box to mask (Yi 2019) over encoder=resnet34; width, depth"
+        "potency/keypoint-graph", 10.39, "five key points to box to mask (Yi 2019) over encoder=resnet34; width, depth"
     ),
 }

@@ -135,7 +135,7 @@ def costs(name: str, found: Answered) -> tuple[str, ...]:
     held, taken = tensor_peak(_run(bundle, largest)), _seconds(accelerate(bundle), images)
     seconds, step = peak_of_step(task, plan)
     image, learning = (f"{size / 1e6:,.{1 if size < 1e8 else 0}f}" for size in (held, step))
-    return f"{weights / 1e6:.2f}", f"{taken:.3g}", image, f"{seconds:.3g}", learning
+    return f"{weights / 1e6:.3g}", f"{taken:.3g}", image, f"{seconds:.3g}", learning
 
 
 def _images(manifest: Manifest, bundle: Bundle) -> Iterator[list[dict[str, Any]]]:
