@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import label
-
 from zoo import fields
 
 from potency import systems

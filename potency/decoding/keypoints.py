@@ -5,6 +5,8 @@ After Yi et al. 2019 (arXiv 1907.09140), on one scale in place of four.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -27,7 +29,7 @@ CHANNELS = POINTS * (1 + 2 + 2 * (POINTS - 1))
 _DISC = np.argwhere(np.hypot(*np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]) <= RADIUS) - RADIUS
 
 
-def split(maps: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.generic], NDArray[np.generic]]:
+def split(maps: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Maps (55, ...) by what they are: points (5, ...), ways to the point (5, 2, ...), to the others (5, 4, 2, ...)."""
     rest = maps.shape[1:]
     return (maps[:POINTS], maps[POINTS : 3 * POINTS].reshape(POINTS, 2, *rest),
@@ -64,7 +66,7 @@ def decode(maps: Maps) -> tuple[Edges, NDArray[np.float64]]:
     votes = np.stack([_votes(found[kind], short[kind]) for kind in range(POINTS)])
     kind, row, column, sure = peaks(votes, CERTAIN)
     groups = _grouped(kind, np.stack([row, column], axis=1), sure, long)
-    return _boxes(groups, maps.shape[1:])  # type: ignore[arg-type]
+    return _boxes(groups, (maps.shape[1], maps.shape[2]))
 
 
 def _places(edges: Edges) -> NDArray[np.float64]:
@@ -88,10 +90,10 @@ def _nearest(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.
     return whose
 
 
-def _votes(share: NDArray[np.generic], way: NDArray[np.generic]) -> NDArray[np.float32]:
+def _votes(share: NDArray[Any], way: NDArray[Any]) -> NDArray[np.float32]:
     """Where the pixels of a map say their point is: 1 where a whole disc agrees (Hough voting)."""
     height, width = share.shape
-    y, x = np.nonzero(share > 0.01)  # type: ignore[operator]
+    y, x = np.nonzero(share > 0.01)
     at = np.stack([y, x]) + way[:, y, x].astype(np.float64)
     low, weight = np.floor(at).astype(np.int64), share[y, x].astype(np.float64)
     total = np.zeros(height * width)
@@ -101,11 +103,12 @@ def _votes(share: NDArray[np.generic], way: NDArray[np.generic]) -> NDArray[np.f
         kept = ((place >= 0) & (place < [[height], [width]])).all(axis=0)
         total += np.bincount(place[0, kept] * width + place[1, kept], part[kept], height * width)
     scale = 2 * np.pi * SMOOTH**2 / len(_DISC)  # what blurring takes from a single point is given back
-    return np.minimum(gaussian_filter(total.reshape(height, width), SMOOTH) * scale, 1).astype(np.float32)
+    smooth = gaussian_filter(total.reshape(height, width), SMOOTH)
+    return np.asarray(np.minimum(smooth * scale, 1), np.float32)
 
 
 def _grouped(
-    kind: NDArray[np.intp], places: NDArray[np.intp], sure: NDArray[np.float32], ways: NDArray[np.generic]
+    kind: NDArray[np.intp], places: NDArray[np.intp], sure: NDArray[np.float32], ways: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Points of one object together (n, 5, 3): y, x, certainty, NaN where there is none; points come surest first."""
     members = [np.flatnonzero(kind == k) for k in range(POINTS)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Labels, Plane
-from potency.decoding.kernel import kernel
 
 INSIDE = 0.5  # of a mask's probability from which on a pixel belongs to the object
 
@@ -35,7 +35,7 @@ def painted(
     return labels, sure
 
 
-@kernel
+@compiled
 def _paint(
     edges: NDArray[np.float64], masks: NDArray[np.float32], score: NDArray[np.float64], order: NDArray[np.int64],
     labels: Labels, sure: Plane,
@@ -56,7 +56,7 @@ def _paint(
                     labels[y, x] = k + 1
 
 
-@kernel
+@compiled
 def _between(mask: Plane, v: float, u: float) -> float:
     """The value between the grid's middles, 0 beyond it."""
     size = len(mask)

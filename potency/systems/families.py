@@ -108,9 +108,9 @@ def table(found: Answered, scene: Scene) -> Grid:
     note = (
         f"Seconds by the clock on this machine: an image of {' or '.join(sizes)} px (the median of {len(images)}) from "
         "pixels in memory to objects, by the engine that prediction takes, a compiled one where the network allows it; "
-        "a step of learning as the plan has it. Memory: the most that torch's tensors held at once beside the "
-        "weights (four bytes a parameter), of the largest of these images run by torch; what Python and its libraries hold themselves, and what a "
-        "compiled engine holds, is not in it."
+        "a step of learning as the plan has it. Memory: the most that torch's tensors held at once beside the weights "
+        "(four bytes a parameter), of the largest of these images run by torch; what Python and its libraries hold "
+        "themselves, and what a compiled engine holds, is not in it."
     )
     return Grid("Accuracy and cost of the three families", heads, tuple(made), note)
 
