@@ -19,7 +19,7 @@ HOME = Path(__file__).resolve().parents[1]
 PACKAGE = HOME / "potency"
 # From the ground up; an import may only point to the left.
 ROOMS = [
-    *("errors", "data", "networks", "answers", "decoding", "tasks", "evaluation", "measurement", "pictures"),
+    *("errors", "data", "decoding", "networks", "answers", "tasks", "evaluation", "measurement", "pictures"),
     *("estimators", "bundle", "inference", "explanation", "confounding", "reliance", "embedding", "learning"),
     *("labelling", "pooling", "timing", "simulate", "systems", "web", "cli"),
 ]
