@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pandas import DataFrame, Series, isna
 
 from potency.answers.answer import Answer
-from potency.answers.confusion import Figures, mean_over_classes
 from potency.answers.conformal import JOIN
+from potency.answers.confusion import Figures, mean_over_classes
 from potency.answers.drawing import COLOURS, as_rgb, captioned
 from potency.answers.evidence import Evidence
 from potency.answers.probability import PROBABILITY

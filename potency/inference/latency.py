@@ -22,7 +22,7 @@ FIRST = 5  # calls that are not counted: engines start, memory is taken
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of a decision: the median, the 99th percentile and the longest of `calls`, and what computed them."""
+    """Milliseconds of a decision: median, 99th percentile and the longest of `calls`, and what computed them."""
 
     p50: float
     p99: float

@@ -15,6 +15,8 @@ from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, sampled, simulated
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from potency.data.image import Image
     from potency.data.manifest import Manifest
 

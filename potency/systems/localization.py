@@ -1,8 +1,8 @@
-"""System localization: where a protein stands in its cell, several places at once, and a gate that sorts cells by it."""
+"""System localization: where a protein stands in its cell, in several places at once, and a gate that sorts cells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 from potency.errors import ManifestError
 from potency.evaluation import gate, wording
 from potency.evaluation.tables import Grid
-from potency.systems.arms import Answered, Problem, answer, chosen, judge, paper, slug
+from potency.systems.arms import Answered, Problem, answer, chosen, judge, paper
 from potency.systems.comparison import Scene, Sheet
 from potency.systems.figures import curves
 from potency.systems.recipe import Arm, Budget, Fact, Order, Recipe
@@ -54,10 +54,10 @@ def run(order: Order) -> Path:
     facts = (
         Fact("classes", "localisation classes, several at once", "one sigmoid a class on one shared network"),
         Fact("networks", "not stated", ", ".join(arm.name for arm in order.budget.arms)),
-        Fact("split", "", f"whole groups: one part of {PARTS} tested, of the rest a fifth chooses checkpoint and gate"),
+        Fact("split", "", f"whole groups: a part of {PARTS} tested, a fifth of the rest chooses checkpoint and gate"),
         Fact("threshold of a class", "", "probability .5"),
         Fact("gate", "", f"of the highest yield at a purity of {', '.join(map(str, PURITIES))} on validation rows, "
-             f"ten wanted cells at least behind it"),
+             "ten wanted cells at least behind it"),
         Fact("decision", "milliseconds", "from pixels in memory to the answer, one crop at a time"),
         *chosen(plans[0], order.budget),
     )  # fmt: skip
@@ -76,8 +76,8 @@ def problems(order: Order) -> Iterator[Problem]:
     cells = order.budget.cells
     world = simulated(order.into / "simulated", order, f"{cells} cells with a stained protein", kind="proteins",
                       cells=cells, groups=GROUPS, wells=2)  # fmt: skip
-    about = ("Simulated cells in fluorescence, DNA and a protein that stands in cytoplasm, membrane, nucleoli, nucleus, "
-             "in several of them, or in none. Groups are clones. Their difficulty is ours.")  # fmt: skip
+    about = ("Simulated cells in fluorescence, DNA and a protein that stands in cytoplasm, membrane, nucleoli or "
+             "nucleus, in several of them, or in none. Groups are clones. Their difficulty is ours.")  # fmt: skip
     yield Problem("simulated", "Simulated proteins", about, dealt(world), True)
 
 
