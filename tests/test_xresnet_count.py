@@ -94,8 +94,8 @@ def test_weights_that_can_be_fetched_are_what_transfer_is(tmp_path: Path, monkey
     from potency.systems.recipe import Order
 
     monkeypatch.setattr("potency.networks.weights._hub", lambda backbone: {"stem": np.zeros(1)})
-    changes, words = xresnet_count.begun(Order(tmp_path, None, SMALL, Liar(), print))
-    assert (changes, words) == ({"weights": "imagenet"}, "ImageNet weights")
+    first, words = xresnet_count.begun(Order(tmp_path, None, SMALL, Liar(), print))
+    assert (first.changes["weights"], first.start, words) == ("imagenet", "", "ImageNet weights")
 
 
 def test_a_plain_number_is_learned_by_the_ways_that_need_no_places() -> None:

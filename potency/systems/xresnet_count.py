@@ -82,10 +82,11 @@ class Counted:
 
 def run(order: Order) -> Path:
     """Every way to count on every set, and how long each takes an image; the page."""
-    before, said = begun(order)
+    first, said = begun(order)
+    order = replace(order, budget=replace(order.budget, arms=(first, *order.budget.arms[1:])))
     scenes, plans = list[Scene](), []
     for counted in sets(order):
-        scene, plan = compared(counted, before, order)
+        scene, plan = compared(counted, order)
         scenes.append(scene)
         plans.append(plan)
     facts = (
@@ -102,21 +103,23 @@ def run(order: Order) -> Path:
     return paper(RECIPE, order, scenes, facts, findings=(f"Transfer is here: {said}.",))
 
 
-def begun(order: Order) -> tuple[Mapping[str, Any], str]:
-    """What the first arm starts from, as changes of an arm, and in words."""
+def begun(order: Order) -> tuple[Arm, str]:
+    """The first arm with what it starts from, and that in words."""
     from potency.networks.weights import fetched
 
-    if fetched(WHOLE["network"]):  # type: ignore[arg-type]
-        return {"weights": "imagenet"}, "ImageNet weights"
+    first = order.budget.arms[0]
+    if fetched(str(first.changes["network"])):
+        return replace(first, changes={**first.changes, "weights": "imagenet"}), "ImageNet weights"
     order.say("no ImageNet weights at hand: the network learns to count simulated nuclei first")
     place = order.into / "before"
     drawn = fields(order, "fluorescence", "fields to learn to count from before")
-    asked = Asked({**order.budget.changes, **order.budget.arms[0].changes}, random=False,
-                  title="What is learned before", arm="what is learned before")  # fmt: skip
+    asked = Asked({**order.budget.changes, **first.changes}, random=False, title="What is learned before",
+                  arm="what is learned before")  # fmt: skip
     order.learn(views(drawn)["number"], asked, place, order.say)
-    return {"start": str(place / "bundle")}, (
+    return replace(first, start=str(place / "bundle")), (
         "no ImageNet weights (they could not be fetched), but those of the same network after it had learned to count "
-        "nuclei in fields simulated here")
+        "nuclei in fields simulated here"
+    )
 
 
 def fields(order: Order, look: str, what: str) -> Manifest:
@@ -193,7 +196,7 @@ def divided(rows: Manifest, order: Order) -> Manifest:
     return rows.split(folds=order.budget.folds, seed=SEED).fold(0, 0.1, SEED)
 
 
-def compared(counted: Counted, before: Mapping[str, Any], order: Order) -> tuple[Scene, Mapping[str, Any]]:
+def compared(counted: Counted, order: Order) -> tuple[Scene, Mapping[str, Any]]:
     """One set: every way learns each draw, all counts stand in one table; and the plan of the first way."""
     import pandas as pd
 
@@ -202,7 +205,7 @@ def compared(counted: Counted, before: Mapping[str, Any], order: Order) -> tuple
     told, seen = list[pd.DataFrame](), dict[str, Learned]()
     for number, rows in enumerate(counted.draws, 1):
         order.say(f"{problem.title}, draw {number} of {len(counted.draws)}: {len(rows)} images")
-        columns, learned = answers(counted, rows, known, before, number, order)
+        columns, learned = answers(counted, rows, known, number, order)
         seen = seen or learned
         tested = rows.of("test").table.drop(columns=["truth", "split", "fold"], errors="ignore")
         tested = tested.merge(columns, on="id")
@@ -218,7 +221,7 @@ def compared(counted: Counted, before: Mapping[str, Any], order: Order) -> tuple
 
 
 def answers(
-    counted: Counted, rows: Manifest, known: Sequence[Arm], before: Mapping[str, Any], draw: int, order: Order
+    counted: Counted, rows: Manifest, known: Sequence[Arm], draw: int, order: Order
 ) -> tuple[pd.DataFrame, dict[str, Learned]]:
     """The counts that every way gives of the test rows of a draw, beside the truth (a frame with `id`)."""
     split = rows.table[["id", "split"]]
@@ -227,14 +230,14 @@ def answers(
     columns = every[tested][["id", "truth"]].assign(**{"prediction@mean": every["truth"][~tested].mean()})
     learned = dict[str, Learned]()
     for at, arm in enumerate(known):
-        kind, own = WAYS[arm.name], dict(before) if arm.name == TRANSFER else {}
-        view, start = counted.views[kind], own.pop("start", "")
+        kind = WAYS[arm.name]
         asked = Asked(
-            {**order.budget.changes, **arm.changes, **counted.shapes.get(kind, {}), **own, "seed": draw},
-            random=False, baselines=("trivial",) if at == 0 else (), start=start,
+            {**order.budget.changes, **arm.changes, **counted.shapes.get(kind, {}), "seed": draw}, random=False,
+            baselines=("trivial",) if at == 0 else (), start=arm.start,
             title=f"{counted.problem.title}: {arm.name}", arm=f"{arm.name} ({at + 1} of {len(known)})",
         )  # fmt: skip
         place = order.into / counted.problem.name / f"draw-{draw}" / slug(arm.name)
+        view = counted.views[kind]
         view = view.where(view.table["id"].isin(split["id"])).add(split)
         learned[arm.name] = order.learn(view, asked, place, order.say)
         columns = columns.merge(numbers(learned[arm.name].rows, slug(arm.name), at == 0), on="id", how="left")
@@ -263,7 +266,7 @@ def paced(learned: Learned, rows: Manifest) -> Latency | None:
 
 def together(table: pd.DataFrame, scene: Scene, pace: Mapping[str, Latency | None]) -> Grid:
     """The table of all ways: errors, their spread over the draws, time, and what was published."""
-    lines = []
+    lines = list[tuple[str, ...]]()
     for column, figures in scene.report.numbers.items():
         name = wording.source(column, scene.report.facts)
         off, time = (table[column] - table["truth"]).abs(), pace.get(name)
