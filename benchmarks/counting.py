@@ -38,7 +38,7 @@ from potency.inference.predict import predict  # noqa: E402
 from potency.learning.planning import planned  # noqa: E402
 from potency.learning.train import train  # noqa: E402
 from potency.simulate import simulate  # noqa: E402
-from potency.systems.xresnet_count import DRAWN, drawn  # noqa: E402
+from potency.systems.counted import DRAWN, drawn  # noqa: E402
 from potency.tasks import find_task  # noqa: E402
 
 # Simulated images differ in nothing but where their cells are: zoom and light would only teach what is not asked.

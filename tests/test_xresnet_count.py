@@ -14,9 +14,10 @@ from potency import systems
 from potency.data.manifest import Manifest
 from potency.errors import ManifestError
 from potency.learning.truths import truths
-from potency.systems import SYSTEMS, reproduce, xresnet_count
+from potency.systems import SYSTEMS, counted, reproduce, xresnet_count
+from potency.systems.counted import BLOOD, CELLS, drawn, views
 from potency.systems.recipe import Asked, Budget, Learned
-from potency.systems.xresnet_count import BLOOD, CELLS, CENTRES, DENSITY, FOREST, SCRATCH, TRANSFER, drawn, views
+from potency.systems.xresnet_count import CENTRES, DENSITY, FOREST, SCRATCH, TRANSFER
 from potency.tasks import task_for
 
 SMALL = Budget("quick", xresnet_count.arms(2, 2), rows=20, cells=240)
@@ -54,7 +55,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Liar]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("POTENCY_DATA", raising=False)
         patch.setattr("potency.networks.weights.fetched", lambda backbone: False)
-        patch.setattr(xresnet_count, "CLONES", 5)
+        patch.setattr(counted, "CLONES", 5)
         patch.setitem(systems.SYSTEMS, "xresnet-count", replace(SYSTEMS["xresnet-count"], budgets=(SMALL,)))
         page = reproduce("xresnet-count", into=tmp_path_factory.mktemp("counts") / "out", learn=liar)
     return page, liar
