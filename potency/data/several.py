@@ -36,7 +36,7 @@ def classes_of(truth: pd.Series, kind: str) -> set[str]:
     return {name for cell in truth.dropna().unique() for name in names(cell)} if names else set()
 
 
-def held(truth: pd.Series, kind: str, classes: Collection[str]) -> pd.Series:
-    """Which cells of a column of this kind name these classes and no other."""
+def held(truth: pd.Series, kind: str, classes: Collection[str]) -> list[bool]:
+    """Which cells of a column of this kind name these classes and no other; an empty cell does not."""
     known = {cell: set(NAMED[kind](cell)) <= set(classes) for cell in truth.dropna().unique()}
-    return truth.map(known).fillna(False).astype(bool)
+    return [known.get(cell, False) for cell in truth]
