@@ -20,7 +20,7 @@ from potency.systems.recipe import Asked, Budget, Learned
 from potency.systems.xresnet_count import CENTRES, DENSITY, FOREST, SCRATCH, TRANSFER
 from potency.tasks import task_for
 
-SMALL = Budget("quick", xresnet_count.arms(2, 2), rows=20, cells=240)
+SMALL = Budget("quick", xresnet_count.arms(2, 2), rows=20, cells=60)
 # What each way answers in place of a network: the truth times so much. Its mean relative error is then known.
 OFF = {TRANSFER: 1.1, SCRATCH: 1.2, FOREST: 1.5, DENSITY: 1.01, CENTRES: 0.5}
 
@@ -76,7 +76,6 @@ def test_every_way_stands_in_one_table_beside_what_was_published(done: tuple[Pat
         off = (truth * (factor - 1)).abs()
         assert rows[name]["error ± sd"] == f"{off.mean():.1f} ± {off.std():.1f}"
         assert rows[name]["MAE"].startswith(f"{off.mean():.2f}"[:4])
-    assert "random" not in json.dumps(rows)
     text = done[0].read_text("utf-8")
     assert "SIMULATED: a program drew these images" in text and "No real images were used" in text
 
