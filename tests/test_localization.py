@@ -27,7 +27,7 @@ from potency.systems import SYSTEMS, localization, reproduce
 from potency.systems.recipe import Arm, Asked, Budget, Learned, Order
 from potency.tasks import task_for
 
-SMALL = Budget("quick", (Arm("tiny", {"network": "tiny"}),), cells=96, changes={"tile": 32, "test_views": 1})
+SMALL = Budget("quick", (Arm("tiny", {"network": "tiny"}),), cells=60, changes={"tile": 32, "test_views": 1})
 
 
 def untrained(manifest: Manifest, asked: Asked, into: Path, say: object) -> Learned:
@@ -47,7 +47,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("POTENCY_DATA", raising=False)
         patch.setattr("potency.estimators.pipelines.TREES", 20)
-        patch.setattr(localization, "GROUPS", 20)
+        patch.setattr(localization, "GROUPS", 12)
         patch.setattr(localization, "CALLS", 100)
         patch.setitem(systems.SYSTEMS, "localization", replace(SYSTEMS["localization"], budgets=(SMALL,)))
         return reproduce("localization", into=tmp_path_factory.mktemp("proteins") / "out", learn=untrained)
@@ -92,15 +92,15 @@ def test_images_without_names_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_protein_shines_where_it_is_said_to_be(tmp_path: Path) -> None:
-    """The picture of the protein is the more like that of the DNA the nearer its compartment is to the nucleus."""
-    rows = proteins(tmp_path / "cells", cells=60, size=64, pixel_size=0.65)
+    """The picture of a protein in the nucleus is that of the DNA, those of other compartments are not."""
+    rows = proteins(tmp_path / "cells", cells=48, size=64, pixel_size=0.65)
     assert rows.kinds["truth"] == "labelset" and rows.classes == drawn.COMPARTMENTS
     alike: dict[str, list[float]] = {}
     for row in rows.records():
         dna, protein = rows.open(row).crop().astype(float)
         alike.setdefault(row["truth"], []).append(float(np.corrcoef(dna.ravel(), protein.ravel())[0, 1]))
     means = {name: float(np.mean(values)) for name, values in alike.items()}
-    assert means["nucleus"] > 0.9 > means["nucleoli"] > means["cytoplasm"] > means["membrane"]
+    assert means["nucleus"] > 0.9 > 0.7 > max(means[name] for name in ("cytoplasm", "membrane", "nucleoli"))
     assert "none" in alike and any(" | " in name for name in alike)
 
 

@@ -52,7 +52,7 @@ class Labelset(Answer):
         ('b', 'c')
         """
         values = np.asarray(probability, np.float64)
-        labels = tuple(sorted(str(classes[k]) for k in np.flatnonzero(values >= least)))
+        labels = tuple(sorted(str(name) for name, value in zip(classes, values, strict=True) if value >= least))
         return cls(labels, tuple(map(str, classes)), values)
 
     @classmethod
@@ -93,9 +93,10 @@ class Labelset(Answer):
         return cls(tuple(sorted(there)), classes, np.mean(told, axis=0) if len(told) == len(answers) else share)
 
     def compare(self, truth: Self) -> Evidence:
-        sides = (DataFrame([side.cells(Path(), "")]).rename(columns=lambda name: str(name).removeprefix("."))
-                 for side in (truth, self))  # fmt: skip
-        return type(self).compare_columns(*sides)
+        return type(self).compare_columns(truth._frame(), self._frame())
+
+    def _frame(self) -> DataFrame:
+        return DataFrame([self.cells(Path(), "")]).rename(columns=lambda name: str(name).removeprefix("."))
 
     @classmethod
     def compare_columns(
