@@ -187,6 +187,7 @@ OF_CLASSES: tuple[Draw, ...] = (
 PLOTS: dict[str, tuple[Draw, ...]] = {
     "category": OF_CLASSES,
     "ordinal": OF_CLASSES,
+    "labelset": (glance, learning),
     "number": (
         glance,
         number_plots.predicted_against_true,

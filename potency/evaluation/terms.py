@@ -14,6 +14,11 @@ METRICS: dict[str, tuple[str, str, str]] = {
             "another, averaged over the classes; .5 is guessing, 1 is perfect", "up"),
     "average_precision": ("PR AUC (macro)", "the area under the precision-recall curve, averaged over the classes; "
                           "guessing gives the share of the class, not .5", "up"),
+    "micro_f1": ("Micro F1", "the balance of precision and recall of all decisions of all classes together", "up"),
+    "exact_match": ("Whole set right", "the share of images of which every class that is there is named, and no other",
+                    "up"),
+    "hamming_loss": ("Wrong decisions (Hamming loss)", "the share of all decisions, one a class and image, that are "
+                     "wrong; flattering where most classes are rare", "down"),
     "kappa": ("Cohen's kappa", "agreement beyond what the class shares alone would give; 0 is guessing", "up"),
     "weighted_kappa": ("Weighted kappa", "Cohen's kappa where a near miss on the ordered scale costs less", "up"),
     "mcc": ("Matthews correlation", "correlation between truth and answer over all cells of the confusion matrix; "
@@ -95,6 +100,7 @@ DRAWN = frozenset({"size_true", "size_said", "recall_size", "precision_size", "s
 MEDIAN = "p50"
 # Of answers with many metrics those that a reader meets first; the others are folded away.
 MAIN: dict[str, tuple[str, ...]] = {
+    "labelset": ("macro_f1", "micro_f1", "average_precision", "auc", "exact_match", "hamming_loss"),
     "labels": ("dsb_ap", "dsb_ap.50", "dsb_ap_pooled", "coco_ap", "f1.50", "pq", "aji", "mpq", "f_c", "missed", "split",
                "merged", "spurious", "count_mae", "size_bias"),
     "objects": ("f1", "precision", "recall", "coco_ap", "f_c", "count_mae", "count_mape", "count_bias", "distance"),

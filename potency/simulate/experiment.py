@@ -11,6 +11,7 @@ import numpy as np
 from potency.simulate import artefact, crops
 from potency.simulate.course import courses, inductions
 from potency.simulate.movie import movies
+from potency.simulate.proteins import proteins
 from potency.simulate.survey import fields, outcomes
 from potency.simulate.tracks import tracks
 from potency.simulate.viability import viability
@@ -79,4 +80,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "tracks": Experiment(tracks, {"cells": 240, "groups": 6, "wells": 2, "classes": 3, "frames": 16,
                                   "hours": (0.0, 45.0), "onset": 12.0, "ripening": 15.0}, True),
     "viability": Experiment(viability, {"cells": 960, "groups": 20, "wells": 2, "field": 384}, False),
+    "proteins": Experiment(proteins, {"cells": 960, "groups": 20, "wells": 2, "density": 0.1}, False),
 }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from potency.evaluation.results import Report
 
 # Of every scene, where its answers have them.
-HEADLINES = ("accuracy", "balanced_accuracy", "auc", "mae", "mape", "pearson", "r2",
+HEADLINES = ("accuracy", "balanced_accuracy", "auc", "exact_match", "micro_f1", "mae", "mape", "pearson", "r2",
              "dsb_ap", "f1.50", "pq", "aji", "dice")  # fmt: skip
 STATED = ("figure", "value", "where it is stated")
 DECIDED = ("value", "published", "here", "whose")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from potency.systems import families, outlines
+from potency.systems import families, outlines, xresnet_count
 from potency.systems.recipe import row
 
 ROWS = (
@@ -23,13 +23,5 @@ ROWS = (
         (("mPQ", ".50", ""), ("detection F1", ".83", "")),
         "ViT encoder, HV maps, types", "mPQ, bPQ and F1 by the PanNuke protocol", "pre-trained weights loadable",
     ),
-    row(
-        "xresnet-count", "Cell counting by regression (Lavitt 2021)",
-        "xResNet, transfer learning; U2OS, HL-60; baselines feature extractors + regressors",
-        (
-            ("error", "12 +- 15 cells, milliseconds an image", "transfer"),
-            ("error", "32 +- 33 scratch, 41 +- 37 forest on HOG", "original paper"),
-        ),
-        "count regression, density map and detection-based counts in one table", "MAE, MAPE, ms an image",
-    ),
+    xresnet_count.RECIPE,
 )  # fmt: skip
