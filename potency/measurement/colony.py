@@ -147,9 +147,14 @@ def _entropy(share: NDArray[np.float64]) -> float:
 
 
 def inclusions(
-    codes: NDArray[Any], body: int, *, least: float = 400.0, pixel_size: float | None = None, names: tuple[str, ...] = ()
+    codes: NDArray[Any],
+    body: int,
+    *,
+    least: float = 400.0,
+    pixel_size: float | None = None,
+    names: tuple[str, ...] = (),
 ) -> tuple[pd.DataFrame, NDArray[np.int32]]:
-    """Every colony of a semantic map (H, W): roundness, size, centre and what it encloses; and its number at each pixel.
+    """Every colony of a semantic map (H, W), with roundness, size, centre and inclusions; and its number at each pixel.
 
     A colony is a piece of the class `body` with all that it encloses. Columns: `label`, `area`, `centroid-0`,
     `centroid-1` (and in um where the pixel size is known), `roundness` (4 pi area / perimeter^2), `holes` (enclosed

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.answers.conformal import JOIN
-from potency.simulate import scene
 from potency.simulate.batch import Wells
 from potency.simulate.cells import Genes, rounded, traits
 from potency.simulate.course import emerged, hours_of
@@ -35,6 +34,7 @@ SHOWS = 0.25  # maturity from which a cell counts as differentiated
 CROWD = 60  # cells of a colony, about, where a well has several
 ALONE = 0.12  # share of the cells of a well that lie outside of colonies
 GAP = 4.0  # micrometres between cells that still belong to their colony
+APART = 14.0  # micrometres at least from the middle of a lone cell to that of any of a colony
 STRIDE = 14.0  # micrometres that a cell of the rim crawls outward while it differentiates
 TIGHT = {"aspect": 1.15, "processes": 0.0, "length": 2.0, "spread": 0.45, "ruffle": 0.15}  # cobblestones
 
@@ -68,6 +68,7 @@ class Culture:
             share = min(0.25, (0.01 + 0.08 * bad) * np.exp(0.4 * rng.standard_normal()))
             death[own] = np.where(rng.random(len(own)) < share, rng.uniform(0, world.hours[1], len(own)), np.inf)
         own = np.flatnonzero(colony == 0)
+        home[own] = _elsewhere(rng, home[own], home[colony > 0], APART / world.pixel_size)
         turned = rng.random(alone) < severity.mean()
         start[own] = np.where(turned, world.onset + rng.uniform(0, _span(world), alone), np.inf)
         return cls(
@@ -144,6 +145,15 @@ def centres(rng: np.random.Generator, colonies: int, side: int) -> Floats:
         nearest = np.hypot(*(tried[:, None] - found[None]).transpose(2, 0, 1)).min(axis=1)
         found = np.vstack([found, tried[np.argmax(nearest)]])
     return found
+
+
+def _elsewhere(rng: np.random.Generator, tried: Floats, taken: Floats, apart: float) -> Floats:
+    """Places (N, 2) drawn anew as long as one of those `taken` is nearer than `apart`, a few times at most."""
+    side = tried.max(initial=1.0)
+    for _ in range(12):
+        near = np.hypot(*(tried[:, None] - taken[None]).transpose(2, 0, 1)).min(axis=1, initial=np.inf) < apart
+        tried = np.where(near[:, None], rng.uniform(3, side, tried.shape), tried)
+    return tried
 
 
 def _towards(shape: dict[str, Floats], aim: dict[str, float], amount: Floats) -> dict[str, Floats]:

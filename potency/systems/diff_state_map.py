@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +23,12 @@ from potency.systems.regional import agreement, areas, by_rule, colonies, over_t
 from potency.systems.sources import Relative, real, simulated
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from potency.data.manifest import Manifest
 
-UNET, PLAIN = Arm("U-Net", {"network": "unet:width=16:depth=3"}), Arm("U-Net as published", {"network": "unet-ronneberger"})
+UNET = Arm("U-Net", {"network": "unet:width=16:depth=3"})
+PLAIN = Arm("U-Net as published", {"network": "unet-ronneberger"})  # of 2015
 LIGHT = {"precision": "bfloat16", "validations": 2, "test_views": 1, "tile": 128, "batch": 8}
 # A simulated clone is one well of 200 cells; folds of three leave enough clones in each for an interval.
 QUICK = Budget("quick", (UNET,), rows=24, cells=200 * 12, folds=2, changes={**LIGHT, "steps": 5, "validations": 1})
@@ -48,9 +52,9 @@ def run(order: Order) -> Path:
         found = answer(problem, order.budget.arms, order, baselines=())
         plan = dict(next(iter(found.plans.values())))
         tested = found.manifest.where(found.manifest.table["prediction"].notna())
-        rule = by_rule(tested, order.into / f"{problem.name}-rule", "prediction@texture",
-                       lambda plane, body=body_of(classes): covered(plane, True) * body, classes)  # fmt: skip
-        answered = Answered(found.manifest.add(rule), {**found.names, "prediction@texture": RULE}, found.plans,
+        place, rule = order.into / f"{problem.name}-rule", partial(all_colony, body=body_of(classes))
+        ruled = by_rule(tested, place, "prediction@texture", rule, classes)
+        answered = Answered(found.manifest.add(ruled), {**found.names, "prediction@texture": RULE}, found.plans,
                             found.facts)  # fmt: skip
         scene = judge(problem, answered, order)
         walls = tuple(replace(wall, cards=wall.cards[:SHOWN]) for wall in worst.walls(scene.report))
@@ -108,6 +112,11 @@ def body_of(classes: Sequence[str]) -> int:
     (2, 1)
     """
     return next((k for k, name in enumerate(classes) if "colony" in name.lower() or "pluripotent" in name.lower()), 1)
+
+
+def all_colony(plane: NDArray[Any], body: int) -> NDArray[Any]:
+    """The map (H, W) of whoever sees cells and nothing else: all that is covered is of the class `body`."""
+    return covered(plane, True) * body
 
 
 def each_class(scene: Scene, classes: Sequence[str]) -> Grid:

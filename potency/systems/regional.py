@@ -1,4 +1,4 @@
-"""Semantic maps in a recipe: made by a rule, read back, followed over time, and their colonies held against the true."""
+"""Semantic maps in a recipe: made by a rule, followed over time, and their colonies held against the true ones."""
 
 from __future__ import annotations
 
