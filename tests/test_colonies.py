@@ -102,11 +102,11 @@ def test_what_a_colony_encloses_is_counted() -> None:
 
 
 def test_the_state_of_every_pixel_is_that_of_its_cell(tmp_path: Path) -> None:
-    labels = np.zeros((7, 9), int)
-    labels[3, 1], labels[3, 4], labels[0, 8] = 1, 2, 3
+    labels = np.zeros((9, 20), int)
+    labels[2:7, :4], labels[2:7, 6:10], labels[0, 19] = 1, 2, 3
     codes, colony = maps(labels, np.array([0, COLONY, DIFFERENTIATED, SINGLE]), np.array([0, 4, 4, 0]), 2.0)
-    assert codes[3, 1:5].tolist() == [1, 1, 3, 3] and colony[3, 1:5].tolist() == [4, 4, 4, 4]  # the gap is closed
-    assert codes[0, 8] == SINGLE and (colony > 0).sum() == 4 and codes[6].tolist() == [0] * 9
+    assert codes[4, 2:8].tolist() == [1, 1, 1, 3, 3, 3] and colony[4, :10].tolist() == [4] * 10  # the gap is closed
+    assert codes[0, 19] == SINGLE and colony[0, 19] == 0 and not codes[:, 11:18].any() and not codes[8].any()
     made = zoo.states(tmp_path / "set", cells=160)
     hours = made.table["time"].to_numpy()
     early, late = (

@@ -63,12 +63,12 @@ def form(planes: Planes) -> Found:
     """
     from potency.measurement.objects import measure_objects
 
-    rows = []
-    for plane in planes:
+    rows = np.zeros((len(planes), len(FORM)))
+    for row, plane in enumerate(planes):
         table = measure_objects(colony(plane).astype(np.uint8), families=("shape",))
-        told = table.iloc[0] if len(table) else dict.fromkeys(FORM.values(), 0.0)
-        rows.append([float(told[name]) for name in FORM.values()])
-    return dict(zip(FORM, np.array(rows, np.float64).reshape(len(planes), len(FORM)).T, strict=True))
+        if len(table):
+            rows[row] = table[list(FORM.values())].to_numpy(np.float64)[0]
+    return dict(zip(FORM, rows.T, strict=True))
 
 
 def haralick(planes: Planes) -> Found:
@@ -115,8 +115,8 @@ def thirteen(matrix: NDArray[np.float64]) -> dict[str, float]:
     of = np.arange(1, len(matrix) + 1)
     mean = float(of @ side)
     variance = float((of - mean) ** 2 @ side)
-    total = np.bincount((i + j).ravel(), matrix.ravel())
-    apart = np.bincount(np.abs(i - j).ravel(), matrix.ravel())
+    total = np.asarray(np.bincount((i + j).ravel(), matrix.ravel()), np.float64)
+    apart = np.asarray(np.bincount(np.abs(i - j).ravel(), matrix.ravel()), np.float64)
     sums, gaps = np.arange(len(total)), np.arange(len(apart))
     average, gap = float(sums @ total), float(gaps @ apart)
     whole, alone, product = _entropy(matrix), _entropy(side), np.outer(side, side)

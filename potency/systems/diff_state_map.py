@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from potency.answers.conformal import JOIN
 from potency.errors import ManifestError
@@ -116,7 +117,7 @@ def body_of(classes: Sequence[str]) -> int:
 
 def all_colony(plane: NDArray[Any], body: int) -> NDArray[Any]:
     """The map (H, W) of whoever sees cells and nothing else: all that is covered is of the class `body`."""
-    return covered(plane, True) * body
+    return covered(plane, plane.dtype.kind in "iu") * body
 
 
 def each_class(scene: Scene, classes: Sequence[str]) -> Grid:
@@ -140,9 +141,8 @@ def measured(problem: Problem, tested: Manifest, classes: Sequence[str], order: 
     found = colonies(tested, "prediction", body_of(classes), classes, size)
     path = order.into / problem.name / "colonies.csv"
     found.to_csv(path, index=False)
-    pictures = ()
-    if "time" in tested.table:
-        pictures = over_time(tested.table["time"].to_numpy(np.float64), true, said, classes)
+    hours = pd.to_numeric(tested.table.get("time", pd.Series(np.nan, tested.table.index)), errors="coerce")
+    pictures = over_time(hours.to_numpy(np.float64), true, said, classes)
     grids = [areas(tested, true, said, classes)]
     if len(found):
         grids.append(agreement(found, size))

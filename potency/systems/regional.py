@@ -20,7 +20,7 @@ from potency.systems.figures import curves
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
-    from potency.evaluation.results import Report
+    from potency.evaluation.results import Interval
     from potency.measurement.quality.page import Picture
 
 Codes = NDArray[Any]
@@ -56,8 +56,13 @@ def shares(rows: Manifest, column: str, classes: Sequence[str]) -> NDArray[np.fl
 
 def over_time(hours: NDArray[np.float64], true: NDArray[np.float64], said: NDArray[np.float64],
               classes: Sequence[str]) -> tuple[Picture, ...]:  # fmt: skip
-    """A curve of the mean area of each class but the first (N, classes) at every hour (N,), predicted beside true."""
+    """A curve of the mean area of each class but the first (N, classes) at every hour (N,), predicted beside true.
+
+    An hour that nobody knows is no number; without any there is no curve.
+    """
     times = np.unique(hours[np.isfinite(hours)])
+    if not len(times):
+        return ()
 
     def mean(values: NDArray[np.float64]) -> list[float]:
         return [float(values[hours == time].mean()) for time in times]
@@ -81,14 +86,13 @@ def areas(rows: Manifest, true: NDArray[np.float64], said: NDArray[np.float64], 
     return Grid("Area of each class", header, tuple(lines), "Means over the pictures tested by group.")
 
 
-def _judged(groups: Any, true: NDArray[np.float64], said: NDArray[np.float64]) -> Mapping[str, Any]:
+def _judged(groups: Any, true: NDArray[np.float64], said: NDArray[np.float64]) -> Mapping[str, Interval]:
     """Figures of numbers with their intervals over groups."""
+    from potency.evaluation.columns import Bare
     from potency.evaluation.evaluate import evaluate
 
     table = pd.DataFrame({"truth": true, "prediction": said, "group": np.asarray(groups)})
-    table["id"] = table.index.astype(str)
-    report: Report = evaluate(table)
-    return report.numbers["prediction"]
+    return evaluate(Bare(table, {"truth": "number"})).numbers["prediction"]
 
 
 def colonies(rows: Manifest, column: str, body: int, classes: Sequence[str], size: float | None) -> pd.DataFrame:
@@ -113,7 +117,7 @@ def agreement(found: pd.DataFrame, size: float | None) -> Grid:
     """How far the size, roundness, centre and inclusions of predicted colonies are from the true ones'."""
     met = found[found["said-area"].notna()]
     unit, scale = ("px", 1.0) if size is None else ("um", size)
-    lines = [("found", f"{len(met)} of {len(found)}", "–", "–", "–")]
+    lines: list[tuple[str, ...]] = [("found", f"{len(met)} of {len(found)}", "–", "–", "–")]
     for name, title in PROPERTIES.items() if len(met) else ():
         column = "area_um2" if name == "area" and size is not None else name
         true, said = (met[f"{end}{column}"].to_numpy(np.float64) for end in ("", "said-"))
@@ -122,8 +126,9 @@ def agreement(found: pd.DataFrame, size: float | None) -> Grid:
         lines.append((told, f"{true.mean():.3g}", f"{said.mean():.3g}",
                       *(wording.spoken(figures.get(metric), metric) for metric in ("mae", "pearson"))))  # fmt: skip
     if len(met):
-        away = np.hypot(*(met[f"said-centroid-{k}"] - met[f"centroid-{k}"] for k in (0, 1))) * scale
-        lines.append((f"centre ({unit})", "–", "–", f"{away.mean():.3g} (median {away.median():.3g})", "–"))
+        down, along = (met[f"said-centroid-{k}"] - met[f"centroid-{k}"] for k in (0, 1))
+        away = scale * np.hypot(down.to_numpy(np.float64), along.to_numpy(np.float64))
+        lines.append((f"centre ({unit})", "–", "–", f"{away.mean():.3g} (median {np.median(away):.3g})", "–"))
     header = ("colonies", "true", "predicted", "mean absolute error", "correlation")
     note = f"Colonies of both maps that overlap by an IoU of {PAIRED:g} or more; intervals by group."
     return Grid("Each colony", header, tuple(lines), note)

@@ -38,7 +38,7 @@ def fisher(values: Values, truth: NDArray[Any]) -> Values:
     means = np.stack([values[code == k].mean(axis=0) for k in range(len(share))])
     within = share @ np.stack([values[code == k].var(axis=0) for k in range(len(share))])
     between = share @ (means - values.mean(axis=0)) ** 2
-    return np.divide(between, within, out=np.zeros(len(within)), where=within > 0)
+    return np.asarray(np.where(within > 0, between / np.where(within > 0, within, 1.0), 0.0))
 
 
 def side(features: int) -> int:
