@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.answers.conformal import JOIN
 from potency.simulate.batch import Wells
 from potency.simulate.cells import Genes, rounded, traits
 from potency.simulate.course import emerged, hours_of
@@ -209,6 +208,8 @@ def _follow(
     world: World, folder: Path, progress: Progress, severity: Floats, hours: list[float], truth: list[Row]
 ) -> None:
     """Picture every well at every hour; `severity` (wells, colonies), `truth` (wells) what its rows say beside."""
+    from potency.answers.conformal import JOIN  # the room of answers is heavy
+
     wells = wells_of(world)
     labels = wells.labels(np.arange(len(wells)))
     for part in ("images", "masks", "maps"):
