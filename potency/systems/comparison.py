@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Of every scene, where its answers have them.
 HEADLINES = ("accuracy", "balanced_accuracy", "auc", "exact_match", "micro_f1", "mae", "mape", "pearson", "r2",
-             "dsb_ap", "f1.50", "pq", "aji", "dice")  # fmt: skip
+             "dsb_ap", "f1.50", "pq", "aji", "dice", "mean_iou", "mean_dice")  # fmt: skip
 STATED = ("figure", "value", "where it is stated")
 DECIDED = ("value", "published", "here", "whose")
 RANDOM = "random"  # the end of a column answered under a random split

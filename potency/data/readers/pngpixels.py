@@ -42,7 +42,7 @@ def decode_plain(data: bytes) -> NDArray[Any] | None:
     return array if colour == 0 else array.reshape(height, width, SAMPLES[colour])
 
 
-def _packed(data: bytes) -> bytes | memoryview | None:
+def _packed(data: bytes) -> bytes | None:
     """What the IDAT chunks hold together; None where a chunk is damaged or asks for more than pixels."""
     parts, at, end, seen = [], 8, len(data), memoryview(data)
     while at + 12 <= end:
@@ -53,7 +53,7 @@ def _packed(data: bytes) -> bytes | memoryview | None:
         if kind == b"IDAT":
             parts.append(seen[at + 8 : after - 4])
         elif kind == b"IEND":
-            return parts[0] if len(parts) == 1 else b"".join(parts) or None
+            return b"".join(parts) or None
         elif kind in (b"tRNS", b"acTL"):
             return None
         at = after
