@@ -116,7 +116,7 @@ def tensor_peak(work: Callable[[], object]) -> int:
     events = [one for one in seen.profiler.kineto_results.events() if one.name() == "[memory]"]
     held = most = 0
     for event in sorted(events, key=lambda one: one.start_ns()):
-        held += event.nbytes()  # type: ignore[attr-defined]
+        held += event.nbytes()
         most = max(most, held)
     return most
 

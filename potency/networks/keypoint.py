@@ -87,7 +87,7 @@ class KeypointGraph(Network):
             maps = torch.cat([said[:POINTS].sigmoid(), said[POINTS:] * RADIUS])
             edges, score = keypoints.decode(maps.detach().cpu().numpy())
             boxes = torch.from_numpy(edges).to(features.device).float()  # features may be bfloat16
-            parts = [self._inside(features[k : k + 1], [part]) for part in boxes.split(TOGETHER)]
+            parts = [self._inside(features[k : k + 1], [part]) for part in torch.split(boxes, TOGETHER)]
             masks, kinds = (torch.cat(part) for part in zip(*parts, strict=True))
             certain = torch.from_numpy(score).to(masks)
             yield Found(boxes, masks.sigmoid(), certain, kinds.argmax(1))

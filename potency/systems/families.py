@@ -40,7 +40,8 @@ SPOKEN = {"unet": "about 1 h on an 8 GB card; fast forward", "keypoint-graph": "
 def families(id: str, order: Order) -> Path:
     """The three families on the same rows, the one of this system first; accuracy and costs in one table."""
     arms = sorted(order.budget.arms, key=lambda arm: arm.name != FAMILIES[id])
-    scenes, plans = [], {}
+    scenes: list[Scene] = []
+    plans: dict[str, Mapping[str, Any]] = {}
     for problem in problems(order, (("nuclei", "nuclei in fluorescence", NUCLEI),), {}):
         found = answer(problem, arms, order, baselines=())
         found = with_trivial(found, order.into / problem.name)
