@@ -128,7 +128,10 @@ def plan(options: PlanOptions, say: Console) -> dict[str, Any]:
 class Simulate(Options):
     into: Annotated[Path, typer.Argument(help="The new folder to write.")]
     kind: Annotated[
-        str, typer.Option(help="crops, fields, movie, wells, course, induction, tracks, viability or proteins.")
+        str,
+        typer.Option(
+            help="crops, fields, movie, wells, course, induction, tracks, viability, proteins, colonies or states."
+        ),
     ] = "crops"
     look: Annotated[
         str, typer.Option(help="brightfield, phase or fluorescence. [dim]phase for a movie, else brightfield[/dim]")

@@ -139,8 +139,14 @@ def truth_column(frame: pd.DataFrame, truth: str | None, where: str) -> tuple[pd
     else:
         column = find_column(frame, truth, where)
     if column != "truth" and "truth" in frame.columns:
-        frame = frame.rename(columns={"truth": "truth@table"})
-    return frame.rename(columns={column: "truth"}), f"column '{column}'"
+        frame = _with_parts(frame, "truth", "truth@table")
+    return _with_parts(frame, column, "truth"), f"column '{column}'"
+
+
+def _with_parts(frame: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
+    """The table with a column and its parts (`map.classes` of `map`) renamed."""
+    return frame.rename(columns={name: new + str(name)[len(old) :] for name in frame.columns
+                                 if str(name) == old or str(name).startswith(f"{old}.")})  # fmt: skip
 
 
 def settle_types(frame: pd.DataFrame, parse: bool, folder: Path = Path()) -> tuple[pd.DataFrame, dict[str, str]]:

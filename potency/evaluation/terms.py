@@ -64,6 +64,12 @@ METRICS: dict[str, tuple[str, str, str]] = {
     "split": ("Split", "the share of true objects that several predicted ones make up", "down"),
     "merged": ("Merged", "the share of true objects that share a predicted one with others", "down"),
     "spurious": ("Spurious", "the share of predicted objects that answer nothing", "down"),
+    "size_true": ("True size", "the diameter of the disc of a true object's area, in pixels", "zero"),
+    "size_said": ("Predicted size", "the same of predicted objects", "zero"),
+    "size_bias": ("Bias of size", "by which share found objects are wider than the true ones", "zero"),
+    "recall_size": ("Recall by size", "the share found of true objects of a size", "up"),
+    "precision_size": ("Precision by size", "the share of predicted objects of a size that are right", "up"),
+    "share_size": ("Share by size", "the share of true objects that are of a size", "zero"),
     "boundary_f": ("Boundary F", "the share of outlines within two pixels of one another, both ways", "up"),
     "hausdorff": ("Hausdorff distance", "the farthest point of an outline from the other, in pixels", "down"),
     "hausdorff95": ("Hausdorff distance, 95 %", "the same without the farthest twentieth of the points", "down"),
@@ -87,13 +93,16 @@ METRICS: dict[str, tuple[str, str, str]] = {
 # Bounded by one, so they are written without the leading zero (".78").
 UNIT = frozenset(METRICS) - {
     "log_loss", "mae", "rmse", "mape", "bias", "set_size", "limits_low", "limits_high", "hausdorff", "hausdorff95",
-    "count_mae", "count_mape", "count_bias", "distance", "game",
+    "count_mae", "count_mape", "count_bias", "distance", "game", "size_true", "size_said",
 }  # fmt: skip
+# Figures of many parts that a picture shows; of them tables have the median alone.
+DRAWN = frozenset({"size_true", "size_said", "recall_size", "precision_size", "share_size"})
+MEDIAN = "p50"
 # Of answers with many metrics those that a reader meets first; the others are folded away.
 MAIN: dict[str, tuple[str, ...]] = {
     "labelset": ("macro_f1", "micro_f1", "average_precision", "auc", "exact_match", "hamming_loss"),
     "labels": ("dsb_ap", "dsb_ap.50", "dsb_ap_pooled", "coco_ap", "f1.50", "pq", "aji", "mpq", "f_c", "missed", "split",
-               "merged", "spurious", "count_mae"),
+               "merged", "spurious", "count_mae", "size_bias"),
     "objects": ("f1", "precision", "recall", "coco_ap", "f_c", "count_mae", "count_mape", "count_bias", "distance"),
     "density": ("count_mae", "count_mape", "count_bias", "game"),
 }  # fmt: skip

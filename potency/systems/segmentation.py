@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from potency.systems import outlines, xresnet_count
+from potency.systems import families, outlines, xresnet_count
 from potency.systems.recipe import row
-
-FAMILIES = "one comparison table: accuracy (AP, PQ, AJI), seconds, memory, parameters"
 
 ROWS = (
     row(
@@ -18,18 +16,7 @@ ROWS = (
         "instance segmentation of nuclei, cytoplasm and bacteria", "type head",
         "growth curves, growth-rate histogram and spatial map from a movie",
     ),
-    row(
-        "unet", "U-Net semantic segmentation", "binary labels; about 1 h on an 8 GB card",
-        (("finding", "fastest; cannot split touching nuclei", ""),), FAMILIES,
-    ),
-    row(
-        "keypoint-graph", "Key points to boxes to masks", "ResNet34, 5 points a cell grouped by a graph; 100 epochs",
-        (("training time", "about 4 h", "on an 8 GB card"),), FAMILIES,
-    ),
-    row(
-        "mask-rcnn", "Region proposals to masks", "grey 256x256",
-        (("training time", "2 h 30", "on a 24 GB card; slowest, most memory"),), FAMILIES,
-    ),
+    *families.SYSTEMS.values(),
     *outlines.SYSTEMS.values(),
     row(
         "cellvit", "CellViT (PanNuke)", "ViT encoder (pathology or SAM), HoVer-style decoder, type head",
