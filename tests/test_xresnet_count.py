@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from potency import systems
 from potency.data.manifest import Manifest
+from potency.data.plan import Facts
 from potency.errors import ManifestError
+from potency.learning.planning import planned
 from potency.learning.truths import truths
 from potency.systems import SYSTEMS, counted, reproduce, xresnet_count
 from potency.systems.counted import BLOOD, CELLS, drawn, views
@@ -105,6 +108,18 @@ def test_a_plain_number_is_learned_by_the_ways_that_need_no_places() -> None:
     assert views(rows)["number"].table["truth"].tolist() == [3.0, 4.0, 3.0, 4.0]
     with pytest.raises(ManifestError, match="a count is no number"):
         views(Manifest.of_rows(table.assign(truth=["few", "many", "few", "many"])))
+
+
+def test_what_the_sets_ask_for_fits_the_networks() -> None:
+    facts = Facts(200, ("0",), 256, None, {"0": (0.0, 255.0)})
+    for shapes in counted.SHAPES.values():
+        for arm in xresnet_count.DEFAULT.arms:
+            kind = xresnet_count.WAYS[arm.name]
+            changes = {**xresnet_count.DEFAULT.changes, **arm.changes, **shapes.get(kind, {})}
+            plan = planned(facts, task_for(kind), **changes)
+            if plan.learner == "gradient":
+                with torch.device("meta"):
+                    task_for(kind).build(plan)
 
 
 def test_draws_are_as_published() -> None:

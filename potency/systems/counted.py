@@ -44,8 +44,8 @@ BLOOD = Relative(
 )
 SHAPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # of each set, what its images ask of a plan, by kind
     "cells": {"number": {"tile": 192}},
-    "blood": {"number": {"tile": [192, 256]}, "density": {"network": "unet:depth=4:shrink=4", "tile": [224, 320]},
-              "objects": {"network": "unet:depth=4:shrink=4", "tile": [224, 320]}},
+    "blood": {"number": {"tile": [192, 256]}, "density": {"network": "unet:depth=4:shrink=4", "tile": [256, 320]},
+              "objects": {"network": "unet:depth=4:shrink=4", "tile": [256, 320]}},
 }  # fmt: skip
 
 

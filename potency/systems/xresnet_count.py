@@ -75,9 +75,10 @@ def begun(order: Order) -> tuple[Arm, str]:
     from potency.networks.weights import fetched
 
     first = order.budget.arms[0]
+    order.say("looking for ImageNet weights, which takes a minute where there is no internet")
     if fetched(str(first.changes["network"])):
         return replace(first, changes={**first.changes, "weights": "imagenet"}), "ImageNet weights"
-    order.say("no ImageNet weights at hand: the network learns to count simulated nuclei first")
+    order.say("no ImageNet weights could be fetched: the network learns to count simulated nuclei first")
     place = order.into / "before"
     drawn = fields(order, "fluorescence", "fields to learn to count from before")
     asked = Asked({**order.budget.changes, **first.changes}, random=False, title="What is learned before",
