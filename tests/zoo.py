@@ -75,6 +75,12 @@ def viability(into: Path, **changes: Any) -> Manifest:
     return simulate(into, kind="viability", **{**small, **changes})
 
 
+def rods(into: Path, **changes: Any) -> Manifest:
+    """Two films of bacteria, 4 frames of 96 pixels within 24 minutes, with tracks and growth rates; 2 founders each."""
+    small = {"cells": 4, "groups": 2, "field": 96, "frames": 4, "hours": (0.0, 0.4)}
+    return simulate(into, kind="rods", **{**small, **changes})
+
+
 def arrays(count: int = 32, **changes: Any) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.bool_]]:
     """Crops in memory, nothing written: pictures (N, C, H, W), class numbers (N,), masks (N, H, W)."""
     world = World.of({**EASY, "cells": count, "groups": 2, "wells": 1, **changes})
