@@ -21,7 +21,7 @@ PLACES = (
     "encoder.", "backbone.", "module.backbone.", "image_encoder.", "module.",
 )  # fmt: skip
 OTHERS = {".mlp.fc1.": ".mlp.lin1.", ".mlp.fc2.": ".mlp.lin2."}  # how SAM calls parts of a block
-NESTED = ("state_dict", "model_state_dict", "teacher", "model")  # where a file of PyTorch keeps them beside other things
+NESTED = ("state_dict", "model_state_dict", "teacher", "model")  # where files of PyTorch keep them
 
 
 def load_weights(network: nn.Module, source: str) -> int:

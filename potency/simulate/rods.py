@@ -65,9 +65,12 @@ def founders(rng: np.random.Generator, cells: int, side: float, rate: float) -> 
     """Cells of any age in the middle of a field of `side` micrometres."""
     length = ADDED[0] * 2 ** rng.uniform(0, 1, cells)
     place = side * rng.uniform(0.3, 0.7, (cells, 2))
-    rods = Rods(np.arange(1, cells + 1), np.zeros(cells, np.int64), place, rng.uniform(0, 2 * np.pi, cells), length,
-                _width(rng, cells), 2 * ADDED[0] * _near(rng, cells, ADDED[1] / 2), rate * _near(rng, cells, UNLIKE))  # fmt: skip
-    return pushed(replace(rods, aim=np.maximum(rods.aim, 1.02 * length)))
+    aim = np.maximum(2 * ADDED[0] * _near(rng, cells, ADDED[1] / 2), 1.02 * length)
+    return pushed(Rods(
+        track=np.arange(1, cells + 1), parent=np.zeros(cells, np.int64), place=place,
+        turn=rng.uniform(0, 2 * np.pi, cells), length=length, width=WIDTH[0] * _near(rng, cells, WIDTH[1]), aim=aim,
+        rate=rate * _near(rng, cells, UNLIKE),
+    ))  # fmt: skip
 
 
 def grown(rng: np.random.Generator, rods: Rods, hours: float, rate: float, first: int) -> Rods:
@@ -108,10 +111,6 @@ def _daughters(rng: np.random.Generator, mothers: Rods, rate: float, first: int)
 def _near(rng: np.random.Generator, count: int, spread: float) -> Floats:
     """Factors around 1, none beyond 2.5 standard deviations."""
     return 1 + spread * np.clip(rng.standard_normal(count), -2.5, 2.5)
-
-
-def _width(rng: np.random.Generator, count: int) -> Floats:
-    return WIDTH[0] * _near(rng, count, WIDTH[1])
 
 
 def pushed(rods: Rods) -> Rods:
@@ -215,8 +214,8 @@ def films(world: World, folder: Path, progress: Progress) -> list[str]:
     table(folder / "labels.csv", frames)
     table(folder / "lineage.csv", lineage)
     return [
-        "labels.csv      one row a frame: file, movie, frame, group (clone), time in hours, cells, their area in pixels,",
-        "                and the growth rate that the movie was given, an hour",
+        "labels.csv      one row a frame: file, movie, frame, group (clone), time in hours, cells, their area in",
+        "                pixels, and the growth rate that the movie was given, an hour",
         "lineage.csv     one row a track: parent (0 = none), first and last frame, its own growth rate",
         "01/             frames; 01_GT/TRA/man_track.txt and masks as in the Cell Tracking Challenge (L B E P)",
     ]

@@ -94,8 +94,9 @@ def _types(report: Report) -> list[str]:
 
 TILED = {"decoder": "hover", "tile": 256, **LIGHT}
 BOTH = (VIT, UNET)
-QUICK = Budget("quick", BOTH, rows=24, cells=60, changes={**TILED, "tile": 128, "batch": 2, "steps": 3, "validations": 1})
-DEFAULT = Budget("default", BOTH, rows=330, cells=1200, changes={**TILED, "batch": 4, "steps": 300})
+LEAST = {**TILED, "tile": 128, "batch": 2, "steps": 3, "validations": 1}
+QUICK = Budget("quick", BOTH, rows=24, cells=60, changes=LEAST)
+DEFAULT = Budget("default", BOTH, cells=1200, changes={**TILED, "batch": 4, "steps": 300})
 FULL = Budget(
     "full", (replace(VIT, changes={"network": "cellvit:encoder=vit-small"}), UNET), cells=6000,
     changes={**TILED, "precision": "float32", "batch": 16, "rate": 3e-4, "steps": 40_000},

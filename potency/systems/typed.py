@@ -19,16 +19,16 @@ OBJECTS = "truth.objects"  # the column that names the table of each image's obj
 TYPES = {1: "other", 2: "inflammatory", 3: "epithelial", 4: "spindle-shaped"}
 GRID = 512  # px; patches that begin further out overlap those before them by 24 px
 FATES = 2
-CELLS = ("Simulated cells of two fates in phase contrast, whole and often touching; groups are clones. Their difficulty "
-         "is ours.")  # fmt: skip
+CELLS = ("Simulated cells of two fates in phase contrast, whole and often touching; groups are clones. Their "
+         "difficulty is ours.")  # fmt: skip
 
 
 def consep(order: Order) -> Relative:
     """CoNSeP, whose tables of objects are written beside the page of the order."""
     return Relative(
         "tissue/consep",
-        "Nuclei in H&E of colorectal adenocarcinoma (CoNSeP, Graham et al. 2019), drawn and typed by hand, 256 x 256 px "
-        "at 40x; groups are the tiles that patches are cut from, and the set's own division into learning and test "
+        "Nuclei in H&E of colorectal adenocarcinoma (CoNSeP, Graham et al. 2019), drawn and typed by hand, 256 x 256 "
+        "px at 40x; groups are the tiles that patches are cut from, and the set's own division into learning and test "
         "tiles is kept: its 16 patients are not told, so one may stand on both sides. Test patches do not overlap; "
         "nuclei are cut at their borders. Its licence is not confirmed: what learns from it is not given away.",
         rows=partial(_consep, tables=order.into / "types", most=order.budget.rows),
