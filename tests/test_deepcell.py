@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from potency import systems
 from potency.answers import Labels
 from potency.data.gathering import moved
 from potency.data.manifest import Manifest
-from potency.systems import SYSTEMS, cellvit, deepcell, reproduce
-from potency.systems.recipe import Arm, Asked, Budget, Learned, Order
+from potency.evaluation import plots, worst
+from potency.systems import SYSTEMS, deepcell, reproduce
+from potency.systems.cellvit import BOTH
+from potency.systems.recipe import Asked, Budget, Learned, Order
 from potency.systems.sources import sampled
 from potency.systems.threshold import pieces
 from potency.systems.typed import TYPES, consep
@@ -48,7 +52,16 @@ class Knowing:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], Knowing]:
+def plain() -> Iterator[None]:
+    """Reports without their figures and galleries, which other tests look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw_all", lambda report: [])
+        patch.setattr(worst, "walls", lambda report: [])
+        yield
+
+
+@pytest.fixture(scope="module")
+def told(plain: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], Knowing]:
     learner = Knowing()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("POTENCY_DATA", raising=False)
@@ -91,22 +104,23 @@ def test_growth_is_that_of_films_which_were_answered(told: tuple[Path, dict[str,
     assert words.startswith("Simulated bacteria, ") and "no interval" in words  # under five films
 
 
-def test_cellvit_learns_types_and_tells_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {"decoder": "hover", "network": "cellvit:encoder=test_vit:width=4", "tile": 32, "batch": 2, "steps": 2,
-             "validations": 1, "test_views": 1}  # fmt: skip
-    budget = Budget("quick", (Arm("CellViT", small),), rows=10, cells=60, folds=2)
+@pytest.mark.usefixtures("plain")
+def test_cellvit_tells_the_protocol_of_pannuke(
+    told: tuple[Path, dict[str, Any], Knowing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, drawn = Knowing(), "simulated-types"
+    shutil.copytree(told[0].parent / drawn, tmp_path / "out" / drawn)  # what is drawn already is not drawn anew
     monkeypatch.delenv("POTENCY_DATA", raising=False)
-    monkeypatch.setattr(cellvit, "GROUPS", 5)
-    monkeypatch.setitem(systems.SYSTEMS, "cellvit", replace(SYSTEMS["cellvit"], budgets=(budget,)))
-    reproduce("cellvit", into=tmp_path / "out", budget="quick")
-    found = json.loads((tmp_path / "out/report.json").read_text("utf-8"))
-    scene = found["scenes"]["simulated-types"]
+    monkeypatch.setitem(systems.SYSTEMS, "cellvit", replace(SYSTEMS["cellvit"], budgets=(replace(SMALL, arms=BOTH),)))
+    reproduce("cellvit", into=tmp_path / "out", learn=learner)
+    scene = json.loads((tmp_path / "out/report.json").read_text("utf-8"))["scenes"]["simulated-types"]
+    assert [asked.changes["network"].partition(":")[0] for asked in learner.asked] == ["cellvit", "unet"]
     assert scene["published"] == {}  # nothing was published of such cells
     (grid,) = scene["grids"]
-    assert grid["header"][1:] == ["CellViT", "threshold, nothing learned"]
-    names = [row[0] for row in grid["rows"]]
-    assert {"bPQ, strict", "bPQ, as published", "mPQ, strict", "mPQ, as published", "Detection F1 (F_d)"} <= set(names)
-    assert "Type accuracy of stem" in names and all(len(row) == 3 for row in grid["rows"])
+    assert grid["head"][1:] == ["CellViT", "U-Net, the same maps", "threshold, nothing learned"]
+    told_of = {row[0]: row[1:] for row in grid["rows"]}
+    assert {"bPQ, strict", "bPQ, as published", "mPQ, strict", "mPQ, as published", "Class F1 (F_c)"} <= set(told_of)
+    assert told_of["Type accuracy of stem"][0].startswith("1.00") and told_of["Detection F1 (F_d)"][0][:2] == ".9"
 
 
 def test_the_real_sets_have_the_types_and_the_division_that_are_said(real_images: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from potency.evaluation import wording
@@ -18,7 +17,9 @@ from potency.systems.threshold import thresholded
 from potency.systems.typed import CELLS, consep, fates
 
 if TYPE_CHECKING:
-    from potency.evaluation.report import Report
+    from pathlib import Path
+
+    from potency.evaluation.results import Report
 
 PUBLISHED = {
     "mpq_published": Figure("mPQ", ".50", "PanNuke, 19 tissues, 5 types, encoder of SAM-H"),

@@ -202,7 +202,7 @@ def _rate(curve: Curve) -> str:
 
 
 def _curves(films: list[Film]) -> Any:
-    lines = {}
+    lines: dict[str, tuple[Floats, Floats]] = {}
     for film in films[:2]:
         lines |= {f"{film.name}: answered": (60 * film.hours, film.said[0]),
                   f"{film.name}: true": (60 * film.hours, film.true[0])}  # fmt: skip
