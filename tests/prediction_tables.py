@@ -10,7 +10,7 @@ import numpy as np
 from label_zoo import ZOO
 from pandas import DataFrame
 
-from potency.answers import Answer, Category, Density, Labels, Objects, Regions, Vector
+from potency.answers import Answer, Category, Density, Labels, Labelset, Objects, Regions, Vector
 
 CLASSES = ("astro", "neuron", "oligo", "stem")
 FATES = ("astro", "neuron", "stem")
@@ -34,6 +34,16 @@ def frames(truth, said, probability, classes=CLASSES):
     if probability is not None:
         columns |= {f"probability.{name}": probability[:, k] for k, name in enumerate(classes)}
     return DataFrame({"": names[truth]}), DataFrame(columns)
+
+
+def label_sets(seed=0):
+    """Truths of several classes at once, or none, and predictions with probabilities in tenths, some of them wrong."""
+    rng = np.random.default_rng(seed)
+    there = rng.random((SAMPLES, len(CLASSES))) < 0.35
+    share = np.round(0.4 * there + 0.6 * rng.random(there.shape), 1)
+    sides = [[" | ".join(np.array(CLASSES)[row]) or "none" for row in side] for side in (there, share >= 0.5)]
+    shares = {f"probability.{name}": share[:, k] for k, name in enumerate(CLASSES)}
+    return DataFrame({"": sides[0]}), DataFrame({"": sides[1], **shares})
 
 
 def evidence_of(answer=Category, seed=0, classes=CLASSES, tied=True):
@@ -88,6 +98,8 @@ def pairs_of(answer: type[Answer]):
         return _in_files(answer)
     if answer.labelled:
         truth, predicted = frames(*world())
+    elif answer is Labelset:
+        truth, predicted = label_sets()
     else:
         rng = np.random.default_rng(0)
         shape = (SAMPLES, 3) if answer is Vector else (SAMPLES,)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from potency.bundle import NetworkMember
 from potency.bundle.member import Forward
 from potency.data.plan import Plan
+from potency.errors import PlanError
 from potency.inference.engine import start_engine
 from potency.networks import BACKBONES, Encoder
 from potency.networks.backbones import find_backbone
@@ -188,3 +189,19 @@ def test_what_the_list_states_is_true_and_a_crop_of_40_px_keeps_something(backbo
     elif found.library == "torchvision":
         told = torchvision.models.get_model_weights(found.name).DEFAULT.transforms()
         assert expected_values(backbone) == "imagenet" and (told.mean[0], told.std[0]) == (0.485, 0.229)
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "tile"),
+    [("torchvision/inception_v3", 2048, 96), ("torchvision/mnasnet0_5", 1280, 64),
+     ("swin_tiny_patch4_window7_224", 768, 64)],
+)  # fmt: skip
+def test_other_networks_of_the_libraries_give_maps_before_their_pools(name: str, features: int, tile: int) -> None:
+    network = shapes_only(name, 1, tile)
+    assert trace(network.body, 1, (tile, tile)).shape[1] == features
+    assert network.linear.in_features == features
+
+
+def test_a_network_of_torchvision_that_is_no_chain_is_refused() -> None:
+    with pytest.raises(PlanError, match="vit_b_16 is no chain"):
+        shapes_only("torchvision/vit_b_16", 1, 64)

@@ -23,7 +23,7 @@ from potency.systems import SYSTEMS, deepcell, reproduce
 from potency.systems.cellvit import BOTH
 from potency.systems.recipe import Asked, Budget, Learned, Order
 from potency.systems.sources import sampled
-from potency.systems.threshold import pieces
+from potency.systems.threshold import TRIVIAL, pieces
 from potency.systems.typed import TYPES, consep
 
 SMALL = Budget("quick", (deepcell.NETWORK,), rows=10, cells=60)
@@ -79,12 +79,12 @@ def test_outlines_and_types_stand_beside_what_was_published(told: tuple[Path, di
     assert not any(asked.random for asked in learner.asked)
     types, rods = found["scenes"].values()
     assert types["published"]["type_accuracy"]["value"] == "86 % / 100 %"
-    assert types["metrics"]["type_accuracy"]["value"] == 1 > types["baselines"]["threshold"]["type_accuracy"]["value"]
+    assert types["metrics"]["type_accuracy"]["value"] == 1 > types["baselines"]["trivial"]["type_accuracy"]["value"]
     assert rods["published"]["object_jaccard"]["value"] == ".95"
     jaccard = rods["metrics"]["object_jaccard"]["value"]
-    assert 0.5 < jaccard < 1 and rods["baselines"]["threshold"]["object_jaccard"]["value"] < jaccard
+    assert 0.5 < jaccard < 1 and rods["baselines"]["trivial"]["object_jaccard"]["value"] < jaccard
     text = page.read_text("utf-8")
-    assert text.count("SIMULATED: a program drew these images") == 2 and "threshold, nothing learned" in text
+    assert text.count("SIMULATED: a program drew these images") == 2 and TRIVIAL in text
     assert found["status"] == "partial" and any("tracked" in part for part in found["missing"])
 
 
@@ -117,7 +117,7 @@ def test_cellvit_tells_the_protocol_of_pannuke(
     assert [asked.changes["network"].partition(":")[0] for asked in learner.asked] == ["cellvit", "unet"]
     assert scene["published"] == {}  # nothing was published of such cells
     (grid,) = scene["grids"]
-    assert grid["head"][1:] == ["CellViT", "U-Net, the same maps", "threshold, nothing learned"]
+    assert grid["head"][1:] == ["CellViT", "U-Net, the same maps", TRIVIAL]
     told_of = {row[0]: row[1:] for row in grid["rows"]}
     assert {"bPQ, strict", "bPQ, as published", "mPQ, strict", "mPQ, as published", "Class F1 (F_c)"} <= set(told_of)
     assert told_of["Type accuracy of stem"][0].startswith("1.00") and told_of["Detection F1 (F_d)"][0][:2] == ".9"

@@ -272,7 +272,7 @@ def test_a_detector_of_torchvision_learns_saves_and_answers(name: str, folder: P
         optimiser.step()
         optimiser.zero_grad()
         seen.append(float(loss.detach()))
-    assert seen[2] < seen[1] < seen[0]
+    assert seen[2] < seen[1] < seen[0] and net.exercise(image).requires_grad  # what a step costs can be told
 
 
 def test_a_detector_that_cannot_be_is_refused_and_a_full_answer_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -219,7 +219,8 @@ def test_every_task_and_answer_has_its_page_with_its_figures() -> None:
         told += (DOCS / f"{page}.md").read_text("utf-8")
         assert f"({page}.md)" in index
     numbers = [1.0, 2.0, 4.0, 4.5]
-    cells = {"category": list("aabb"), "ordinal": [1, 2, 3, 3], "number": numbers, "vector": [numbers] * 4}
+    cells = {"category": list("aabb"), "ordinal": [1, 2, 3, 3], "number": numbers, "vector": [numbers] * 4,
+             "labelset": ["a", "a | b", "none", "b"]}
     for kind, answer in ANSWERS.items():
         if answer.in_files:
             _, _, evidence = pairs_of(answer)

@@ -19,12 +19,12 @@ HOME = Path(__file__).resolve().parents[1]
 PACKAGE = HOME / "potency"
 # From the ground up; an import may only point to the left.
 ROOMS = [
-    *("errors", "data", "networks", "answers", "decoding", "tasks", "evaluation", "measurement", "estimators"),
-    *("bundle", "inference", "explanation", "confounding", "reliance", "embedding", "learning", "labelling"),
-    *("pooling", "timing", "simulate", "systems", "web", "cli"),
+    *("errors", "data", "decoding", "networks", "answers", "tasks", "evaluation", "measurement", "pictures"),
+    *("estimators", "bundle", "inference", "explanation", "confounding", "reliance", "embedding", "learning"),
+    *("labelling", "pooling", "timing", "simulate", "systems", "web", "cli"),
 ]
 WITHOUT_TORCH = (
-    *("errors", "data", "answers", "decoding", "evaluation", "measurement"),
+    *("errors", "data", "answers", "decoding", "evaluation", "measurement", "pictures"),
     *("confounding", "reliance", "timing", "simulate"),
 )
 CONFESSIONS = re.compile(r"^_?(utils?|misc|helpers?|core|common|managers?|factory|handlers?)$")

@@ -59,7 +59,7 @@ def test_a_crop_measures_the_same_alone_and_in_company(family: str) -> None:
 def test_names_are_the_same_for_every_size_and_are_stable() -> None:
     small, large = (features([RANDOM.random((1, n, n))], tuple(FAMILIES)) for n in (1, 70))
     assert list(small) == list(large)
-    assert len(small.columns) == 220 + 1764  # of hog
+    assert len(small.columns) == 220 + 24 + 1764  # of colonies, of hog
     assert list(small)[:6] == [
         f"trivial.c0.{name}" for name in ("width_px", "height_px", "area_px2", "object_area_px2", "mean", "variance")
     ]

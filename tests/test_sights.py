@@ -6,14 +6,17 @@ import re
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from zoo import cells
 
+from potency.evaluation.results import Interval
 from potency.learning.protocol import Choices
 from potency.learning.protocol import run as protocol
 from potency.systems import arms, learn, nsc_fate
-from potency.systems.comparison import Comparison, page
+from potency.systems.comparison import Comparison, Scene, guessing, page
 from potency.systems.recipe import Arm, Budget, Order
 from potency.systems.sights import sights
 
@@ -88,3 +91,14 @@ def test_a_network_that_hardly_learned_has_no_maps_and_a_picture_that_is_gone_is
         facts = {"explanation": {"maps": [gone]}}
 
     assert maps(Told()) == ()  # type: ignore[arg-type]
+
+
+def test_learners_that_may_as_well_guess_are_named() -> None:
+    figures = {"prediction": (0.6, 0.5, 0.7), "prediction@slow": (0.25,) * 3, "prediction@one": (0.3, None, None),
+               "prediction@unsure": (0.4, 0.2, 0.5), "prediction@slow-random": (0.1, 0.1, 0.1)}  # fmt: skip
+    numbers = {column: {"balanced_accuracy": Interval(*said)} for column, said in figures.items()}
+    report: Any = SimpleNamespace(labels=("a", "b", "c", "d"), numbers=numbers, facts={})
+    (said,) = guessing(Scene("s", "S", "", False, report))
+    assert "accuracy .25): slow, unsure." in said
+    report.numbers = {"prediction": numbers["prediction"]}
+    assert guessing(Scene("s", "S", "", False, report)) == []

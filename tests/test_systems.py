@@ -176,8 +176,9 @@ def test_nsc_fate_takes_the_real_relative_where_it_is(
 
 def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
     from potency.data.plan import Plan
-    from potency.networks import BACKBONES, DENSE
+    from potency.networks import BACKBONES, DENSE, OUTLINED
 
+    known = {**BACKBONES, **DENSE, **OUTLINED}
     for recipe in SYSTEMS.values():
         if recipe.run is None:
             continue
@@ -186,7 +187,7 @@ def test_the_budgets_of_every_recipe_are_plans_that_there_are() -> None:
             assert len({slug(arm.name) for arm in budget.arms}) == len(budget.arms)
             for arm in budget.arms:
                 plan = Plan().but(**{**budget.changes, **arm.changes})
-                assert plan.learner != "gradient" or plan.network.partition(":")[0] in {**BACKBONES, **DENSE}
+                assert plan.learner != "gradient" or plan.network.partition(":")[0] in known
 
 
 @pytest.mark.usefixtures("one_figure")

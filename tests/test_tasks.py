@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
-from zoo import ages, cells
+from zoo import ages, cells, proteins
 
 from potency.bundle import Bundle, Card, NetworkMember
 from potency.data.manifest import Manifest
@@ -25,7 +26,17 @@ from potency.tasks import TASKS, Focus, Sample, Task, find_task, task_for
 from potency.tasks.classify import Classify
 
 TAUGHT = {name: task for name, task in TASKS.items() if "truth" in task.needs and not task.maps}  # see test_dense.py
-WORLDS = {"category": cells, "number": ages}
+WORLDS = {"category": cells, "number": ages, "labelset": proteins}
+# The headline of an answer that is always the same: one class, the mean, every class at once (F1 is then 2p / (1 + p)).
+CONSTANT: dict[str, Callable[[pd.Series], float]] = {
+    "category": lambda truth: 1 / truth.nunique(),
+    "number": lambda truth: float((truth - truth.mean()).abs().mean()),
+    "labelset": lambda truth: float((2 * (share := _shares(truth)) / (1 + share)).mean()),
+}
+
+
+def _shares(truth: pd.Series) -> pd.Series:
+    return truth.str.get_dummies(" | ").mean().drop("none", errors="ignore")
 
 
 def world(task: Task, into: Path) -> Manifest:
@@ -43,8 +54,7 @@ def test_a_task_learns_saves_answers_evaluates_and_draws(task: Task, tmp_path: P
     assert told.table["prediction"].notna().all()
     report = evaluate(told, draws=50)
     figure = report.numbers["prediction"][task.answer.headline].value
-    truth = rows.table["truth"]
-    constant = 1 / truth.nunique() if task.answer.labelled else float(np.abs(truth - truth.mean()).mean())
+    constant = CONSTANT[task.answer.kind](rows.table["truth"])
     assert task.answer.better * figure > task.answer.better * constant  # beats a constant answer on what it saw
     image = rows.open(rows.table.iloc[0])
     answer = again([{"image": image.crop()}])[0]

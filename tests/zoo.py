@@ -81,6 +81,24 @@ def rods(into: Path, **changes: Any) -> Manifest:
     return simulate(into, kind="rods", **{**small, **changes})
 
 
+def proteins(into: Path, **changes: Any) -> Manifest:
+    """36 cells of 32 pixels in 6 groups whose protein stands in several compartments: truth is a set of classes."""
+    small = {"cells": 36, "groups": 6, "wells": 2, "size": 32, "pixel_size": 1.0, "density": 0.0, "batch": 0.5}
+    return simulate(into, kind="proteins", **{**small, **changes})
+
+
+def colonies(into: Path, **changes: Any) -> Manifest:
+    """4 pictures of 64 pixels in 2 groups, a colony of 20 cells in each, good or bad, with masks and maps of states."""
+    small = {"cells": 80, "groups": 2, "wells": 2, "field": 64}
+    return simulate(into, kind="colonies", **{**small, **changes})
+
+
+def states(into: Path, **changes: Any) -> Manifest:
+    """2 wells of 96 pixels in 2 groups, each seen at 2 hours: one colony of 40 cells, with maps of states."""
+    small = {"cells": 80, "groups": 2, "wells": 1, "field": 96, "frames": 2}
+    return simulate(into, kind="states", **{**small, **changes})
+
+
 def arrays(count: int = 32, **changes: Any) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.bool_]]:
     """Crops in memory, nothing written: pictures (N, C, H, W), class numbers (N,), masks (N, H, W)."""
     world = World.of({**EASY, "cells": count, "groups": 2, "wells": 1, **changes})

@@ -7,16 +7,18 @@ from potency.answers.category import Category, Ordinal
 from potency.answers.density import Density
 from potency.answers.evidence import Evidence
 from potency.answers.labels import Labels
+from potency.answers.labelset import Labelset
 from potency.answers.number import Number
 from potency.answers.objects import Objects
 from potency.answers.regions import Regions
 from potency.answers.vector import Vector
 
 ANSWERS: dict[str, type[Answer]] = {
-    answer.kind: answer for answer in (Category, Ordinal, Number, Vector, Labels, Regions, Objects, Density)
+    answer.kind: answer
+    for answer in (Category, Ordinal, Labelset, Number, Vector, Labels, Regions, Objects, Density)
 }
 
 __all__ = [
-    "ANSWERS", "Answer", "Category", "Density", "Evidence", "Labels", "Number", "Objects", "Ordinal", "Regions",
-    "Vector",
+    "ANSWERS", "Answer", "Category", "Density", "Evidence", "Labels", "Labelset", "Number", "Objects", "Ordinal",
+    "Regions", "Vector",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ TRUTH: RGB = (255, 255, 255)
 # Of Okabe and Ito's colours those that are told apart on black, grey and stained pictures by colour-blind readers too.
 KINDS: Mapping[str, RGB] = {
     "found": (86, 180, 233), "missed": (240, 228, 66), "split": (0, 158, 115), "merged": (204, 121, 167),
-    "spurious": (213, 94, 0), "ignored": (120, 120, 120),
+    "spurious": (213, 94, 0), "ignored": (90, 90, 90),
 }  # fmt: skip
 DASH = 3  # pixels of a dash, and of the gap after it
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from potency.answers import contrast
-from potency.answers.drawing import captioned, upon
+from potency.answers.drawing import captioned, fitted
 from potency.answers.evidence import Evidence
 from potency.answers.filed import Filed, Window
 from potency.answers.files import MAPS, path_of, read_values, write_pixels
@@ -103,18 +103,23 @@ class Density(Objects):
         if self.values is None:
             return Objects.contrast(self, truth, picture, window)
         tinted = contrast.density(picture, self.values[window])
-        low = np.array([side.start for side in window] * 2)
-        scale = np.tile(np.array(picture.shape[:2]) / [side.stop - side.start for side in window], 2)
-        points = np.tile(truth.centres() + 0.5, (1, 2)) if len(truth.table) else np.empty((0, 4))
+        points = truth._within(picture, window) if len(truth.table) else np.empty((0, 4))
         what = DataFrame({"side": ["truth"] * len(points), "what": ["found"] * len(points)}, dtype=object)
-        return contrast.boxes(tinted, {"truth": (points - low) * scale, "prediction": np.empty((0, 4))}, what)
+        return contrast.boxes(tinted, {"truth": points, "prediction": np.empty((0, 4))}, what)
+
+    def overlay(self, picture: NDArray[np.uint8], window: Window, tracks: bool = False) -> NDArray[np.uint8]:
+        """The map in colour, the brighter the denser."""
+        if self.values is None:
+            return super().overlay(picture, window)
+        return contrast.density(picture, self.values[window])
 
     def draw(self, image: Any) -> NDArray[np.uint8]:
-        """The map in colour on its image, the brighter the denser."""
+        """The map on its image, and how many objects it holds."""
         if self.values is None:
             return super().draw(image)
-        plane, rgb = upon(self.values, image)
-        return captioned(contrast.density(rgb, plane), f"{self.count:.1f} objects")
+        height, width = self.values.shape
+        drawn = self.overlay(fitted(image, (height, width)), (slice(0, height), slice(0, width)))
+        return captioned(drawn, f"{self.count:.1f} objects")
 
 
 def _grid(one: Objects, size: tuple[int, ...], values: NDArray[Any] | None) -> NDArray[np.float64]:

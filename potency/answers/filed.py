@@ -83,6 +83,23 @@ class Filed(Answer):
     def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
         """Truth and answer on a picture (H, W, 3), of any size, of a window of the image; what is wrong stands out."""
 
+    @abstractmethod
+    def overlay(self, picture: NDArray[np.uint8], window: Window, tracks: bool = False) -> NDArray[np.uint8]:
+        """The answer on a picture (H, W, 3), of any size, of a window of the image.
+
+        `tracks`: the numbers of objects are those of tracks, so that their colours must be the same in every image.
+        """
+
+    @classmethod
+    def part_of(
+        cls, cells: Mapping[str, Any], folder: Path, window: Window, size: Sequence[int]
+    ) -> tuple[Self, Window]:
+        """An answer that knows at least a window of its image of `size` (Y, X), and where the window is in it.
+
+        Only the window is read where the format allows it.
+        """
+        return cls.of_cells(cells, folder), window
+
     @staticmethod
     def names_in(tables: Sequence[DataFrame]) -> tuple[str, ...]:
         """The classes of some tables, () unless all have classes."""

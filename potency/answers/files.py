@@ -71,6 +71,29 @@ def read_map(cells: Mapping[str, Any], folder: Path) -> NDArray[Any]:
     return found.labels
 
 
+def read_part(
+    cells: Mapping[str, Any], folder: Path, window: tuple[slice, slice], size: Sequence[int]
+) -> NDArray[np.uint32] | None:
+    """The numbers in a window (rows, columns) of a plane of labels, (H, W), of which nothing else is read.
+
+    None where the file has no plane of numbers (outlines, colours, a stack). Refused where it is not of `size` (Y, X).
+    """
+    from potency.data import masks
+    from potency.data.readers import open_image
+
+    path = path_of(cells.get(""), folder, "part ''")
+    if path.suffix.lower() not in MAPS:
+        return None
+    image = open_image(masks.ngff.labels_in(path) if path.suffix.lower() == ".zarr" else path)
+    if image.dtype.kind not in "uib" or any(image.sizes[axis] != 1 for axis in image.axes if axis not in "YX"):
+        return None
+    if (own := (image.sizes["Y"], image.sizes["X"])) != tuple(size):
+        raise AnswerError(f"the objects are of {own[0]} x {own[1]} pixels, their image of {size[0]} x {size[1]}",
+                          str(path), "give both the same size")  # fmt: skip
+    pixels = image[dict(zip("YX", window, strict=True))]
+    return masks.whole_labels(pixels.reshape(pixels.shape[-2:]), str(path))[0]
+
+
 def read_values(path: Path) -> NDArray[np.float32] | None:
     """The broken numbers of a map (H, W), as of a density; None where its pixels are whole numbers (labels)."""
     from potency.data.readers import open_image

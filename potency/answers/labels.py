@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from potency.answers import contrast
-from potency.answers.drawing import captioned, colours_of, upon
+from potency.answers.drawing import captioned, colours_apart, colours_of, fitted, flat
 from potency.answers.evidence import Evidence, Ragged
 from potency.answers.filed import Filed, Window, given, sampled, table_at, whole_number
 from potency.answers.files import (
@@ -21,13 +21,14 @@ from potency.answers.files import (
     is_large,
     path_of,
     read_objects,
+    read_part,
     told_in,
     write_pixels,
     write_pyramid,
     write_table,
 )  # fmt: skip
 from potency.answers.matching import Overlap, overlap
-from potency.answers.metrics import boundaries, counting, instances, ranked, typed
+from potency.answers.metrics import boundaries, counting, instances, ranked, sizes, typed
 from potency.answers.metrics.averages import Figures
 from potency.answers.objecttable import SCORE, centre, classes_of, codes, described, numbers
 from potency.answers.seams import Seams, peeked
@@ -186,6 +187,7 @@ class Labels(Filed):
         arrays = {
             **instances.evidence(found),
             **instances.areas(found),
+            **sizes.evidence(found, truth.instances.ndim),
             **boundaries.evidence(truth.known, self.known, void),
             **typed.panoptic(found, *kinds, size),
             **typed.centred(centres, (kinds[0], kinds[1][kept]), size),
@@ -201,7 +203,7 @@ class Labels(Filed):
 
     @classmethod
     def summarise(cls, evidence: Evidence, weights: NDArray[Any]) -> Figures:
-        """AP (Data Science Bowl), F1, PQ, AJI, Dice, Jaccard, mistakes, outlines, counts, PanNuke's and HoVer-Net's.
+        """AP (Data Science Bowl), F1, PQ, AJI, Dice, Jaccard, mistakes, outlines, counts, sizes, PanNuke, HoVer-Net.
 
         AP by the definition of COCO where the prediction has scores; figures of classes where both sides have classes.
         """
@@ -210,8 +212,12 @@ class Labels(Filed):
         if "ranked" in evidence.lists:
             found |= ranked.figures(arrays, evidence.lists, evidence.labels, weights)
         found |= typed.figures(arrays, evidence.labels, weights)
-        found |= boundaries.figures(arrays, weights)
+        found |= boundaries.figures(arrays, weights) | sizes.figures(arrays, weights)
         return found | counting.figures(arrays["objects"], arrays["answered"], weights)
+
+    @classmethod
+    def bearers(cls, evidence: Evidence) -> dict[str, NDArray[np.bool_]]:
+        return sizes.bearers(evidence.arrays)
 
     @classmethod
     def each(cls, evidence: Evidence) -> DataFrame:
@@ -221,12 +227,32 @@ class Labels(Filed):
         true, said = (sampled(one, picture, window) for one in (truth.known, self.known))
         return contrast.instances(picture, true, said, self.mistakes(truth))
 
-    def draw(self, image: Any) -> NDArray[np.uint8]:
-        """Outlines in colours that belong to the numbers, on the image."""
-        plane, rgb = upon(self.known, image)
+    @classmethod
+    def part_of(
+        cls, cells: Mapping[str, Any], folder: Path, window: Window, size: Sequence[int]
+    ) -> tuple[Self, Window]:
+        pixels = read_part(cells, folder, window, size)
+        if pixels is None:
+            return super().part_of(cells, folder, window, size)
+        start = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
+        return cls.of(pixels, ignore=whole_number(cells, "ignore")), start
+
+    def overlay(self, picture: NDArray[np.uint8], window: Window, tracks: bool = False) -> NDArray[np.uint8]:
+        """Outlines, in colours that no neighbour shares; those of tracks in the colour of their number."""
+        made, plane = picture.copy(), sampled(self.known, picture, window)
         edge = boundaries.outline(plane)
-        rgb[edge] = colours_of(plane[edge])
-        return captioned(rgb, f"{self.count} object{'' if self.count == 1 else 's'}")
+        if tracks:
+            made[edge] = colours_of(plane[edge])
+        else:
+            numbers, colours = colours_apart(plane)
+            made[edge] = colours[np.searchsorted(numbers, plane[edge])]
+        return made
+
+    def draw(self, image: Any) -> NDArray[np.uint8]:
+        """Outlines on the image, and how many there are."""
+        height, width = flat(self.instances).shape
+        drawn = self.overlay(fitted(image, (height, width)), (slice(0, height), slice(0, width)))
+        return captioned(drawn, f"{self.count} object{'' if self.count == 1 else 's'}")
 
 
 def _warned(cut: int) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
 from potency.answers import contrast
-from potency.answers.drawing import COLOURS, as_rgb, captioned
+from potency.answers.drawing import COLOURS, as_rgb, captioned, enlarged
 from potency.answers.evidence import Evidence, Ragged
 from potency.answers.filed import Filed, Window, given
 from potency.answers.files import TABLES, path_of, read_objects, read_table, told_in, write_table
@@ -158,29 +158,36 @@ class Objects(Filed):
         return DataFrame({"side": sides, "what": np.concatenate(what)})
 
     def contrast(self, truth: Self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-        low = np.array([side.start for side in window] * 2)
-        shown = [side.stop - side.start for side in window]
-        scale = np.tile(np.array(picture.shape[:2]) / shown, 2)
-        edges = {side: (one.edges() - low) * scale for side, one in (("truth", truth), ("prediction", self))}
+        edges = {side: one._within(picture, window) for side, one in (("truth", truth), ("prediction", self))}
         return contrast.boxes(picture, edges, self.mistakes(truth))
 
     def edges(self) -> NDArray[np.float64]:
         """The boxes of the objects in pixels (objects, 4); of points boxes of no size at the middle of their pixel."""
         return as_box(self.table) if self.boxes else np.tile(self.centres() + 0.5, (1, 2))
 
-    def draw(self, image: Any) -> NDArray[np.uint8]:
+    def overlay(self, picture: NDArray[np.uint8], window: Window, tracks: bool = False) -> NDArray[np.uint8]:
         """Boxes, or small circles, in the colour of their class."""
         from PIL import Image, ImageDraw
 
-        rgb = as_rgb(image)
-        factor = max(1, -(-128 // max(rgb.shape[1], 1)))
-        sheet = Image.fromarray(np.repeat(np.repeat(rgb, factor, axis=0), factor, axis=1))
+        sheet = Image.fromarray(picture)
         pen, kinds = ImageDraw.Draw(sheet), codes(self.table, classes_of([self.table]) if CLASS in self.table else ())
-        half = 3.0
-        for code, (y, x) in zip(kinds, self.centres(), strict=True) if not self.boxes else ():
-            at = ((x + 0.5) * factor, (y + 0.5) * factor)
-            pen.ellipse([at[0] - half, at[1] - half, at[0] + half, at[1] + half], outline=COLOURS[code % len(COLOURS)])
-        for code, (top, left, bottom, right) in zip(kinds, as_box(self.table), strict=True) if self.boxes else ():
-            low, high = (left * factor, top * factor), (right * factor - 1, bottom * factor - 1)
-            pen.rectangle([low, tuple(map(max, low, high))], outline=COLOURS[code % len(COLOURS)])
-        return captioned(np.asarray(sheet), f"{self.count} object{'' if self.count == 1 else 's'}")
+        for code, (top, left, bottom, right) in zip(kinds, self._within(picture, window), strict=True):
+            colour = COLOURS[code % len(COLOURS)]
+            if (top, left) == (bottom, right):
+                pen.ellipse([left - 3, top - 3, left + 3, top + 3], outline=colour)
+            else:
+                low, high = (left, top), (right - 1, bottom - 1)
+                pen.rectangle([low, tuple(map(max, low, high))], outline=colour)
+        return np.asarray(sheet)
+
+    def _within(self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.float64]:
+        """The edges of the objects in pixels of a picture of a window."""
+        low = np.array([side.start for side in window] * 2)
+        scale = np.tile(np.array(picture.shape[:2]) / [side.stop - side.start for side in window], 2)
+        return np.asarray((self.edges() - low) * scale)
+
+    def draw(self, image: Any) -> NDArray[np.uint8]:
+        """Boxes or circles on the image, and how many there are."""
+        rgb = as_rgb(image)
+        drawn = self.overlay(enlarged(rgb), (slice(0, rgb.shape[0]), slice(0, rgb.shape[1])))
+        return captioned(drawn, f"{self.count} object{'' if self.count == 1 else 's'}")

@@ -13,7 +13,7 @@ from pandas import DataFrame
 
 from potency.answers import contrast
 from potency.answers.conformal import JOIN
-from potency.answers.drawing import COLOURS, captioned, upon
+from potency.answers.drawing import COLOURS, captioned, fitted, flat
 from potency.answers.evidence import Evidence
 from potency.answers.filed import Filed, Window, given, sampled, whole_number
 from potency.answers.files import is_large, read_map, write_pixels, write_pyramid
@@ -158,12 +158,18 @@ class Regions(Filed):
         judged = np.full(true.shape, True) if truth.ignore is None else true != truth.ignore
         return contrast.maps(picture, true, said, judged)
 
-    def draw(self, image: Any) -> NDArray[np.uint8]:
+    def overlay(self, picture: NDArray[np.uint8], window: Window, tracks: bool = False) -> NDArray[np.uint8]:
         """Every class but the first in its colour, half transparent, ignored pixels left as they are."""
-        plane, rgb = upon(self.codes, image)
+        made, plane = picture.copy(), sampled(self.codes, picture, window)
         tinted = (plane > 0) if self.ignore is None else (plane > 0) & (plane != self.ignore)
         colours = np.array(COLOURS, np.uint8)[plane[tinted].astype(np.intp) % len(COLOURS)]
-        rgb[tinted] = (rgb[tinted].astype(np.uint16) + colours) // 2
+        made[tinted] = (made[tinted].astype(np.uint16) + colours) // 2
+        return made
+
+    def draw(self, image: Any) -> NDArray[np.uint8]:
+        """The overlay on the image, and the share of each class."""
+        height, width = flat(self.codes).shape
+        drawn = self.overlay(fitted(image, (height, width)), (slice(0, height), slice(0, width)))
         shares = list(self.share().items())
         bars = [(share, COLOURS[k % len(COLOURS)]) for k, (_, share) in enumerate(shares)]
-        return captioned(rgb, ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares), bars)
+        return captioned(drawn, ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares), bars)

@@ -21,6 +21,7 @@ from potency.cli import (
     label,
     learn,
     measure,
+    pictures,
     points,
     pool,
     pretrain,
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 for room in (
     *(demo, data, audit, measure, controls, learn, pretrain, label, answer, reason, visualise),
-    *(points, pool, choose, quantise, reader, show, card, doctor),
+    *(points, pool, choose, quantise, reader, pictures, show, card, doctor),
 ):
     app.registered_commands += room.app.registered_commands
 

@@ -128,7 +128,10 @@ def plan(options: PlanOptions, say: Console) -> dict[str, Any]:
 class Simulate(Options):
     into: Annotated[Path, typer.Argument(help="The new folder to write.")]
     kind: Annotated[
-        str, typer.Option(help="crops, fields, movie, wells, course, induction, tracks, viability or rods.")
+        str,
+        typer.Option(
+            help="crops, fields, movie, wells, course, induction, tracks, viability, rods, proteins, colonies or states."
+        ),
     ] = "crops"
     look: Annotated[
         str, typer.Option(help="brightfield, phase or fluorescence. [dim]phase for a movie, else brightfield[/dim]")

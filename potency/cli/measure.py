@@ -34,7 +34,8 @@ class Measure(Rows):
         str,
         typer.Option(
             metavar="A,B,...",
-            help="Of objects shape, intensity, texture, neighbours; of images trivial, intensity, texture, shape.",
+            help="Of objects shape, intensity, texture, neighbours; of images trivial, intensity, texture, shape, "
+            "hog, colony-shape, colony-texture.",
         ),
     ] = "shape,intensity"
     naming: Annotated[

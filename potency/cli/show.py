@@ -198,19 +198,21 @@ class Models(Options):
 
 @command(app, ("", "what can be learned, and with what"), ("--json | jq .networks", "for a script"))
 def models(options: Models, say: Console) -> dict[str, Any]:
-    """List the tasks, networks, maps, learners, answers, features, image formats and models that come along."""
+    """List tasks, networks (of maps, boxes, outlines too), learners, answers, features, formats, models."""
     from potency.answers import ANSWERS
     from potency.bundle.shipped import SCHEME, labels
     from potency.data.readers import READERS
     from potency.estimators import ESTIMATORS
     from potency.measurement import FAMILIES
-    from potency.networks import BACKBONES, DENSE
+    from potency.networks import ANCHORED, BACKBONES, DENSE, OUTLINED
     from potency.tasks import TASKS
 
     lists: dict[str, dict[str, str]] = {
         "tasks": {name: f"answers with a {task.answer.kind}; {task.title}" for name, task in TASKS.items()},
         "networks": {n: str(b) for n, b in BACKBONES.items()} | {"any other": "of timm by name, or torchvision/NAME"},
         "maps": {name: str(network) for name, network in DENSE.items()},
+        "boxes": {name: str(network) for name, network in ANCHORED.items()},
+        "outlines": {name: str(network) for name, network in OUTLINED.items()},
         "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
         "answers": {name: answer.title for name, answer in ANSWERS.items()},
         "features": {name: family.title for name, family in FAMILIES.items()},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from potency.data import leaks, quality
-from potency.data.columns import FILES
+from potency.data.columns import FILES, WHOLE
 from potency.data.findings import Finding, Findings, some, tally
 from potency.data.folders import natural
 from potency.data.parts import COUNTED
@@ -35,7 +35,7 @@ def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
     (warnings if random else faults).extend(leaks.groups(table, parts))
     if manifest.kinds.get("truth") in FILES:
         faults.extend(_files(manifest))
-    else:
+    elif manifest.kinds.get("truth") not in WHOLE:
         for fault, finding in leaks.classes(table, parts, declared=declared):
             (faults if fault else warnings).append(finding)
     warnings.extend(leaks.neighbours(table, parts))

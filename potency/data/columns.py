@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from potency.data.folders import split_name
+from potency.data.several import separated
 from potency.data.tables import typed
 from potency.errors import ManifestError, nearest
 
@@ -22,6 +23,7 @@ HELD = {
 }
 FILES = ("file", "picture", "regions", "density", *HELD)  # kinds of columns that name files
 MASKS = "masks"  # the folder in which masks lie, one an object
+WHOLE = ("labelset", *FILES)  # kinds of truths of which hardly two are alike: no classes that parts must share
 LOOKED_AT = 1000  # cells of a column; files may be missing
 _TEXT = ("id", "image", "group", "split", "tile.of")
 
@@ -137,8 +139,14 @@ def truth_column(frame: pd.DataFrame, truth: str | None, where: str) -> tuple[pd
     else:
         column = find_column(frame, truth, where)
     if column != "truth" and "truth" in frame.columns:
-        frame = frame.rename(columns={"truth": "truth@table"})
-    return frame.rename(columns={column: "truth"}), f"column '{column}'"
+        frame = _with_parts(frame, "truth", "truth@table")
+    return _with_parts(frame, column, "truth"), f"column '{column}'"
+
+
+def _with_parts(frame: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
+    """The table with a column and its parts (`map.classes` of `map`) renamed."""
+    return frame.rename(columns={name: new + str(name)[len(old) :] for name in frame.columns
+                                 if str(name) == old or str(name).startswith(f"{old}.")})  # fmt: skip
 
 
 def settle_types(frame: pd.DataFrame, parse: bool, folder: Path = Path()) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -158,7 +166,7 @@ def settle_types(frame: pd.DataFrame, parse: bool, folder: Path = Path()) -> tup
         settled["split"] = settled["split"].map(lambda name: split_name(name) if isinstance(name, str) else name)
     if "truth" in settled:
         kinds["truth"] = truth_kind(settled["truth"], folder)
-        if kinds["truth"] in ("category", *HELD):
+        if kinds["truth"] in ("category", "labelset", *HELD):
             settled["truth"] = _text(frame["truth"])
     elif any(name.startswith("truth.") and pd.api.types.is_numeric_dtype(settled[name]) for name in settled):
         kinds["truth"] = "vector"
@@ -168,11 +176,15 @@ def settle_types(frame: pd.DataFrame, parse: bool, folder: Path = Path()) -> tup
 def truth_kind(truth: pd.Series, folder: Path = Path()) -> str:
     """Text and a few whole numbers that repeat are categories, paths what their files hold, other numbers numbers.
 
+    Where a cell names several classes ("nucleus | membrane", "nucleus;membrane"), the column holds sets of them.
+
     >>> truth_kind(pd.Series(["a", "b"])), truth_kind(pd.Series([0.5, 1.5, 2.0])), truth_kind(pd.Series([0, 1, 0, 1]))
     ('category', 'number', 'category')
+    >>> truth_kind(pd.Series(["a", "a | b"]))
+    'labelset'
     """
     if not pd.api.types.is_numeric_dtype(truth) or pd.api.types.is_bool_dtype(truth):
-        return file_kind(truth, folder) or "category"
+        return file_kind(truth, folder) or ("labelset" if separated(truth) else "category")
     present = truth.dropna()
     whole = bool((present == present.round()).all())
     return "category" if whole and present.nunique() <= min(20, max(2, len(present) // 2)) else "number"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from potency.data import columns, folders, gathering, parts, quality, reading, split, tables
+from potency.data import columns, folders, gathering, parts, quality, reading, several, split, tables
 from potency.data.check import check_table
 from potency.data.findings import Finding, Findings
 from potency.data.groups import UNKNOWN
@@ -101,9 +101,9 @@ class Manifest:
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes of the truth, in the order asked for when reading, else in natural order."""
-        if self.kinds.get("truth") != "category" or "truth" not in self.table.columns:
+        if "truth" not in self.table.columns:
             return ()
-        present = sorted(self.table["truth"].dropna().unique(), key=folders.natural)
+        present = sorted(several.classes_of(self.table["truth"], self.kinds.get("truth", "")), key=folders.natural)
         asked: list[str] = json.loads(self.origin.get("classes", "[]"))
         return tuple([name for name in asked if name in present] + [name for name in present if name not in asked])
 
@@ -117,7 +117,7 @@ class Manifest:
             if name not in self.classes:
                 raise ManifestError(f"there is no class '{name}'", f"{self.folder}, truth: {self.origin.get('truth')}",
                                     nearest(name, self.classes))
-        kept = self.where(self.table["truth"].isin(list(classes)))
+        kept = self.where(several.held(self.table["truth"], self.kinds["truth"], classes))
         return replace(kept, origin={**self.origin, "classes": json.dumps(list(classes))})
 
     def paths(self, row: Row) -> dict[str, Path]:

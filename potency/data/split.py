@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.data.columns import FILES
+from potency.data.columns import WHOLE
 from potency.data.folders import natural
 from potency.errors import ManifestError
 
@@ -19,8 +19,8 @@ FILED = "truth in files"  # what the truth is called where it must not be balanc
 
 
 def balanced(table: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """The table as a split sees it, which balances truths: but not files, each of which is one of its kind."""
-    return table.rename(columns={"truth": FILED}) if kinds.get("truth") in FILES else table
+    """The table as a split sees it, which balances truths: but not files and sets, each of which is one of its kind."""
+    return table.rename(columns={"truth": FILED}) if kinds.get("truth") in WHOLE else table
 
 
 def strata(truth: pd.Series | None, rows: int, bins: int = 5) -> NDArray[np.int64]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Labels, Plane
 from potency.decoding.flood import Mask
-from potency.decoding.kernel import kernel
 
 DIAGONAL = np.float32(0.41421356)  # tan 22.5 degrees: flatter vectors point straight, steeper ones to a corner
 Ints = NDArray[np.int32]
@@ -23,7 +23,7 @@ def basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
     return _basins(flow_y, flow_x, mask)
 
 
-@kernel
+@compiled
 def _root(parent: Ints, p: int) -> int:
     while parent[p] != p:
         parent[p] = parent[parent[p]]
@@ -31,7 +31,7 @@ def _root(parent: Ints, p: int) -> int:
     return p
 
 
-@kernel
+@compiled
 def _basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
     height, width = mask.shape
     parent = np.empty(height * width, np.int32)
@@ -81,7 +81,7 @@ def unite(labels: Labels, flow_y: Plane, flow_x: Plane, parting: float, core: in
     return _unite(labels, keys[order], mean[order].astype(np.float32), area, parting, core)
 
 
-@kernel
+@compiled
 def _borders(labels: Labels, flow_y: Plane, flow_x: Plane) -> tuple[NDArray[np.int64], Plane, Ints]:
     """Pairs of labels that touch, as one number each, the sum of their parting and the number of touching pixels."""
     height, width = labels.shape
@@ -125,7 +125,7 @@ def _borders(labels: Labels, flow_y: Plane, flow_x: Plane) -> tuple[NDArray[np.i
     return keys[kept], total[kept], number[kept]
 
 
-@kernel
+@compiled
 def _place(keys: NDArray[np.int64], key: int) -> int:
     """Where a key stands in an open table of a power of two, or the free place where it belongs."""
     last = len(keys) - 1
@@ -135,7 +135,7 @@ def _place(keys: NDArray[np.int64], key: int) -> int:
     return at
 
 
-@kernel
+@compiled
 def _unite(
     labels: Labels, keys: NDArray[np.int64], mean: Plane, area: NDArray[np.int64], parting: float, core: int
 ) -> Labels:

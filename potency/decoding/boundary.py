@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.flood import Mask, flood, peaks
-from potency.decoding.kernel import kernel
 
 
 def _simple() -> NDArray[np.bool_]:
@@ -58,7 +58,7 @@ class Boundary(Decoder):
         return flood(interior, markers, mask), inside
 
 
-@kernel
+@compiled
 def _interior(labels: Labels, centroid: NDArray[np.float64], ring: NDArray[np.int64], simple: Mask) -> Mask:
     height, width = labels.shape
     kept = labels > 0

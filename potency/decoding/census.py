@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.decoding.kernel import kernel
+from potency.data.compiled import compiled
 from potency.errors import AnswerError
 
 Labels = NDArray[np.int32]
@@ -66,7 +66,7 @@ def compact(labels: NDArray[Any]) -> tuple[Labels, int]:
     return place.reshape(plane.shape).astype(np.int32) + np.int32(numbers[0] != 0), int(np.count_nonzero(numbers))
 
 
-@kernel
+@compiled
 def _count(labels: Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     height, width = labels.shape
     area, sums = np.zeros(count + 1, np.int64), np.zeros((count + 1, 2))
@@ -96,7 +96,7 @@ def centres(census: Census, depth: Plane, share: float = 0.75) -> tuple[NDArray[
     return _centres(census.labels, census.centroid, depth, share * deepest), deepest
 
 
-@kernel
+@compiled
 def deepest_of(labels: Labels, depth: Plane, count: int) -> NDArray[np.float32]:
     """The largest depth in each of `count` labels."""
     deepest = np.zeros(count, np.float32)
@@ -108,7 +108,7 @@ def deepest_of(labels: Labels, depth: Plane, count: int) -> NDArray[np.float32]:
     return deepest
 
 
-@kernel
+@compiled
 def _centres(
     labels: Labels, centroid: NDArray[np.float64], depth: Plane, least: NDArray[np.float32]
 ) -> NDArray[np.int64]:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
-from potency.decoding.kernel import kernel
 from potency.errors import AnswerError, PlanError, nearest
 
 KINDS: Mapping[str, str] = {
@@ -105,7 +105,7 @@ def _finite(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isfinite(maps).all(axis=0), maps, np.float32(0))
 
 
-@kernel
+@compiled
 def _number(labels: Labels, sure: Plane, count: int, smallest: int) -> tuple[NDArray[np.uint32], Plane]:
     """Labels renumbered 1 ... n as a reader meets them, without those under `smallest` pixels, and each one's score."""
     area, total, new = np.zeros(count + 1, np.int64), np.zeros(count + 1), np.zeros(count + 1, np.uint32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Labels, Plane
-from potency.decoding.kernel import kernel
 
 
 def depth(labels: Labels) -> Plane:
@@ -22,7 +22,7 @@ def depth(labels: Labels) -> Plane:
     return _across(labels, _down(labels, far), far)
 
 
-@kernel
+@compiled
 def _down(labels: Labels, far: int) -> NDArray[np.int32]:
     """Distance to another number within each column."""
     height, width = labels.shape
@@ -40,7 +40,7 @@ def _down(labels: Labels, far: int) -> NDArray[np.int32]:
     return out
 
 
-@kernel
+@compiled
 def _across(labels: Labels, down: NDArray[np.int32], far: int) -> Plane:
     """The lower envelope of the parabolas that the columns give, run by run."""
     height, width = labels.shape

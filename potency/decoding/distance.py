@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane, centres
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
 from potency.decoding.flood import flood, peaks
-from potency.decoding.kernel import kernel
 
 
 class Distance(Decoder):
@@ -43,7 +43,7 @@ class Distance(Decoder):
         return flood(height, markers, mask), inside
 
 
-@kernel
+@compiled
 def _lower(
     labels: Labels, box: NDArray[np.int64], peak: NDArray[np.int64], deepest: Plane, depth: Plane, out: Plane
 ) -> None:

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane, centres
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
 from potency.decoding.flood import flood
-from potency.decoding.kernel import kernel
 
 
 class Embedding(Decoder):
@@ -52,7 +52,7 @@ class Embedding(Decoder):
         return labels, maps[0]
 
 
-@kernel
+@compiled
 def _offsets(labels: Labels, centre: NDArray[np.int64], spread: Plane, maps: NDArray[np.float32]) -> None:
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
@@ -62,7 +62,7 @@ def _offsets(labels: Labels, centre: NDArray[np.int64], spread: Plane, maps: NDA
                 maps[3, y, x] = spread[k]
 
 
-@kernel
+@compiled
 def _end(maps: NDArray[np.float32], y: int, x: int) -> tuple[int, int]:
     """The pixel at which the offset of a pixel ends, the nearest in the image."""
     _, height, width = maps.shape
@@ -70,7 +70,7 @@ def _end(maps: NDArray[np.float32], y: int, x: int) -> tuple[int, int]:
     return int(min(max(v, 0), height - 1)), int(min(max(u, 0), width - 1))
 
 
-@kernel
+@compiled
 def _votes(maps: NDArray[np.float32], inside: float) -> Plane:
     _, height, width = maps.shape
     votes = np.zeros((height, width), np.float32)
@@ -82,7 +82,7 @@ def _votes(maps: NDArray[np.float32], inside: float) -> Plane:
     return votes
 
 
-@kernel
+@compiled
 def _meetings(votes: Plane, maps: NDArray[np.float32], share: float) -> tuple[Labels, NDArray[np.int32]]:
     """The number of the nearest middle within its spread at every pixel, and the middles (n + 1, 2) as y, x."""
     height, width = votes.shape
@@ -129,7 +129,7 @@ def _meetings(votes: Plane, maps: NDArray[np.float32], share: float) -> tuple[La
     return where, middles[: found + 1]
 
 
-@kernel
+@compiled
 def _members(maps: NDArray[np.float32], where: Labels, inside: float) -> tuple[Labels, int]:
     """The object at the end of each pixel's offset, and how many pixels end in none."""
     _, height, width = maps.shape

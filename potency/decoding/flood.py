@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Labels, Plane
-from potency.decoding.kernel import kernel
 
 LEVELS = 128
 Mask = NDArray[np.bool_]
@@ -39,7 +39,7 @@ def flood(landscape: Plane, markers: Labels, mask: Mask) -> Labels:
     return labels
 
 
-@kernel
+@compiled
 def _drop(labels: Labels, count: int, landscape: Plane, core: float, peak: float) -> None:
     height, width = labels.shape
     area, top = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.float32)
@@ -55,14 +55,14 @@ def _drop(labels: Labels, count: int, landscape: Plane, core: float, peak: float
                 labels[y, x] = 0
 
 
-@kernel
+@compiled
 def _around(height: int, width: int) -> NDArray[np.int64]:
     """Steps to the neighbours of a pixel in a flat image with a frame of one pixel, which spares loops their ends."""
     across = width + 2
     return np.array([-across, -1, 1, across, -across - 1, -across + 1, across - 1, across + 1])
 
 
-@kernel
+@compiled
 def _climb(landscape: Plane, markers: Labels, mask: Mask) -> tuple[Labels, int]:
     """Labels of the pixels from which steps to the highest neighbour lead to a marker; how many others there are."""
     height, width = mask.shape
@@ -104,7 +104,7 @@ def _climb(landscape: Plane, markers: Labels, mask: Mask) -> tuple[Labels, int]:
     return labels, rest
 
 
-@kernel
+@compiled
 def _flood(landscape: Plane, labels: Labels, mask: Mask) -> int:
     """Flood what has no label yet, in place; how many pixels that is."""
     height, width = mask.shape
@@ -147,7 +147,7 @@ def _flood(landscape: Plane, labels: Labels, mask: Mask) -> int:
     return flooded
 
 
-@kernel
+@compiled
 def _wait(p: int, level: int, first: NDArray[np.int32], last: NDArray[np.int32], following: NDArray[np.int32]) -> None:
     following[p] = -1
     if first[level] < 0:

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.basins import basins, unite
 from potency.decoding.census import Census, Labels, Plane, centres
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
-from potency.decoding.kernel import kernel
 
 
 class Flows(Decoder):
@@ -44,7 +44,7 @@ class Flows(Decoder):
         return unite(apart, flow_y, flow_x, settings["parting"], int(settings["core"])), inside
 
 
-@kernel
+@compiled
 def _flow(
     labels: Labels, box: NDArray[np.int64], centre: NDArray[np.int64], depth: Plane, flow_y: Plane, flow_x: Plane
 ) -> None:
@@ -68,7 +68,7 @@ def _flow(
                     flow_y[y - 1, x - 1], flow_x[y - 1, x - 1] = _towards(time, own, y, x)
 
 
-@kernel
+@compiled
 def _sweep(time: Plane, own: Labels, stale: NDArray[np.bool_], depth: Plane, box: NDArray[np.int64]) -> None:
     """Let the times of an object settle, in all four directions by turns (Zhao 2005)."""
     top, left, bottom, right = box
@@ -87,7 +87,7 @@ def _sweep(time: Plane, own: Labels, stale: NDArray[np.bool_], depth: Plane, box
                             _spread(stale, time, own, y, x)
 
 
-@kernel
+@compiled
 def _left_out(time: Plane, own: Labels, depth: Plane, box: NDArray[np.int64], k: int) -> tuple[int, int]:
     """The deepest pixel of an object that no path reaches, for each piece of it has a middle; (0, 0) if all are."""
     top, left, bottom, right = box
@@ -99,12 +99,12 @@ def _left_out(time: Plane, own: Labels, depth: Plane, box: NDArray[np.int64], k:
     return v, u
 
 
-@kernel
+@compiled
 def _of(time: Plane, own: Labels, y: int, x: int, k: int) -> np.float32:
     return time[y, x] if own[y, x] == k else np.float32(np.inf)
 
 
-@kernel
+@compiled
 def _spread(stale: NDArray[np.bool_], time: Plane, own: Labels, y: int, x: int) -> None:
     """Have the neighbours of a pixel looked at that may now be reached earlier."""
     for v in range(y - 1, y + 2):
@@ -113,7 +113,7 @@ def _spread(stale: NDArray[np.bool_], time: Plane, own: Labels, y: int, x: int) 
                 stale[v, u] = True
 
 
-@kernel
+@compiled
 def _arrive(time: Plane, own: Labels, y: int, x: int, depth: Plane) -> bool:
     """Whether a pixel is reached earlier than was known, over its sides, or over its corners where there is no side."""
     k, now = own[y, x], time[y, x]
@@ -135,7 +135,7 @@ def _arrive(time: Plane, own: Labels, y: int, x: int, depth: Plane) -> bool:
     return False
 
 
-@kernel
+@compiled
 def _towards(time: Plane, own: Labels, y: int, x: int) -> tuple[float, float]:
     """The unit vector against the slope of the times, of neighbours reached earlier only: the way that was taken."""
     k, now = own[y, x], time[y, x]

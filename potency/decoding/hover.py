@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.flood import Mask, flood, peaks
-from potency.decoding.kernel import kernel
 
 
 class Hover(Decoder):
@@ -41,7 +41,7 @@ class Hover(Decoder):
         return flood(calm, peaks(calm, 1 - settings["edge"], 0, settings["core"], 4), mask), maps[0]
 
 
-@kernel
+@compiled
 def _places(
     labels: Labels, centroid: NDArray[np.float64], box: NDArray[np.int64], across: Plane, down: Plane
 ) -> None:
@@ -56,7 +56,7 @@ def _places(
                 across[y, x] = (x - middle_x) / max(wide, 0.5)
 
 
-@kernel
+@compiled
 def _calm(across: Plane, down: Plane, mask: Mask) -> Plane:
     """1 less the steepest fall of either map at each pixel, by Sobel's filter; towards the background nothing falls."""
     height, width = mask.shape

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane, deepest_of
 from potency.decoding.decoder import Channel, Decoder
 from potency.decoding.depth import depth
-from potency.decoding.kernel import kernel
 
 RAYS = 32
 ANGLES = 2 * np.pi / RAYS * np.arange(RAYS)
@@ -55,7 +55,7 @@ class StarDist(Decoder):
         return labels, np.concatenate([[np.float32(0)], maps[0].ravel()[chosen]])[labels]
 
 
-@kernel
+@compiled
 def _joined(labels: Labels) -> tuple[Plane, NDArray[np.float32]]:
     """Which pixels are inside an object, and which are of one with the pixel below and -1, 0 or 1 to the right.
 
@@ -73,7 +73,7 @@ def _joined(labels: Labels) -> tuple[Plane, NDArray[np.float32]]:
     return inside, joined
 
 
-@kernel
+@compiled
 def _sight(inside: Plane, joined: NDArray[np.float32], y_step: float, x_step: float, out: Plane) -> None:
     """How far each pixel sees along a ray steeper than 45 degrees, up or down, before its object ends.
 
@@ -96,7 +96,7 @@ def _sight(inside: Plane, joined: NDArray[np.float32], y_step: float, x_step: fl
         seen[1:-1] = row
 
 
-@kernel
+@compiled
 def _proposed(middle: Plane, least: float) -> NDArray[np.int64]:
     """Pixels that are the highest of their 3 x 3 (the first of equals), highest first."""
     height, width = middle.shape
@@ -120,7 +120,7 @@ def _proposed(middle: Plane, least: float) -> NDArray[np.int64]:
     return found[np.argsort(height_of, kind="mergesort")]
 
 
-@kernel
+@compiled
 def _painted(
     maps: NDArray[np.float32], directions: NDArray[np.float64], proposed: NDArray[np.int64], overlap: float
 ) -> tuple[Labels, NDArray[np.int64]]:
@@ -174,7 +174,7 @@ def _painted(
     return labels, chosen[:count].copy()
 
 
-@kernel
+@compiled
 def _fill(corners: NDArray[np.float64], inside: NDArray[np.bool_], top: int, left: int, wide: int) -> None:
     """Pixels whose middle is in a polygon (even-odd): every edge turns all that lies right of it, row by row."""
     last = 0

@@ -39,16 +39,16 @@ def glance(report: Report, name: str = "glance") -> Plot | None:
     if not metric or len(inside) + len(outside) < 2:
         return None
     title = known(metric)[0]
-    with sheet(440, 64 + 54 * len(lines)) as page:
+    names = [clean(source(column, report.facts), 44) for column in lines]
+    with sheet(440 if max(map(len, names)) <= 24 else 640, 64 + 54 * len(lines)) as page:
         (axes,) = page.axes()
         for place, column in enumerate(reversed(lines)):
             colour, shift = (MAIN if column == first else OTHER), (0.2 if column in outside and column in inside else 0)
             if column in inside:
                 _whisker(axes, inside[column], place + shift, (colour, colour), spoken(inside[column], metric))
             if column in outside:
-                told = f"random split {spoken(outside[column], metric)}"
-                _whisker(axes, outside[column], place - shift, (colour, PAPER), told)
-        axes.set_yticks(range(len(lines)), [clean(source(c, report.facts), 24) for c in reversed(lines)], color=INK)
+                _whisker(axes, outside[column], place - shift, (colour, PAPER), spoken(outside[column], metric))
+        axes.set_yticks(range(len(lines)), names[::-1], color=INK)
         axes.set_ylim(-0.5, len(lines) - 0.3)
         axes.margins(x=0.2)
         ruled(axes, x=title, grid="x")
@@ -61,7 +61,7 @@ def glance(report: Report, name: str = "glance") -> Plot | None:
         look = "Filled dots are the figures " + ("on groups never seen in training" if honest else "of this report")
         look += "; the line through a dot is its 95 % interval." if report.groups >= 5 else "."
         if outside:
-            look += " Hollow dots let images of one group stand on both sides: the distance is the flattery."
+            look += " Hollow dots: a random split, where images of one group stand on both sides; the gap is flattery."
         return Plot(name, f"{title} at a glance", look, page.svg(name, look))
 
 
@@ -187,6 +187,7 @@ OF_CLASSES: tuple[Draw, ...] = (
 PLOTS: dict[str, tuple[Draw, ...]] = {
     "category": OF_CLASSES,
     "ordinal": OF_CLASSES,
+    "labelset": (glance, learning),
     "number": (
         glance,
         number_plots.predicted_against_true,
@@ -196,7 +197,14 @@ PLOTS: dict[str, tuple[Draw, ...]] = {
         learning,
     ),
     "vector": (glance, learning),
-    "labels": (glance, object_plots.thresholds, object_plots.mistakes, learning),
+    "labels": (
+        glance,
+        object_plots.thresholds,
+        object_plots.mistakes,
+        object_plots.by_size,
+        object_plots.sizes,
+        learning,
+    ),
     "regions": (glance, learning),
     "objects": (glance, learning),
     "density": (glance, learning),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from potency.evaluation.scores import scores
-from potency.evaluation.terms import MAIN, UNIT
+from potency.evaluation.terms import DRAWN, MAIN, MEDIAN, UNIT
 from potency.evaluation.wording import (
     chance,
     clean,
@@ -81,9 +81,10 @@ def random_figures(report: Report) -> dict[str, dict[str, Interval]]:
 
 
 def whole(metrics: Iterable[str], labels: tuple[str, ...]) -> list[str]:
-    """The metrics that speak of all classes together; those of one class stand in their own table."""
+    """The metrics of all classes together that no picture shows; those of one class stand in their own table."""
     ends = tuple(f".{label}" for label in labels)
-    return [metric for metric in metrics if not (ends and metric.endswith(ends))]
+    told = (metric for metric in metrics if metric.partition(".")[0] not in DRAWN or metric.endswith(f".{MEDIAN}"))
+    return [metric for metric in told if not (ends and metric.endswith(ends))]
 
 
 def metrics(report: Report, main: bool = True) -> Table | None:

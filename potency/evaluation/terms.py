@@ -14,6 +14,11 @@ METRICS: dict[str, tuple[str, str, str]] = {
             "another, averaged over the classes; .5 is guessing, 1 is perfect", "up"),
     "average_precision": ("PR AUC (macro)", "the area under the precision-recall curve, averaged over the classes; "
                           "guessing gives the share of the class, not .5", "up"),
+    "micro_f1": ("Micro F1", "the balance of precision and recall of all decisions of all classes together", "up"),
+    "exact_match": ("Whole set right", "the share of images of which every class that is there is named, and no other",
+                    "up"),
+    "hamming_loss": ("Wrong decisions (Hamming loss)", "the share of all decisions, one a class and image, that are "
+                     "wrong; flattering where most classes are rare", "down"),
     "kappa": ("Cohen's kappa", "agreement beyond what the class shares alone would give; 0 is guessing", "up"),
     "weighted_kappa": ("Weighted kappa", "Cohen's kappa where a near miss on the ordered scale costs less", "up"),
     "mcc": ("Matthews correlation", "correlation between truth and answer over all cells of the confusion matrix; "
@@ -59,6 +64,12 @@ METRICS: dict[str, tuple[str, str, str]] = {
     "split": ("Split", "the share of true objects that several predicted ones make up", "down"),
     "merged": ("Merged", "the share of true objects that share a predicted one with others", "down"),
     "spurious": ("Spurious", "the share of predicted objects that answer nothing", "down"),
+    "size_true": ("True size", "the diameter of the disc of a true object's area, in pixels", "zero"),
+    "size_said": ("Predicted size", "the same of predicted objects", "zero"),
+    "size_bias": ("Bias of size", "by which share found objects are wider than the true ones", "zero"),
+    "recall_size": ("Recall by size", "the share found of true objects of a size", "up"),
+    "precision_size": ("Precision by size", "the share of predicted objects of a size that are right", "up"),
+    "share_size": ("Share by size", "the share of true objects that are of a size", "zero"),
     "boundary_f": ("Boundary F", "the share of outlines within two pixels of one another, both ways", "up"),
     "hausdorff": ("Hausdorff distance", "the farthest point of an outline from the other, in pixels", "down"),
     "hausdorff95": ("Hausdorff distance, 95 %", "the same without the farthest twentieth of the points", "down"),
@@ -84,12 +95,16 @@ METRICS: dict[str, tuple[str, str, str]] = {
 # Bounded by one, so they are written without the leading zero (".78").
 UNIT = frozenset(METRICS) - {
     "log_loss", "mae", "rmse", "mape", "bias", "set_size", "limits_low", "limits_high", "hausdorff", "hausdorff95",
-    "count_mae", "count_mape", "count_bias", "distance", "game",
+    "count_mae", "count_mape", "count_bias", "distance", "game", "size_true", "size_said",
 }  # fmt: skip
+# Figures of many parts that a picture shows; of them tables have the median alone.
+DRAWN = frozenset({"size_true", "size_said", "recall_size", "precision_size", "share_size"})
+MEDIAN = "p50"
 # Of answers with many metrics those that a reader meets first; the others are folded away.
 MAIN: dict[str, tuple[str, ...]] = {
+    "labelset": ("macro_f1", "micro_f1", "average_precision", "auc", "exact_match", "hamming_loss"),
     "labels": ("dsb_ap", "dsb_ap.50", "dsb_ap_pooled", "coco_ap", "f1.50", "pq", "aji", "mpq", "f_c", "missed", "split",
-               "merged", "spurious", "count_mae"),
+               "merged", "spurious", "count_mae", "size_bias"),
     "objects": ("f1", "precision", "recall", "coco_ap", "f_c", "count_mae", "count_mape", "count_bias", "distance"),
     "density": ("count_mae", "count_mape", "count_bias", "game"),
 }  # fmt: skip

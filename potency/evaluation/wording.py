@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from potency.evaluation.terms import METRICS, UNIT
+from potency.evaluation.terms import MEDIAN, METRICS, UNIT
 
 if TYPE_CHECKING:
     from potency.evaluation.results import Contest, Interval, Report
@@ -19,8 +19,8 @@ HEADLINE = {"category": "balanced_accuracy", "number": "mae"}
 def known(metric: str) -> tuple[str, str, str]:
     """Name, meaning and direction of a metric; a metric nobody described speaks for itself.
 
-    >>> known("recall.G1")[0], known("recall.75")[0]
-    ('Recall of G1', 'Recall at IoU .75')
+    >>> known("recall.G1")[0], known("recall.75")[0], known("recall_size.8-11")[0]
+    ('Recall of G1', 'Recall at IoU .75', 'Recall by size, 8 to 11 px')
     """
     if metric in METRICS:
         return METRICS[metric]
@@ -29,6 +29,10 @@ def known(metric: str) -> tuple[str, str, str]:
         name, meaning, direction = METRICS[base]
         if re.fullmatch(r"\d\d", part):
             return f"{name} at IoU .{part}", meaning, direction
+        if re.fullmatch(r"p\d\d", part):
+            return (f"{name}, median" if part == MEDIAN else f"{name}, {int(part[1:])} % are below"), meaning, direction
+        if re.fullmatch(r"\d+-\d+", part):
+            return f"{name}, {part.replace('-', ' to ')} px", meaning, direction
         return f"{name.removesuffix(' (macro)')} of {part}", meaning, direction
     return metric.replace("_", " "), "", "up"
 

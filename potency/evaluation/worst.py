@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pandas import DataFrame
 
 from potency.answers import ANSWERS
 from potency.answers.contrast import KINDS, TRUTH
-from potency.answers.drawing import as_rgb
+from potency.answers.drawing import as_rgb, barred, resized, scale_of
 from potency.answers.filed import Filed
 from potency.evaluation.columns import parts_of
 from potency.evaluation.gallery import Card, Wall, embedded, opened
@@ -107,16 +106,13 @@ def _picture(report: Report, kind: type[Filed], row: Any) -> str:
         sizes = image.sizes
         window = tuple(slice(max(0, (sizes[axis] - WIDEST) // 2), min(sizes[axis], (sizes[axis] + WIDEST) // 2))
                        for axis in "YX")  # fmt: skip
-        rgb = as_rgb(image.crop(dict(zip("YX", window, strict=True))))
-        scale = SIDE / max(rgb.shape[:2])
-        size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-        how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
-        picture = np.asarray(Image.fromarray(rgb).resize(size, how))
+        picture = resized(as_rgb(image.crop(dict(zip("YX", window, strict=True)))), SIDE)
         true, said = (
             kind.of_cells({str(k): v for k, v in parts_of(one, name, kind).iloc[0].items()}, folder)
             for name in (report.truth, _column(report))
         )
-        drawn = Image.fromarray(said.contrast(true, picture, (window[0], window[1])))
-        return embedded(drawn.quantize(128, dither=Image.Dither.NONE))
+        drawn = said.contrast(true, picture, (window[0], window[1]))
+        drawn = barred(drawn, *scale_of(image, (window[1].stop - window[1].start) / drawn.shape[1]))
+        return embedded(Image.fromarray(drawn).quantize(128, dither=Image.Dither.NONE))
     except Exception:  # whatever a broken file does to a decoder, the figures do not depend on its picture
         return ""

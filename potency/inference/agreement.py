@@ -15,6 +15,8 @@ from torch import nn
 def disagreement(expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]], tolerance: float) -> float:
     """Largest deviation as a share of each output's largest value; ValueError beyond `tolerance` or when a top-1 moves.
 
+    Whole numbers are names (of objects): they have no size, and are not compared.
+
     >>> disagreement({"output": np.array([[0.0, 2.0]])}, {"output": np.array([[0.0, 2.5]])}, 0.3)
     0.25
     """
@@ -25,6 +27,8 @@ def disagreement(expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArr
             raise ValueError(f"{name}: shape {value.shape} instead of {truth.shape}")
         if not (np.isfinite(truth).all() and np.isfinite(value).all()):
             raise ValueError(f"{name}: not finite on the sample, so agreement cannot be checked")
+        if not np.issubdtype(truth.dtype, np.floating):
+            continue
         scale = max(float(np.abs(truth).max(initial=0)), 1e-12)
         error = float(np.abs(value - truth).max(initial=0)) / scale
         if error > tolerance:

@@ -265,7 +265,8 @@ def _attempts(device: torch.device, engine: str, precision: str) -> list[tuple[C
 
 def _named(outputs: Tensor | Mapping[str, Tensor]) -> Outputs:
     tensors = {"output": outputs} if isinstance(outputs, Tensor) else outputs
-    return {name: value.float().cpu().numpy() for name, value in tensors.items()}
+    told = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    return {name: value.cpu().numpy() for name, value in told.items()}
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,21 +51,74 @@ def _timed(task: Task, nets: nn.ModuleDict, images: Tensor) -> float:
 
 
 def seconds_a_step(task: Task, plan: Plan) -> float:
-    """Seconds of one step of the plan on all cores of this process: outputs and gradients on crops of noise."""
-    device = find_device()
-    nets = task.build(plan).to(device).to(memory_format=torch.channels_last).train()
-    crops = torch.rand(plan.batch, len(plan.channels), *plan.tile, device=device)
-    crops = crops.to(memory_format=torch.channels_last)
-    taken = []
+    """Seconds of one step of the plan on all cores of this process: losses and gradients on crops of noise."""
+    step, taken = _step(task, plan), []
     for _ in range(1 + TIMED):
         start = time.perf_counter()
-        with autocast(plan.precision, device):
-            found = task.forward(nets, {"image": crops})
-        torch.stack([value.float().square().mean() for value in found.values()]).sum().backward()  # type: ignore[no-untyped-call]
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        step()
         taken.append(time.perf_counter() - start)
     return min(taken[1:]) * plan.accumulate
+
+
+def peak_of_step(task: Task, plan: Plan) -> tuple[float, int]:
+    """Seconds of one step of the plan as `seconds_a_step` has them, and the most bytes its tensors take at once.
+
+    Beside the weights: crops, what the outputs leave for the gradients, and the gradients.
+    """
+    step = _step(task, plan)
+    seconds = []
+
+    def timed() -> None:
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+
+    held = tensor_peak(timed)
+    timed()
+    return min(seconds) * plan.accumulate, held
+
+
+def _step(task: Task, plan: Plan) -> Callable[[], None]:
+    """One step of learning on crops of noise."""
+    device = find_device()
+    nets = task.build(plan).to(device).to(memory_format=torch.channels_last).train()
+
+    def step() -> None:
+        crops = torch.rand(plan.batch, len(plan.channels), *plan.tile, device=device)
+        crops = crops.to(memory_format=torch.channels_last)
+        with autocast(plan.precision, device):
+            total = torch.stack([net.exercise(crops) for net in nets.values()]).sum()  # type: ignore[operator]
+        total.backward()  # type: ignore[no-untyped-call]
+        nets.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return step
+
+
+def tensor_peak(work: Callable[[], object]) -> int:
+    """The most bytes that tensors made by `work` take at once: on a GPU where there is one, else in memory.
+
+    Told by torch's own allocator, so that it is the same in every run; what Python and libraries take is not in it.
+
+    >>> tensor_peak(lambda: torch.zeros(1000, dtype=torch.float32).sum()) >= 4000
+    True
+    """
+    if find_device().type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        return torch.cuda.max_memory_allocated() - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it tells people that it looked for a GPU
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    assert seen.profiler is not None
+    events = [one for one in seen.profiler.kineto_results.events() if one.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(events, key=lambda one: one.start_ns()):
+        held += event.nbytes()  # type: ignore[attr-defined]
+        most = max(most, held)
+    return most
 
 
 def spoken_cost(task: Task, plan: Plan, trainings: int = 1) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,20 @@ from potency.answers.filed import Filed
 from potency.bundle import NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
+from potency.data.tiles import Tile
 from potency.inference.view import View, windows
 from potency.learning.truths import truths
 from potency.tasks import Task
 
 MOST = 32  # images that are tried, evenly through the table
 PIXELS = 2**24  # whose maps are held at a time
+
+
+class Parts(NamedTuple):
+    """What the network says of one image, of the size `shape`: its outputs for every tile."""
+
+    shape: tuple[int, int]
+    tiles: list[tuple[Tile, Mapping[str, NDArray[Any]]]]
 
 
 def with_thresholds(member: NetworkMember, rows: Manifest) -> NetworkMember:
@@ -30,7 +39,7 @@ def with_thresholds(member: NetworkMember, rows: Manifest) -> NetworkMember:
     trials = member.task.trials(member.plan)
     if not trials or not len(rows):
         return member
-    seen, known = _maps(member, rows)
+    seen, known = _parts(member, rows)
     plan, best = member.plan, _score(member.task, member.plan, seen, known)
     for name, values in trials.items():
         for value in values:
@@ -41,11 +50,11 @@ def with_thresholds(member: NetworkMember, rows: Manifest) -> NetworkMember:
     return NetworkMember(member.task, plan, member.nets)
 
 
-def _maps(member: NetworkMember, rows: Manifest) -> tuple[list[Any], list[Answer]]:
-    """The outputs for some whole images, and their truths."""
+def _parts(member: NetworkMember, rows: Manifest) -> tuple[list[Parts], list[Answer]]:
+    """The outputs for the tiles of some whole images, and the truths of these."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int))
     some = replace(rows, table=rows.table.iloc[places].reset_index(drop=True))
-    seen: list[Any] = []
+    seen: list[Parts] = []
     known: list[Answer] = []
     held = 0
     for row, truth in zip(some.records(), truths(some, member.task), strict=True):
@@ -53,32 +62,28 @@ def _maps(member: NetworkMember, rows: Manifest) -> tuple[list[Any], list[Answer
         held += view.height * view.width
         if seen and held > PIXELS:
             break
-        seen.append(_whole(member, view))
+        tiles = windows(view.shape, member.plan)
+        seen.append(Parts(view.shape, [(tile, _output(member, view, tile)) for tile in tiles]))
         known.append(truth)
     return seen, known
 
 
-def _whole(member: NetworkMember, view: View) -> dict[str, NDArray[np.float32]]:
-    """The maps of a whole image, of the tiles that are seen at prediction: each gives its core."""
-    whole: dict[str, NDArray[np.float32]] = {}
-    for tile in windows(view.shape, member.plan):
-        sample: dict[str, NDArray[Any]] = {"image": view.crop(tile)}
-        if member.plan.scale_by == "image":
-            sample["exposure"] = view.exposure
-        found, place = member.outputs([sample])[0], tile.window(view.shape)
-        top, left = tile.y - place["Y"].start, tile.x - place["X"].start
-        for name in member.task.maps:
-            part = found[name][:, top : top + tile.height, left : left + tile.width]
-            made = whole.setdefault(name, np.zeros((len(part), *view.shape), np.float32))
-            made[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = part
-    return whole
+def _output(member: NetworkMember, view: View, tile: Tile) -> Mapping[str, NDArray[Any]]:
+    exposure = {"exposure": view.exposure} if member.plan.scale_by == "image" else {}
+    return member.outputs([{"image": view.crop(tile), **exposure}])[0]
 
 
-def _score(task: Task, plan: Plan, seen: list[Any], known: list[Answer]) -> float:
-    pieces = [_compared(task.decode(maps, plan), truth) for maps, truth in zip(seen, known, strict=True)]
+def _score(task: Task, plan: Plan, seen: Sequence[Parts], known: Sequence[Answer]) -> float:
+    pieces = [_compared(_joined(task, plan, parts), truth) for parts, truth in zip(seen, known, strict=True)]
     evidence = Evidence.stack(pieces)
     value = float(task.answer.summarise(evidence, np.ones((1, evidence.samples)))[task.answer.headline][0])
     return task.answer.better * value if np.isfinite(value) else -np.inf
+
+
+def _joined(task: Task, plan: Plan, parts: Parts) -> Answer:
+    """The answer of an image as it is predicted: each tile is decoded, and the answers are joined."""
+    told = [(tile, task.decode(output, plan)) for tile, output in parts.tiles]
+    return told[0][1] if len(told) == 1 else task.answer.stitch(iter(told), parts.shape)
 
 
 def _compared(answer: Answer, truth: Answer) -> Evidence:

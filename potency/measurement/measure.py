@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.errors import PlanError, PotencyError, nearest
+from potency.measurement.colony import form, haralick
 from potency.measurement.hog import hog
 from potency.measurement.intensity import intensity
 from potency.measurement.shape import shape
@@ -73,6 +74,8 @@ FAMILIES: Mapping[str, Family] = {
         Family("texture", texture, "grain, edges and their directions, at several scales"),
         Family("hog", hog, "oriented gradients in an 8 x 8 grid, normalised by blocks (Dalal 2005)"),
         Family("shape", shape, "form of the largest object: area, axes, solidity, circularity"),
+        Family("colony-shape", form, "place, size and form of the colony, found by its texture (Kavitha 2017)"),
+        Family("colony-texture", haralick, "Haralick's thirteen features within that colony (Kavitha 2017)"),
     )
 }
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from potency.errors import PlanError, nearest
 from potency.networks.backbones import BACKBONES, NORMALISATIONS, Backbone, find_backbone
 
 FEWEST_PATCHES = 5  # a side; with fewer, attention has nothing to attend to
+LAST = ("avgpool", "classifier", "fc", "flatten")  # of torchvision: from here on it is no body any more
+ASIDE = ("AuxLogits", "aux1", "aux2", "dropout")  # classifiers at half way, which only help to learn
+SLOW = ("inception_v3", "googlenet")  # which of torchvision warn of a slow way to draw weights, unless told
 TRANSFORMERS = ("vision_transformer", "vision_transformer_hybrid", "deit")  # modules of timm whose patch may be chosen
 
 
@@ -69,8 +72,14 @@ def _timm(found: Backbone, channels: int, tile: tuple[int, int]) -> nn.Module:
         options = _patches(name, tile)
     elif facts is not None and facts.fixed_input_size:  # attention over a grid that is laid out beforehand
         options = {"img_size": tile}
-    made: nn.Module = timm.create_model(name, in_chans=channels, num_classes=0, **{**options, **found.options})
-    return made.train()
+    made: Any = timm.create_model(name, in_chans=channels, num_classes=0, **{**options, **found.options})
+    if getattr(made, "output_fmt", None) == "NHWC":  # Swin and its kin
+        made.register_forward_hook(_channels_first)
+    return cast(nn.Module, made.train())
+
+
+def _channels_first(_: nn.Module, __: Any, values: Tensor) -> Tensor:
+    return values.permute(0, 3, 1, 2) if values.ndim == 4 else values
 
 
 def _patches(name: str, tile: tuple[int, int]) -> dict[str, Any]:
@@ -91,20 +100,22 @@ def _torchvision(found: Backbone, channels: int, tile: tuple[int, int]) -> nn.Mo
 
     name = found.name
     try:
-        whole = torchvision.models.get_model(name, weights=None, **found.options)
+        drawn = {"init_weights": False} if name in SLOW else {}
+        whole = torchvision.models.get_model(name, weights=None, **{**drawn, **found.options})
     except ValueError as error:
         known = [f"torchvision/{n}" for n in torchvision.models.list_models(module=torchvision.models)]
         raise PlanError(
             f"there is no network {name!r}", "plan.network", nearest(f"torchvision/{name}", known)
         ) from error
-    features = getattr(whole, "features", None)
     made = nn.Sequential()
-    if isinstance(features, nn.Module):
-        made.add_module("features", features)
-    else:  # ResNet and its kin: everything before pooling and classifier
-        for key, part in whole.named_children():
-            if key not in ("avgpool", "fc"):
-                made.add_module(key, part)
+    for key, part in whole.named_children():  # everything before pooling and classifier, one after the other
+        if key in LAST:
+            break
+        if isinstance(part, nn.ModuleList) or key == "encoder":  # it is called in a way of its own
+            raise PlanError(f"torchvision's {name} is no chain of layers", "plan.network",
+                            "take the network of timm, which is named without a library")  # fmt: skip
+        if key not in ASIDE:
+            made.add_module(key, part)
     key, first = first_convolution(made)
     if first.in_channels != channels:
         fresh = nn.Conv2d(channels, first.out_channels, first.kernel_size, first.stride, first.padding,  # type: ignore[arg-type]

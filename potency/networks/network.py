@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 HEAD_FIRST = 0.3  # share of the steps in which a body that knows something is left alone
@@ -29,6 +30,10 @@ class Network(nn.Module):
 
     def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes")
+
+    def exercise(self, image: Tensor) -> Tensor:
+        """A number whose gradients cost about what a step of learning costs, of images without a truth (to time it)."""
+        return torch.stack([value.float().square().mean() for value in self(image).values()]).sum()
 
     def bodies(self) -> Mapping[str, nn.Module]:
         """The parts that may start from weights, the largest first; the last has the name of its published ones."""

@@ -42,6 +42,14 @@ def load_weights(network: nn.Module, source: str) -> int:
     return adopt(network, state, source)
 
 
+def fetched(backbone: str) -> bool:
+    """Whether the ImageNet weights of a backbone are on this computer, or can be fetched to it now."""
+    try:
+        return bool(_hub(backbone))
+    except PlanError:
+        return False
+
+
 def published(network: nn.Module) -> str:
     """The name of the backbone whose published weights a network can start from."""
     return list(_bodies(network))[-1]

@@ -24,10 +24,10 @@ def simulate(
 ) -> Manifest:
     """Simulate an experiment into the new folder `into` and read it back as a manifest.
 
-    `kind` is one of EXPERIMENTS (crops, fields, movie, wells, course, induction, tracks, viability, rods); `settings`
-    are those of `World` (look, classes, cells, groups, seed, shortcut ...); `progress(done, total)` is called as
-    pictures are written. The same settings give the same bytes. Raises PlanError for settings that are wrong,
-    ManifestError if the folder cannot be written.
+    `kind` is one of EXPERIMENTS (crops, fields, movie, wells, course, induction, tracks, viability, rods, proteins,
+    colonies, states); `settings` are those of `World` (look, classes, cells, groups, seed, shortcut ...);
+    `progress(done, total)` is called as pictures are written. The same settings give the same bytes. Raises PlanError
+    for settings that are wrong, ManifestError if the folder cannot be written.
     """
     from potency.simulate.experiment import EXPERIMENTS
     from potency.simulate.write import describe, new_folder

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from potency.simulate import artefact, crops
+from potency.simulate.colonies import colonies, states
 from potency.simulate.course import courses, inductions
 from potency.simulate.movie import movies
+from potency.simulate.proteins import proteins
 from potency.simulate.rods import films
 from potency.simulate.survey import fields, outcomes
 from potency.simulate.tracks import tracks
@@ -86,4 +88,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "viability": Experiment(viability, {"cells": 960, "groups": 20, "wells": 2, "field": 384}, False),
     "rods": Experiment(films, {"cells": 36, "wells": 1, "look": "phase", "field": 256, "pixel_size": 0.1, "frames": 13,
                                "hours": (0.0, 1.0)}, False, 0.05),
+    "proteins": Experiment(proteins, {"cells": 960, "groups": 20, "wells": 2, "density": 0.1}, False),
+    "colonies": Experiment(colonies, {"cells": 16_800, "groups": 20, "wells": 12, "field": 128, "pixel_size": 1.3,
+                                      "look": "phase", "hours": (60.0, 60.0), "onset": 0.0}, False),
+    "states": Experiment(states, {"cells": 4000, "groups": 20, "wells": 1, "field": 256, "pixel_size": 1.3, "frames": 6,
+                                  "look": "phase", "hours": (0.0, 75.0), "onset": 12.0}, False),
 }

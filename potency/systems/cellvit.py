@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from potency.evaluation import wording
 from potency.evaluation.tables import Grid
-from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper, slug
+from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper
 from potency.systems.comparison import Scene
 from potency.systems.outlines import LIGHT
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
@@ -38,7 +38,7 @@ def run(order: Order) -> Path:
     scenes, plans = list[Scene](), []
     for problem in problems(order):
         answered = answer(problem, order.budget.arms, order, baselines=(), random=False)
-        answered = thresholded(answered, order.into / problem.name / slug("threshold"))
+        answered = thresholded(answered, order.into / problem.name)
         scene = judge(problem, answered, order)
         scenes.append(replace(scene, grids=(by_protocol(scene.report),)))
         plans.append(next(iter(answered.plans.values())))

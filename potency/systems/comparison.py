@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from potency.evaluation.results import Report
 
 # Of every scene, where its answers have them.
-HEADLINES = ("accuracy", "balanced_accuracy", "auc", "mae", "mape", "pearson", "r2",
-             "dsb_ap", "f1.50", "pq", "aji", "dice")  # fmt: skip
+HEADLINES = ("accuracy", "balanced_accuracy", "auc", "exact_match", "micro_f1", "mae", "mape", "pearson", "r2",
+             "dsb_ap", "f1.50", "pq", "aji", "dice", "mean_iou", "mean_dice")  # fmt: skip
 STATED = ("figure", "value", "where it is stated")
 DECIDED = ("value", "published", "here", "whose")
 RANDOM = "random"  # the end of a column answered under a random split
@@ -131,7 +131,24 @@ def contests(scene: Scene) -> list[str]:
         gap = wording.spoken(contest.differences[contest.headline], contest.headline, signed=True)
         metric = wording.known(contest.headline)[0].lower()
         found.append(f"{first} against {second}: {metric} {gap}, {wording.verdict(contest, contest.first)}")
-    return found
+    return found + guessing(scene)
+
+
+def guessing(scene: Scene) -> list[str]:
+    """The networks and learners that are not surely better than guessing, in words: nothing can be said of them."""
+    report = scene.report
+    if len(report.labels) < 2:
+        return []
+    share, names = 1 / len(report.labels), list[str]()
+    for column, numbers in report.numbers.items():
+        found = numbers.get("balanced_accuracy")
+        if found is not None and _inside(column) and (found.value if found.low is None else found.low) <= share:
+            names.append(wording.source(column, report.facts))
+    if not names:
+        return []
+    told = (f"Not surely better than guessing (balanced accuracy {wording.figure(share, 2, unit=True)}): "
+            f"{', '.join(names)}.")  # fmt: skip
+    return [f"{told} What has learned so little in the steps of this budget is not judged by it."]
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from potency.answers import Labels
 from potency.evaluation.tables import Grid
 from potency.measurement.quality.growth import Curve, growth_rate
-from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper, slug
+from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper
 from potency.systems.comparison import Scene
 from potency.systems.figures import curves
 from potency.systems.outlines import LIGHT, NUCLEI, of_table
@@ -62,7 +62,7 @@ def run(order: Order) -> Path:
     for problem, changes in problems(order):
         arms = [replace(arm, changes={**changes, **arm.changes}) for arm in order.budget.arms]
         answered = answer(problem, arms, order, baselines=(), random=False)
-        answered = thresholded(answered, order.into / problem.name / slug("threshold"))
+        answered = thresholded(answered, order.into / problem.name)
         scene = judge(problem, answered, order)
         if "growth" in answered.manifest.table:
             films = followed(answered.manifest)

@@ -15,6 +15,8 @@ from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, sampled, simulated
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from potency.data.image import Image
     from potency.data.manifest import Manifest
 
@@ -104,17 +106,44 @@ def smears(order: Order) -> Manifest | None:
 
 def counts(fields: Manifest) -> Manifest:
     """The quarters of simulated fields, whose whole hold equally many cells: how many have their middle in each."""
+    parts, middles = _parted(fields)
+    return parts.add({"truth": [float(len(one)) for one in middles]}, "number")
+
+
+def quarters(fields: Manifest, into: Path) -> Manifest:
+    """The same quarters as images of their own, of the first channel, with the points of their cells; written once."""
+    import pandas as pd
+
+    from potency.data.manifest import Manifest
+    from potency.simulate.write import png
+
+    kept = into / "rows.parquet"
+    if not kept.is_file():
+        parts, middles = _parted(fields)
+        for part in ("images", "points"):
+            (into / part).mkdir(parents=True, exist_ok=True)
+        rows = []
+        for number, (row, points) in enumerate(zip(parts.records(), middles, strict=True)):
+            png(into / f"images/{number:05d}.png", parts.open(row).crop(parts.window(row))[0])
+            points.to_csv(into / f"points/{number:05d}.csv", index=False)
+            rows.append({"image": f"images/{number:05d}.png", "truth": f"points/{number:05d}.csv",
+                         "group": row["group"], "simulated": True})  # fmt: skip
+        Manifest.of_rows(pd.DataFrame(rows), into, kinds={"truth": "objects"}).write(kept)
+    return Manifest.read(kept)
+
+
+def _parted(fields: Manifest) -> tuple[Manifest, list[pd.DataFrame]]:
+    """The quarters of fields as windows, and of each the middles of its cells (y, x), from its own corner."""
     import pandas as pd
 
     cells = pd.read_csv(fields.folder / "cells.csv").groupby("file")
-    quarters = fields.explode(_quarters)
-    truth = []
-    for row in quarters.records():
-        middles, part = cells.get_group(row["image"])[["y", "x"]], quarters.window(row)
+    parts, found = fields.explode(_quarters), []
+    for row in parts.records():
+        middles, part = cells.get_group(row["image"])[["y", "x"]], parts.window(row)
         assert part is not None
         inside = [middles[axis.lower()].between(part[axis].start, part[axis].stop, inclusive="left") for axis in "YX"]
-        truth.append(float((inside[0] & inside[1]).sum()))
-    return quarters.add({"truth": truth}, "number")
+        found.append(middles[inside[0] & inside[1]] - [part["Y"].start, part["X"].start])
+    return parts, found
 
 
 def _quarters(image: Image) -> list[tuple[int, int, int, int]]:

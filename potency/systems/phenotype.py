@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from potency.systems import actin, cell_line, lineage_panel, live_dead, uptake
+from potency.systems import actin, cell_line, lineage_panel, live_dead, localization, uptake
 from potency.systems.recipe import row
 
 ROWS = (
@@ -35,10 +35,5 @@ ROWS = (
         "mitosis", "Spatio-temporal mitosis detection (Su 2017)", "CNN-LSTM over candidate patches in phase", (),
         "candidate to sequence classifier", "F1 with the usual tolerance in space and time",
     ),
-    row(
-        "localization", "Protein localisation and image-activated sorting",
-        "classifier over localisation classes; decision in milliseconds", (),
-        "multi-label localisation classifier", "decision latency per crop (p50, p99) with the compiled engine",
-        "sorting gate with its purity/yield curve",
-    ),
+    localization.RECIPE,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from potency.systems.arms import Answered
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
-COLUMN, NAME = "prediction@threshold", "threshold, nothing learned"
+COLUMN, TRIVIAL = "prediction@trivial", "Otsu's threshold (trivial)"
 BLUR = 1.0  # px, against noise
 LEAST = 16  # px of an object
 
@@ -45,7 +45,7 @@ def thresholded(answered: Answered, into: Path) -> Answered:
     table = pd.DataFrame(found)
     paths = {name: moved(table[name], into, manifest.folder) for name in (COLUMN, f"{COLUMN}.objects")}
     made = manifest.add(table.assign(id=ids, **paths))
-    return replace(answered, manifest=made, names={**answered.names, COLUMN: NAME})
+    return replace(answered, manifest=made, names={**answered.names, COLUMN: TRIVIAL})
 
 
 def pieces(pixels: NDArray[Any]) -> NDArray[np.uint32]:

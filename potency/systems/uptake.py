@@ -199,10 +199,7 @@ RECIPE = Recipe(
     title="Nanoparticle uptake in TNBC confocal images",
     area="B",
     published=(SCORE, MEASURED),
-    missing=(
-        "real images with patches (the real relative has single cells in their place)",
-        "a run to its end at the default budget on real images, which nobody has watched yet",
-    ),
+    missing=("real images with patches (the real relative has single cells in their place)",),
     method="2 own CNNs + VGG16, ResNet50, Inception-v3; cross-validation; random patches averaged, threshold .5",
     run=run,
     budgets=(QUICK, DEFAULT, FULL),

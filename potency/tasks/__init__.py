@@ -9,14 +9,18 @@ from potency.tasks.classify import Classify
 from potency.tasks.count import Count
 from potency.tasks.detect import Detect
 from potency.tasks.instances import Instances
+from potency.tasks.multilabel import Multilabel
 from potency.tasks.quantify import Quantify
 from potency.tasks.resemble import Simclr, Vicreg
 from potency.tasks.segment import Segment
 from potency.tasks.task import Focus, Sample, Task
 
 TASKS: Mapping[str, Task] = {
-    task.name: task for task in (Classify(), Quantify(), Segment(), Instances(), Detect(), Count(), Simclr(), Vicreg())
-}
+    task.name: task
+    for task in (
+        Classify(), Multilabel(), Quantify(), Segment(), Instances(), Detect(), Count(), Simclr(), Vicreg()
+    )
+}  # fmt: skip
 
 
 def find_task(name: str) -> Task:

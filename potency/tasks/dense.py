@@ -48,6 +48,14 @@ class Dense(Task):
         return plan.but(halo=min(WIDEST, -(-int(wide) // STEP) * STEP))
 
 
+def seen_whole(largest: float) -> int:
+    """The halo (px) of tiles for networks that find boxes: as wide as the largest object, so its owner sees it whole.
+
+    Near the edge of what a tile sees such networks may err, but what lies there belongs to the next tile.
+    """
+    return min(WIDEST, STEP * (1 + int(largest) // STEP))
+
+
 def dice(share: Tensor, target: Tensor) -> Tensor:
     """1 - Dice of each class over the batch, averaged over the classes that it shows (Milletari 2016).
 

@@ -18,7 +18,7 @@ from potency.data.plan import Plan
 from potency.decoding.centres import boxes_apart, peaks
 from potency.errors import PlanError
 from potency.networks import ANCHORED, Anchored
-from potency.tasks.dense import STEP, WIDEST
+from potency.tasks.dense import seen_whole
 from potency.tasks.listed import Listed
 from potency.tasks.task import Sample
 
@@ -66,9 +66,7 @@ class Detect(Listed):
         if not plan.settings["boxes"]:
             raise PlanError(f"{plan.network} learns boxes, the truth holds points", "plan.network",
                             "give boxes, or leave --network out")  # fmt: skip
-        # Detections near the edge of a tile belong to its neighbour, so that only context beyond the halo is missing.
-        wide = min(WIDEST, STEP * (1 + int(plan.settings["largest"]) // STEP))
-        return plan.but(halo=wide if plan.halo is None else plan.halo)
+        return plan.but(halo=seen_whole(plan.settings["largest"]) if plan.halo is None else plan.halo)
 
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
         """Heat maps, places and sizes of `places` (n, 5) in a crop; of two objects at a pixel the nearer one counts."""

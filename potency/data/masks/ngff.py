@@ -33,7 +33,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     """Read labels, those of an image if it has only one kind; classes and scores from `image-label`."""
-    path = _labels(path)
+    path = labels_in(path)
     found = read_image(path, shape)
     assert found.labels is not None
     classes, scores = dict[int, str](), dict[int, float]()
@@ -46,7 +46,7 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     return of_labels(found.labels, classes, scores, found.lost)
 
 
-def _labels(path: Path) -> Path:
+def labels_in(path: Path) -> Path:
     """Give the group of the labels that are meant: the path itself, or the only labels within."""
     for folder in (path / "labels", path):
         names = _attributes(folder).get("labels") if folder.is_dir() else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import struct
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 import imagecodecs
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.pixels import Window
+from potency.data.readers.pngpixels import decode_plain
 from potency.data.readers.resolution import from_resolution
 from potency.errors import ImageError
 
@@ -24,6 +26,9 @@ HUFFMAN = 8 * 64  # pixels of one channel in a byte of JPEG: a block of 64 takes
 ARITHMETIC = 0xC9  # JPEG markers from here on code several blocks in a bit
 PLAIN, DEEP = np.dtype("uint8"), np.dtype("uint16")
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # colour type -> channels given out (palette expanded, alpha dropped)
+LARGE = 2**15  # bytes of a PNG that libpng does not decode: of smaller ones threads would wait for one another's turns
+FEW = 32  # large PNGs of a process that it does decode: they are not worth the start of what decodes the others
+_decoded = count()
 PNG_NOTES = {3: ("palette expanded to RGB",), 4: ("alpha dropped",), 6: ("alpha dropped",)}
 
 
@@ -157,6 +162,9 @@ def png_pixels(data: bytes) -> NDArray[Any]:
     """Decode a PNG; one-bit images give 0 and 1 like any other mask."""
     if data.rfind(b"IEND") < 0:
         raise cut_short("", "before the end of its pixels")
+    plain = decode_plain(data) if len(data) >= LARGE and next(_decoded) >= FEW else None
+    if plain is not None:
+        return plain
     array: NDArray[Any] = imagecodecs.png_decode(data)
     return (array > 0).astype("uint8") if data[24:26] == b"\x01\x00" else array
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.measurement.objects.compiled import compiled
+from potency.data.compiled import compiled
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.measurement.objects.columns import Columns
-from potency.measurement.objects.compiled import compiled
 from potency.measurement.objects.runs import Objects
 
 Ints = NDArray[np.int64]

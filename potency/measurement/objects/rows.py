@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from potency.answers.files import read_table
+from potency.answers.objecttable import CLASS, LABEL, SCORE
 from potency.data import columns, gathering, parts, tables
 from potency.data.readers import open_image
-from potency.errors import ImageError, ManifestError, PotencyError
+from potency.errors import AnswerError, ImageError, ManifestError, PotencyError
 from potency.measurement.objects.columns import UNITS
 from potency.measurement.objects.measure import measure_objects
 from potency.measurement.objects.runs import find_objects
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 WHOLE = ("tile.y", "tile.x", "tile.height", "tile.width")
 ERROR = "measure.error"
+SAID = (CLASS, "class_probability", SCORE)  # of an object, by the model that found it
 
 
 @dataclass
@@ -58,7 +61,8 @@ def measure_rows(
 
     A row has what its image has (group, truth, ...; a column of a measured name becomes `<name>@table`), `tile.of` (the
     id of its image), the object's box as a window of the image, so that the table is a manifest of crops, and the
-    measurements; um where the pixel size of the image is known, else no number. An image that cannot be measured is
+    measurements (um where the pixel size of the image is known, else no number), and what a table `<column>.objects` of
+    the model says of it: class, class_probability, score. An image that cannot be measured is
     one row with the reason in `measure.error`.
 
     Raises:
@@ -87,6 +91,7 @@ class _Measured:
         self.records = self.manifest.records()
         self.um = any(size is not None for size in map(self._size_alone, self.records))
         self.channels: tuple[str, ...] = ()
+        self.told: tuple[str, ...] | None = None
 
     def _size_alone(self, row: Row) -> float | None:
         try:
@@ -123,12 +128,30 @@ class _Measured:
         y, x = (0, 0) if window is None else (window["Y"].start, window["X"].start)
         places = np.concatenate([box[:, :2] + [y, x], box[:, 2:] - box[:, :2]], axis=1)
         own = found.rename(columns={str(found.columns[0]): "object"} if self.naming != "cellprofiler" else {})
-        return pd.concat([pd.DataFrame(places, columns=list(WHOLE)), own], axis=1)
+        return pd.concat([pd.DataFrame(places, columns=list(WHOLE)), own, self._told(row, own.iloc[:, 0])], axis=1)
+
+    def _told(self, row: dict[str, Any], numbers: pd.Series) -> pd.DataFrame:
+        """What the answer says of its objects (class, score), in the order of their numbers; as of the first image."""
+        cell = row.get(f"{self.column}.objects")
+        said = pd.DataFrame(columns=[LABEL])
+        if isinstance(cell, str):
+            try:
+                said = read_table(self.manifest.folder / cell)
+            except AnswerError as error:
+                raise ImageError(error.what, error.where, error.mend) from error
+        if self.told is None:
+            self.told = tuple(name for name in SAID if name in said and LABEL in said)
+        if not self.told:
+            return pd.DataFrame(index=numbers.index)
+        own = said.drop_duplicates(LABEL).set_index(LABEL).reindex(index=numbers, columns=list(self.told))
+        kinds = {name: "str" if name == CLASS else "float64" for name in self.told}
+        return own.set_axis(numbers.index).astype(kinds)
 
     def inherited(self, place: Path) -> Callable[[int, pd.DataFrame], pd.DataFrame]:
         """A function that puts what its image has before the objects of a row, for a table in that folder."""
         manifest = self.manifest
-        names = ("image", *(f"image.{channel}" for channel in manifest.channels), self.column)
+        names = ["image", *(f"image.{channel}" for channel in manifest.channels), self.column]
+        names += [name for name in (f"{self.column}.objects",) if name in manifest.table]
         moved = {name: gathering.moved(manifest.table[name], manifest.folder, place) for name in names}
         table = manifest.table.assign(**moved).drop(columns=[*WHOLE, "tile.of"], errors="ignore")
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.compiled import compiled
 from potency.errors import ImageError
-from potency.measurement.objects.compiled import compiled
 from potency.measurement.objects.outline import edges
 
 Ints = NDArray[np.int64]

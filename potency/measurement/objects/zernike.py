@@ -8,7 +8,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.measurement.objects.compiled import compiled
+from potency.data.compiled import compiled
 from potency.measurement.objects.runs import Objects
 
 Ints = NDArray[np.int64]
