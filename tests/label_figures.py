@@ -145,7 +145,7 @@ def _area(hits, positives):
 
 
 def centred(pairs, classes, radius):
-    """HoVer-Net's F_d and F_c, of images as lists of (centre, class)."""
+    """HoVer-Net's F_d and F_c, and type accuracy (all, each), of images as lists of (centre, class)."""
     joined, lone_true, lone_said = [], [], []
     for truth, said in pairs:
         left = np.array([c for c, _ in truth], float).reshape(-1, 2)
@@ -162,4 +162,7 @@ def centred(pairs, classes, radius):
         both = sum(a == b == code for a, b in joined)
         wrong, lost = sum(b == code != a for a, b in joined), sum(a == code != b for a, b in joined)
         each.append(share(2 * both, 2 * both + 2 * wrong + 2 * lost + lone_said.count(code) + lone_true.count(code)))
-    return f_d, each
+    right = [a == b for a, b in joined]
+    types = [share(sum(right), len(joined))]
+    types += [share(sum(a == b == k for a, b in joined), sum(a == k for a, _ in joined)) for k in range(classes)]
+    return f_d, each, types

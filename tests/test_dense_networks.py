@@ -24,7 +24,7 @@ from potency.inference.view import grid, windows
 from potency.learning.cost import cost_of, seconds_a_step
 from potency.learning.gradient import _free
 from potency.learning.planning import planned
-from potency.networks import DENSE, Dense, Encoder
+from potency.networks import DENSE, Dense, Encoder, Network
 from potency.networks.weights import adopt, load_weights, published
 from potency.tasks import TASKS
 
@@ -171,6 +171,55 @@ def test_published_weights_of_an_encoder_fit_by_name(name: str, tmp_path: Path) 
     assert torch.equal(again.body.encoder.body.conv1.weight, learned.body.conv1.weight)  # type: ignore[union-attr, arg-type]
     with pytest.raises(BundleError, match="belong to another network"):
         adopt(Dense("unet:encoder=plain", 1, (1,), 32), theirs.state_dict(), "here")
+
+
+@pytest.mark.parametrize("place", ["encoder.", "teacher.backbone."])
+def test_a_transformer_fits_as_cellvit_and_hipt_keep_it(place: str, tmp_path: Path) -> None:
+    """What they saved for 160 px by a grid of 10 x 10, with a class token, beside decoders of their own."""
+    theirs = timm.create_model("test_vit", num_classes=3, img_size=160)
+    state = {place + name: value for name, value in theirs.state_dict().items()}
+    if place == "teacher.backbone.":  # as DINO saves it; the others as arrays alone
+        state = {name.removeprefix("teacher."): value for name, value in state.items()}
+        torch.save({"epoch": 3, "student": {}, "teacher": state}, tmp_path / "told.pth")
+    else:
+        save_file({**state, "decoder0.0.block.0.weight": torch.ones(2)}, tmp_path / "told.safetensors")
+    network = Dense("cellvit:encoder=test_vit:width=8", 3, HEADS, 160)
+    load_weights(network, str(next(tmp_path.glob("told.*"))))
+    own = network.body.encoder.body.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(value, state[place.removeprefix("teacher.") + name]) for name, value in own.items())
+    small = Dense("cellvit:encoder=test_vit:width=8", 3, HEADS, 96)
+    load_weights(small, str(next(tmp_path.glob("told.*"))))
+    assert small.body.encoder.body.pos_embed.shape[1] == 6 * 6 + 1  # type: ignore[union-attr]
+
+
+def test_the_encoder_of_the_segment_anything_model_fits_by_its_own_names(tmp_path: Path) -> None:
+    """Its names (image_encoder, lin1, lin2), positions on two axes of which a small grid takes the corner."""
+    from timm.models.vision_transformer_sam import VisionTransformerSAM
+
+    def sam(side: int) -> VisionTransformerSAM:
+        return VisionTransformerSAM(img_size=side, embed_dim=16, depth=2, num_heads=2, window_size=2, num_classes=0,
+                                    global_attn_indexes=(1,), use_rel_pos=True, neck_chans=8)  # fmt: skip
+
+    class Holder(Network):
+        def __init__(self, body: nn.Module) -> None:
+            super().__init__()
+            self.body = body
+
+        def bodies(self) -> dict[str, nn.Module]:
+            return {"samvit": self.body}
+
+    theirs, ours = sam(128), sam(64)
+    for value in theirs.parameters():
+        nn.init.normal_(value)
+    state = {f"image_encoder.{name.replace('mlp.fc', 'mlp.lin')}": v for name, v in theirs.state_dict().items()}
+    save_file({**state, "mask_decoder.weight": torch.ones(3)}, tmp_path / "sam.safetensors")
+    assert load_weights(Holder(ours), str(tmp_path / "sam.safetensors")) == len(ours.state_dict())
+    assert torch.equal(ours.blocks[0].mlp.fc1.weight, theirs.blocks[0].mlp.fc1.weight)
+    assert torch.equal(ours.pos_embed, theirs.pos_embed[:, :4, :4])
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():  # relative positions as the model itself makes them fit an image of this size
+        theirs.pos_embed = nn.Parameter(theirs.pos_embed[:, :4, :4])
+        torch.testing.assert_close(ours.eval().forward_features(image), theirs.eval().forward_features(image))
 
 
 def test_a_plan_takes_what_the_encoder_states_and_what_it_costs_is_told() -> None:

@@ -6,9 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from scipy.ndimage import label
 from zoo import fields
 
 from potency import systems
@@ -17,9 +15,10 @@ from potency.learning import cost
 from potency.networks import anchored
 from potency.systems import SYSTEMS, families, reproduce
 from potency.systems.arms import Problem
-from potency.systems.families import COSTS, FAMILIES, QUICK, TRIVIAL, thresholded
+from potency.systems.families import COSTS, FAMILIES, QUICK
 from potency.systems.outlines import CELLS
 from potency.systems.recipe import Arm, Budget
+from potency.systems.threshold import TRIVIAL
 
 CHEAP = {"tile": 32, "batch": 2, "steps": 1, "validations": 1, "test_views": 1}
 NETWORKS = ("unet:width=4:depth=1", "keypoint-graph:encoder=resnet18:width=4:depth=3", "mask-rcnn:body=resnet18")
@@ -52,11 +51,3 @@ def test_three_families_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyP
     text = page.read_text("utf-8")
     assert "5 a cell, grouped by a graph" not in text and "grey 256x256" in text
     assert "2 h 30 on a 24 GB card" in text and "SIMULATED: a program drew these images" in text
-
-
-def test_the_trivial_answer_is_what_is_bright() -> None:
-    y, x = np.mgrid[:40, :60]
-    bright = (np.hypot(y - 10, x - 12) < 6) | (np.hypot(y - 25, x - 40) < 9)
-    pixels = np.stack([np.where(bright, 900, 100), np.where(bright, 500, 90)]).astype(np.uint16)
-    assert (thresholded(pixels) == label(bright)[0]).all()
-    assert not thresholded(np.full((1, 8, 8), 7, np.uint8)).any()

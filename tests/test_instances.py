@@ -138,10 +138,11 @@ def test_hovernets_f_scores(typed):
     def centres(answer):
         return [(np.argwhere(mask).mean(axis=0), kind) for mask, kind, _ in parts(answer)]
 
-    f_d, each = literal.centred([(centres(true), centres(said)) for true, said in typed], 3, 12.0)
+    f_d, each, types = literal.centred([(centres(true), centres(said)) for true, said in typed], 3, 12.0)
     close(found["f_d"], f_d)
     close([found[f"f_c.{name}"] for name in CLASSES], each)
     close(found["f_c"], literal.mean_known(each))
+    close([found["type_accuracy"], *(found[f"type_accuracy.{name}"] for name in CLASSES)], types)
 
 
 def test_cocos_ap_of_masks(typed):

@@ -75,6 +75,12 @@ def viability(into: Path, **changes: Any) -> Manifest:
     return simulate(into, kind="viability", **{**small, **changes})
 
 
+def rods(into: Path, **changes: Any) -> Manifest:
+    """Two films of bacteria, 4 frames of 96 pixels within 24 minutes, with tracks and growth rates; 2 founders each."""
+    small = {"cells": 4, "groups": 2, "field": 96, "frames": 4, "hours": (0.0, 0.4)}
+    return simulate(into, kind="rods", **{**small, **changes})
+
+
 def proteins(into: Path, **changes: Any) -> Manifest:
     """36 cells of 32 pixels in 6 groups whose protein stands in several compartments: truth is a set of classes."""
     small = {"cells": 36, "groups": 6, "wells": 2, "size": 32, "pixel_size": 1.0, "density": 0.0, "batch": 0.5}

@@ -84,6 +84,8 @@ METRICS: dict[str, tuple[str, str, str]] = {
                       "as PanNuke's script: objects of absent classes cost nothing", "up"),
     "f_d": ("Detection F1 (F_d)", "F1 of objects paired by their centres, whatever their class", "up"),
     "f_c": ("Class F1 (F_c)", "F1 of each class of objects paired by their centres, the mean over classes", "up"),
+    "type_accuracy": ("Type accuracy", "of true objects that are found (paired by their centres) the share whose class "
+                      "is answered right", "up"),
     "distance": ("Distance of pairs", "how far the points of a pair are apart, in pixels", "down"),
     "mean_iou": ("Mean IoU", "shared over joint pixels of each class, all images together, mean over classes", "up"),
     "mean_dice": ("Mean Dice", "Dice of each class, all images together, the mean over classes", "up"),

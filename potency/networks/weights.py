@@ -14,8 +14,14 @@ from potency.networks.backbones import find_backbone
 from potency.networks.bodies import first_convolution
 from potency.networks.network import Network
 
-# Where the tensors of a body, or of the encoder in it, stand in files: alone, in a network, in a bundle.
-PLACES = ("", "body.", "net.body.", "encoder.body.", "body.encoder.body.", "net.body.encoder.body.")
+# Where the tensors of a body, or of the encoder in it, stand in files: alone, in a network, in a bundle; then where
+# others keep a transformer: CellViT, DINO and HIPT, the Segment Anything Model, what learned on several GPUs.
+PLACES = (
+    "", "body.", "net.body.", "encoder.body.", "body.encoder.body.", "net.body.encoder.body.",
+    "encoder.", "backbone.", "module.backbone.", "image_encoder.", "module.",
+)  # fmt: skip
+OTHERS = {".mlp.fc1.": ".mlp.lin1.", ".mlp.fc2.": ".mlp.lin2."}  # how SAM calls parts of a block
+NESTED = ("state_dict", "model_state_dict", "teacher", "model")  # where files of PyTorch keep them
 
 
 def load_weights(network: nn.Module, source: str) -> int:
@@ -77,7 +83,7 @@ def _matched(body: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Te
     own, first = body.state_dict(), f"{first_convolution(body)[0]}.weight"
     taken: dict[str, Tensor] = {}
     for name, value in own.items():
-        names = (name.removeprefix("features."), *(place + name for place in PLACES))
+        names = [name.removeprefix("features."), *(place + each for place in PLACES for each in _called(name))]
         given = next((state[key] for key in names if key in state), None)
         if given is None:
             continue
@@ -88,6 +94,15 @@ def _matched(body: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Te
             taken[name] = given.to(value.dtype)
     learned = [name for name, value in own.items() if value.is_floating_point()]
     return taken, [name for name in learned if name not in taken], len(learned)
+
+
+def _called(name: str) -> tuple[str, ...]:
+    """A name and, where others have another for it, that one.
+
+    >>> _called("blocks.0.mlp.fc1.bias")
+    ('blocks.0.mlp.fc1.bias', 'blocks.0.mlp.lin1.bias')
+    """
+    return (name, *(name.replace(ours, theirs) for ours, theirs in OTHERS.items() if ours in name))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -112,8 +127,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "the file is not plain tensors (it may be a pickle with code, which is never run)", str(path),
             "save the state dict as safetensors where you trust the file",
         ) from error  # fmt: skip
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in NESTED if isinstance(state.get(key), Mapping)), state)
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BundleError("the file holds no table of tensors", str(path), "save model.state_dict()")
     return {str(k): v for k, v in state.items()}
@@ -139,7 +154,9 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
 def _resampled(name: str, given: Tensor, body: nn.Module) -> Tensor:
     """Patches of another size and positions on another grid, as a transformer for this crop needs them.
 
-    Positions are interpolated (Dosovitskiy 2021), patches so that a token stays the same (FlexiViT, Beyer 2023).
+    Positions are interpolated (Dosovitskiy 2021), patches so that a token stays the same (FlexiViT, Beyer 2023). Of the
+    Segment Anything Model, a smaller grid takes the corner of the positions, as CellViT does; those relative to one
+    another are interpolated, as the model itself does for other images.
     """
     own = body.get_parameter(name) if name in dict(body.named_parameters()) else None
     if own is None or given.shape == own.shape:
@@ -149,6 +166,14 @@ def _resampled(name: str, given: Tensor, body: nn.Module) -> Tensor:
 
         return torch.as_tensor(resample_patch_embed(given, list(own.shape[2:])))
     parent, _, leaf = name.rpartition(".")
+    if leaf.startswith("rel_pos_") and given.ndim == own.ndim == 2:
+        return nn.functional.interpolate(given.T[None].float(), size=len(own), mode="linear")[0].T.to(given.dtype)
+    if leaf == "pos_embed" and given.ndim == own.ndim == 4:
+        from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
+
+        high, wide = own.shape[1:3]
+        fits = high <= given.shape[1] and wide <= given.shape[2]
+        return given[:, :high, :wide] if fits else torch.as_tensor(resample_abs_pos_embed_nhwc(given, [high, wide]))
     if leaf == "pos_embed" and given.ndim == own.ndim == 3:
         from timm.layers.pos_embed import resample_abs_pos_embed
 

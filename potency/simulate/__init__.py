@@ -24,7 +24,7 @@ def simulate(
 ) -> Manifest:
     """Simulate an experiment into the new folder `into` and read it back as a manifest.
 
-    `kind` is one of EXPERIMENTS (crops, fields, movie, wells, course, induction, tracks, viability, proteins,
+    `kind` is one of EXPERIMENTS (crops, fields, movie, wells, course, induction, tracks, viability, rods, proteins,
     colonies, states); `settings` are those of `World` (look, classes, cells, groups, seed, shortcut ...);
     `progress(done, total)` is called as pictures are written. The same settings give the same bytes. Raises PlanError
     for settings that are wrong, ManifestError if the folder cannot be written.
@@ -39,6 +39,9 @@ def simulate(
     if world.shortcut > 0 and not experiment.labelled:
         mend = "leave shortcut out, or simulate " + " or ".join(k for k, e in EXPERIMENTS.items() if e.labelled)
         raise PlanError(f"pictures of kind {kind!r} have no label that a shortcut could agree with", "shortcut", mend)
+    if world.pixel_size < experiment.finest:
+        raise PlanError(f"cells of kind {kind!r} are drawn in pixels of {experiment.finest:g} um and more",
+                        f"pixel_size {world.pixel_size:g}", "take a larger pixel_size")  # fmt: skip
     with new_folder(Path(into)) as folder:
         lines = experiment.fill(world, folder, progress or (lambda done, total: None))
         describe(folder, kind, world.parameters(), lines)

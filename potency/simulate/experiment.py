@@ -13,6 +13,7 @@ from potency.simulate.colonies import colonies, states
 from potency.simulate.course import courses, inductions
 from potency.simulate.movie import movies
 from potency.simulate.proteins import proteins
+from potency.simulate.rods import films
 from potency.simulate.survey import fields, outcomes
 from potency.simulate.tracks import tracks
 from potency.simulate.viability import viability
@@ -62,11 +63,15 @@ def single_cells(world: World, folder: Path, progress: Progress) -> list[str]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One kind of experiment: what fills the folder, and where its settings differ from those of crops."""
+    """One kind of experiment: what fills the folder, and where its settings differ from those of crops.
+
+    `finest` is the smallest pixel, in micrometres, at which its cells still fit the patches that they are drawn in.
+    """
 
     fill: Callable[[World, Path, Progress], list[str]]
     settings: Mapping[str, object]
     labelled: bool  # whether a picture has a label that a shortcut can agree with
+    finest: float = 0.2
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -81,6 +86,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "tracks": Experiment(tracks, {"cells": 240, "groups": 6, "wells": 2, "classes": 3, "frames": 16,
                                   "hours": (0.0, 45.0), "onset": 12.0, "ripening": 15.0}, True),
     "viability": Experiment(viability, {"cells": 960, "groups": 20, "wells": 2, "field": 384}, False),
+    "rods": Experiment(films, {"cells": 36, "wells": 1, "look": "phase", "field": 256, "pixel_size": 0.1, "frames": 13,
+                               "hours": (0.0, 1.0)}, False, 0.05),
     "proteins": Experiment(proteins, {"cells": 960, "groups": 20, "wells": 2, "density": 0.1}, False),
     "colonies": Experiment(colonies, {"cells": 16_800, "groups": 20, "wells": 12, "field": 128, "pixel_size": 1.3,
                                       "look": "phase", "hours": (60.0, 60.0), "onset": 0.0}, False),

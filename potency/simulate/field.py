@@ -136,12 +136,17 @@ def take(
 ) -> Field:
     """Take one picture of a field in all `channels`."""
     view, labels, evidence = compose(who, ground.path.shape[0], channels, pixel)
+    return Field(photograph(view, ground, setting, channels, pixel, rng), labels, evidence)
+
+
+def photograph(
+    view: scene.Layers, ground: Ground, setting: Setting, channels: Sequence[str], pixel: float,
+    rng: np.random.Generator,
+) -> dict[str, Labels]:
+    """The pictures (H, W) of a field by channel; `view` are the layers (1, H, W) of its cells, changed in place."""
     view["path"] += ground.path
-    pictures = {}
-    for channel in channels:
-        light = scene.picture(view, channel, setting, pixel, None)
-        pictures[channel] = expose(light * ground.light, setting, rng)[0]
-    return Field(pictures, labels, evidence)
+    lights = {channel: scene.picture(view, channel, setting, pixel, None) for channel in channels}
+    return {channel: expose(light * ground.light, setting, rng)[0] for channel, light in lights.items()}
 
 
 def scatter(rng: np.random.Generator, cells: int, side: int, apart: float) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from potency.simulate.scene import LOOKS
 LIMITS: dict[str, tuple[type, float, float]] = {
     "classes": (int, 2, len(FATES)), "cells": (int, 1, 10_000_000), "groups": (int, 1, 10_000), "wells": (int, 1, 60),
     "seed": (int, 0, 2**63 - 1), "shortcut": (float, 0, 1), "size": (int, 16, 512), "field": (int, 64, 8192),
-    "pixel_size": (float, 0.2, 3), "batch": (float, 0, 10), "density": (float, 0, 1), "frames": (int, 1, 1000),
+    "pixel_size": (float, 0.05, 3), "batch": (float, 0, 10), "density": (float, 0, 1), "frames": (int, 1, 1000),
     "onset": (float, 0, 10_000), "ripening": (float, 0.01, 1000), "wash": (float, 0, 10_000),
 }  # fmt: skip
 

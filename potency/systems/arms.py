@@ -90,8 +90,12 @@ def answer(
     *,
     baselines: Sequence[str] = BASELINES,
     averaged: bool = False,
+    random: bool = True,
 ) -> Answered:
-    """The first half of `compare`: every arm learns and answers the rows that it has not seen."""
+    """The first half of `compare`: every arm learns and answers the rows that it has not seen.
+
+    Without `random` no random split stands beside: where what was published had none, it only costs as much again.
+    """
     place, manifest = order.into / problem.name, problem.manifest
     arms = _possible(arms, order)
     rows, groups = len(manifest), manifest.table["group"].nunique()
@@ -102,7 +106,8 @@ def answer(
         first = number == 1
         asked = Asked(
             {**order.budget.changes, **arm.changes}, passes=arm.passes or order.budget.passes,
-            folds=order.budget.folds, holdout=order.budget.holdout, baselines=tuple(baselines) if first else (),
+            folds=order.budget.folds, holdout=order.budget.holdout, random=random,
+            baselines=tuple(baselines) if first else (),
             trials=arm.trials, start=arm.start,
             title=f"{problem.title}: {arm.name}", arm=f"{arm.name} ({number} of {len(arms)})",
         )  # fmt: skip

@@ -13,13 +13,12 @@ import numpy as np
 
 from potency.evaluation import wording
 from potency.evaluation.tables import Grid
-from potency.systems.arms import Answered, answer, by_group, chosen, judge, paper, slug
+from potency.systems.arms import Answered, answer, by_group, chosen, judge, paper
 from potency.systems.outlines import LIGHT, NUCLEI, UNSEEN, problems
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
+from potency.systems.threshold import thresholded
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from potency.bundle import Bundle
     from potency.data.manifest import Manifest
     from potency.systems.comparison import Scene
@@ -29,7 +28,6 @@ FAMILIES = {
     "keypoint-graph": "key points, boxes, masks",
     "mask-rcnn": "Mask R-CNN",
 }
-TRIVIAL = "Otsu's threshold (trivial)"
 SEMANTIC = {"decoder": "components"}
 METRICS = ("dsb_ap.50", "dsb_ap", "f1.50", "pq", "aji", "merged")
 LOOKED = 5  # images by which seconds and memory are told
@@ -44,7 +42,7 @@ def families(id: str, order: Order) -> Path:
     plans: dict[str, Mapping[str, Any]] = {}
     for problem in problems(order, (("nuclei", "nuclei in fluorescence", NUCLEI),), {}):
         found = answer(problem, arms, order, baselines=())
-        found = with_trivial(found, order.into / problem.name)
+        found = thresholded(found, order.into / problem.name)
         scene = judge(problem, found, order)
         plans = plans or dict(found.plans)
         order.say(f"{problem.title}: seconds and memory")
@@ -64,35 +62,6 @@ def families(id: str, order: Order) -> Path:
         *chosen(own, order.budget),
     )  # fmt: skip
     return paper(SYSTEMS[id], order, scenes, facts, findings=list(findings(scenes)))
-
-
-def with_trivial(found: Answered, into: Path) -> Answered:
-    """The answers of all arms, and beside them what a threshold gives for the same rows: no learning at all."""
-    import pandas as pd
-
-    from potency.answers import Labels
-    from potency.data.gathering import moved
-
-    manifest, column, rows = found.manifest, f"prediction@{slug('trivial')}", []
-    judged = manifest.where(manifest.table["prediction"].notna())
-    for row in judged.records():
-        cells = Labels.of(thresholded(manifest.open(row).crop())).cells(into, column)
-        cells = {name: moved([cell], into, manifest.folder)[0] for name, cell in cells.items()}
-        rows.append({"id": row["id"], **cells})
-    return replace(found, manifest=manifest.add(pd.DataFrame(rows)), names={**found.names, column: TRIVIAL})
-
-
-def thresholded(pixels: NDArray[Any]) -> NDArray[np.int32]:
-    """Connected pieces of what is brighter than Otsu's threshold in the mean of all channels (C, H, W)."""
-    import cv2
-
-    from potency.decoding.flood import pieces
-
-    plane = pixels.mean(axis=0, dtype=np.float64)
-    low, high = float(plane.min()), float(plane.max())
-    grey = np.asarray((plane - low) * (255 / (high - low)) if high > low else 0 * plane, np.uint8)
-    level, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return pieces(grey > level, 4)
 
 
 def table(found: Answered, scene: Scene) -> Grid:

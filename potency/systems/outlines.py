@@ -20,8 +20,8 @@ LIGHT = {"precision": "bfloat16", "validations": 2, "test_views": 1}
 CELLS = "Simulated cells in phase contrast, whole and often touching; groups are clones. Their difficulty is ours."
 
 
-def of_table(path: Path, image: str, truth: str, group: str, kept: str = "") -> Manifest:
-    """Rows of a set that has a table of its own making; `kept` asks for names that begin so."""
+def of_table(path: Path, image: str, truth: str, group: str, kept: str = "", also: Sequence[str] = ()) -> Manifest:
+    """Rows of a set that has a table of its own making; `kept` asks for names that begin so, `also` for columns."""
     import pandas as pd
 
     from potency.data.manifest import Manifest
@@ -32,7 +32,7 @@ def of_table(path: Path, image: str, truth: str, group: str, kept: str = "") -> 
     told = told.astype(str)
     cells = [{str(name): cell for name, cell in row.items()} for row in told.to_dict("records")]
     paths = {"image": [image.format(**row) for row in cells], "truth": [truth.format(**row) for row in cells]}
-    table = pd.DataFrame({**paths, "group": told[group].to_list()})
+    table = pd.DataFrame({**paths, "group": told[group].to_list(), **{name: told[name].to_list() for name in also}})
     return Manifest.of_rows(table, path, kinds={"truth": "labels"})
 
 

@@ -72,10 +72,17 @@ def real(
 
 
 def sampled(manifest: Manifest, rows: int, seed: int = SEED) -> Manifest:
-    """At most `rows` of the rows, drawn at random; 0 means all."""
+    """At most about `rows` of the rows, drawn at random; 0 means all. Each part of a divided table keeps its share."""
     if not rows or len(manifest) <= rows:
         return manifest
-    chosen = np.random.default_rng(seed).permutation(len(manifest)) < rows
+    drawn = np.random.default_rng(seed).permutation(len(manifest))
+    if "split" not in manifest.table:
+        return manifest.where((drawn < rows).tolist())
+    parts = manifest.table["split"].astype(str).to_numpy()
+    chosen = np.zeros(len(manifest), np.bool_)
+    for part in np.unique(parts):
+        own = np.flatnonzero(parts == part)
+        chosen[own[np.argsort(drawn[own])[: -(-rows * len(own) // len(manifest))]]] = True
     return manifest.where(chosen.tolist())
 
 

@@ -2,7 +2,8 @@
 
 Sources: bPQ and mPQ, Gamper et al. 2020 (arXiv 2003.10778) and the script that goes with it; F_d and F_c, Graham et al.
 2019 (doi 10.1016/j.media.2019.101563), as their published code counts them: pairs of which neither side has the class
-do not count for it.
+do not count for it. Type accuracy, as DeepCell tells it (Van Valen et al. 2016): of the true objects that are found, in
+all or of a class, the share whose class is answered right.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def centred(
 def figures(
     arrays: Mapping[str, NDArray[np.float64]], labels: Sequence[str], weights: NDArray[np.float64]
 ) -> Figures:
-    """bPQ and mPQ both ways, F_d and F_c; those of classes only where both sides have classes."""
+    """bPQ and mPQ both ways, F_d, F_c and type accuracy; those of classes only where both sides have classes."""
     told: Figures = {}
     if "binary" in arrays:
         strict, published = _quality(arrays["binary"])
@@ -83,6 +84,8 @@ def figures(
         each = ratio(2 * both, 2 * both + 2 * wrong + 2 * lost + lone + missed)
         told["f_c"] = mean_known(each)
         told |= {f"f_c.{label}": each[:, code] for code, label in enumerate(labels)}
+        told["type_accuracy"] = ratio(both.sum(-1), (both + lost).sum(-1))
+        told |= {f"type_accuracy.{label}": ratio(both, both + lost)[:, code] for code, label in enumerate(labels)}
     return told
 
 
