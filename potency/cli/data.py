@@ -130,7 +130,8 @@ class Simulate(Options):
     kind: Annotated[
         str,
         typer.Option(
-            help="crops, fields, movie, wells, course, induction, tracks, viability, rods, proteins, colonies or states."
+            help="crops, fields, movie, wells, course, induction, tracks, viability, rods, proteins, colonies or "
+            "states."
         ),
     ] = "crops"
     look: Annotated[
