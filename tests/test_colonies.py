@@ -17,13 +17,16 @@ from sklearn.feature_selection import f_classif
 
 from potency import systems
 from potency.answers.conformal import JOIN
+from potency.answers.regions import Regions
+from potency.data import gathering
 from potency.data.manifest import Manifest
 from potency.errors import ManifestError
+from potency.evaluation import plots
 from potency.measurement import FAMILIES
 from potency.measurement import colony as measured
 from potency.simulate.colonies import COLONY, DEAD, DIFFERENTIATED, SINGLE, STATES, maps
 from potency.systems import SYSTEMS, diff_state_map, ipsc_colony, regional, reproduce, vectors
-from potency.systems.recipe import Asked, Budget, Order
+from potency.systems.recipe import Asked, Budget, Learned, Order
 
 
 def naive(p: np.ndarray) -> dict[str, float]:
@@ -147,7 +150,8 @@ def test_fisher_scores_rank_the_learning_rows_alone() -> None:
     np.testing.assert_array_equal(vectors.virtual(odd, truth, learned)[learned], made[learned])
 
 
-SMALL = Budget("quick", ipsc_colony.ARMS, cells=30 * 25, passes=1, folds=2, holdout=False)
+SOME = (*ipsc_colony.VECTORS, *ipsc_colony.MACHINES[:1], *ipsc_colony.OTHERS[:2])
+SMALL = Budget("quick", SOME, cells=30 * 25, passes=1, folds=2, holdout=False)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +159,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Learner]:
     learner = Learner()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("POTENCY_DATA", raising=False)
+        patch.setattr(plots, "draw_all", lambda report: [plot for plot in (plots.glance(report),) if plot])
         patch.setattr(ipsc_colony, "CELLS", 30)  # 25 colonies, one a clone
         patch.setitem(systems.SYSTEMS, "ipsc-colony", replace(SYSTEMS["ipsc-colony"], budgets=(SMALL,)))
         return reproduce("ipsc-colony", into=tmp_path_factory.mktemp("colony") / "out", learn=learner), learner
@@ -169,7 +174,7 @@ def test_vectors_machines_images_and_fusion_stand_on_one_page(page: tuple[Path, 
     assert [row[:2] for row in beside["rows"][:4]] == [
         ["V-CNN, both", "93.2 %"], ["V-CNN, shape", "95.5 %"], ["V-CNN, texture", "91.0 %"], ["SVM, both", "83.4 %"]
     ]  # fmt: skip
-    assert {"image CNN", "fusion: image CNN + vector", "forest", "trivial"} <= {row[0] for row in beside["rows"]}
+    assert {"image CNN", "fusion: image CNN + vector"} <= {row[0] for row in beside["rows"]}
     assert all("–" not in row[2:] for row in beside["rows"])  # each arm under both splits
     assert len(scores["rows"]) == 24 and scene["metrics"]["accuracy"]["low"] is not None
     text = page[0].read_text("utf-8")
@@ -190,28 +195,43 @@ def test_virtual_images_are_written_for_every_fold_and_split(page: tuple[Path, L
     assert (grouped.groupby("group")["split"].nunique() == 1).all()
     others = [asked.changes for (_, asked), (_, rows) in zip(page[1].asked, page[1].seen, strict=True)
               if "split" not in rows.table]  # fmt: skip
-    assert [one.get("families") for one in others if one.get("network") == "svm"][:3] == [
-        ["colony-shape", "colony-texture"], ["colony-shape"], ["colony-texture"]
-    ]  # fmt: skip
+    machines = [one for one in others if one.get("network") == "svm"]
+    assert [one["families"] for one in machines] == [["colony-shape", "colony-texture"]] * 2
+    assert [len(one.get("members", ())) for one in machines] == [0, 1]
 
 
-CHEAP = {"network": "unet:width=4:depth=1", "tile": 64, "batch": 2, "steps": 2, "validations": 1, "test_views": 1}
+def moved(manifest: Manifest, asked: Asked, into: Path, say: object) -> Learned:
+    """Stands for a network: the true maps, two pixels aside."""
+    rows = manifest.table[["id"]]
+    for column in ("prediction", "prediction@random"):
+        aside = (np.roll(codes, 2, axis=1) for codes in regional.read(manifest, "truth"))
+        cells = [Regions(codes, STATES).cells(into, column) for codes in aside]
+        made = pd.DataFrame(cells).assign(id=manifest.table["id"].to_numpy())
+        rows = rows.merge(made.assign(**{column: gathering.moved(made[column], into, manifest.folder)}), on="id")
+    return Learned(rows, {"split_kind": "stratified", "split": "a split", "plan": {}, "fingerprint": "f" * 64})
 
 
 @pytest.mark.usefixtures("one_figure")
 def test_maps_areas_and_colonies_stand_on_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Budget("quick", (replace(diff_state_map.UNET, changes=CHEAP),), cells=300, folds=2, holdout=False)
+    small = Budget("quick", (diff_state_map.UNET,), cells=300, folds=2, holdout=False)
     monkeypatch.delenv("POTENCY_DATA", raising=False)
     monkeypatch.setattr(diff_state_map, "CELLS", 60)
+    monkeypatch.setattr(diff_state_map, "SIDE", 128)
     monkeypatch.setitem(systems.SYSTEMS, "diff-state-map", replace(SYSTEMS["diff-state-map"], budgets=(small,)))
-    text = reproduce("diff-state-map", into=tmp_path / "out").read_text("utf-8")
+    text = reproduce("diff-state-map", into=tmp_path / "out", learn=moved).read_text("utf-8")
     told = json.loads((tmp_path / "out/report.json").read_text("utf-8"))
     scene = told["scenes"]["simulated"]
-    assert {"mean_iou", "iou.colony", "iou.differentiated"} <= set(scene["metrics"])
+    figures = {name: scene["metrics"][name]["value"] for name in ("mean_iou", "iou.colony", "iou.single")}
+    assert 0.2 < figures["iou.single"] < figures["iou.colony"] < 0.99
     rows = scene["grids"][0]["rows"]
-    assert len(rows) == 3 * len(STATES) and rows[0][0] == "U-Net: background"  # by group, at random, by the rule
+    assert len(rows) == 3 * len(STATES) and rows[0][0] == "U-Net: background"
+    assert rows[len(STATES)][0].startswith("U-Net, random split: ") or rows[-1][0].startswith("U-Net, random split: ")
     areas, each = told["sheets"]["simulated-measured"]["grids"]
-    assert [row[0] for row in areas["rows"]] == list(STATES) and "of" in each["rows"][0][1]
+    assert [row[0] for row in areas["rows"]] == list(STATES)
+    assert all(row[1] == row[2] and row[3].startswith("0.0") for row in areas["rows"])  # what is moved keeps its area
+    found, _, whole = each["rows"][0][1].partition(" of ")
+    assert 0.7 * int(whole) <= int(found) <= int(whole)
+    assert float(each["rows"][-1][3].split()[0]) == pytest.approx(2 * 1.3, abs=0.8)
     assert "Area of colony over time" in text and diff_state_map.RULE in text
     table = pd.read_csv(tmp_path / "out/simulated/colonies.csv")
     assert {"roundness", "holes", "islands", "area_um2", "centroid-0", "said-area", "time"} <= set(table)

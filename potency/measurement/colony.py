@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,6 +171,7 @@ def inclusions(
     from potency.measurement.objects import measure_objects
 
     scale = pixel_size**2 if pixel_size is not None else 1.0
+    others = {name: code for code, name in enumerate(names) if code not in (0, body)}
     pieces, count = ndimage.label(codes == body, np.ones((3, 3)))
     numbers = np.zeros(codes.shape, np.int32)
     rows: list[dict[str, float]] = []
@@ -179,7 +181,7 @@ def inclusions(
         if filled.sum() * scale < least or numbers[box][filled].any():  # a colony inside a colony is a part of it
             continue
         numbers[box][filled] = len(rows) + 1
-        rows.append(_enclosed(codes[box], filled & ~own, float(filled.sum()), least / 50 / scale, names))
+        rows.append(_enclosed(codes[box], filled & ~own, float(filled.sum()), least / 50 / scale, others))
     table = measure_objects(numbers, families=("shape",), pixel_size=pixel_size)
     kept = [name for name in table if str(name).startswith(("label", "area", "centroid")) and "bbox" not in str(name)]
     made = table[[name for name in kept if "convex" not in str(name)]].assign(roundness=table["form_factor"])
@@ -188,7 +190,7 @@ def inclusions(
 
 
 def _enclosed(
-    codes: NDArray[Any], gaps: Mask, area: float, least: float, names: tuple[str, ...]
+    codes: NDArray[Any], gaps: Mask, area: float, least: float, others: Mapping[str, int]
 ) -> dict[str, float]:
     """Holes and islands among the enclosed pixels of one colony."""
     from scipy import ndimage
@@ -197,6 +199,6 @@ def _enclosed(
     size = np.bincount(pieces.ravel())[1:]
     empty = np.bincount(pieces[codes == 0], minlength=len(size) + 1)[1:]
     counted, hole = size >= max(1.0, least), 2 * empty > size
-    shares = {f"share-{name}": float((codes[gaps] == code).sum()) / area for code, name in enumerate(names) if code}
+    shares = {f"share-{name}": float((codes[gaps] == code).sum()) / area for name, code in others.items()}
     return {"holes": float((counted & hole).sum()), "islands": float((counted & ~hole).sum()),
             "inclusion_share": float(gaps.sum()) / area, **shares}  # fmt: skip

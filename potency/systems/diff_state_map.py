@@ -18,7 +18,7 @@ from potency.evaluation.tables import Grid
 from potency.measurement.quality.ground import covered
 from potency.simulate.colonies import STATES
 from potency.systems.arms import Answered, Problem, answer, by_group, chosen, judge, paper
-from potency.systems.comparison import Scene, Sheet
+from potency.systems.comparison import RANDOM, Scene, Sheet
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.regional import agreement, areas, by_rule, colonies, over_time, shares
 from potency.systems.sources import Relative, real, simulated
@@ -32,10 +32,10 @@ UNET = Arm("U-Net", {"network": "unet:width=16:depth=3"})
 PLAIN = Arm("U-Net as published", {"network": "unet-ronneberger"})  # of 2015
 LIGHT = {"precision": "bfloat16", "validations": 2, "test_views": 1, "tile": 128, "batch": 8}
 # A simulated clone is one well of 200 cells; folds of three leave enough clones in each for an interval.
-QUICK = Budget("quick", (UNET,), rows=24, cells=200 * 12, folds=2, changes={**LIGHT, "steps": 5, "validations": 1})
+QUICK = Budget("quick", (UNET,), rows=24, cells=200 * 12, folds=2, changes={**LIGHT, "steps": 40, "validations": 1})
 DEFAULT = Budget("default", (UNET,), rows=240, cells=200 * 24, folds=3, holdout=False, changes={**LIGHT, "steps": 400})
 FULL = Budget("full", (UNET, PLAIN), cells=200 * 60, holdout=False, changes={**LIGHT, "steps": 20_000})
-CELLS = 200
+CELLS, SIDE = 200, 256  # of a simulated well; px
 RULE = "texture: all that is covered is a colony"
 SHOWN = 4
 RELATIVE = Relative("segment/ipsc_states", "Whole wells of induced pluripotent stem cells with maps of their states.")
@@ -86,7 +86,7 @@ def problems(order: Order) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     place = order.into / "simulated-wells"
     frames = 2 if order.budget.name == "quick" else 6
     simulated(place, order, f"{clones} wells over time", kind="states", cells=order.budget.cells, groups=clones,
-              frames=frames)  # fmt: skip
+              frames=frames, field=SIDE)  # fmt: skip
     rows, classes = as_maps(Manifest.read(place, truth="map"))
     yield Problem("simulated", "Simulated wells", SIMULATED, rows, True), classes
 
@@ -124,8 +124,9 @@ def each_class(scene: Scene, classes: Sequence[str]) -> Grid:
     """IoU and Dice of every class by every learner, on the same pictures."""
     report, lines = scene.report, []
     for column, figures in report.numbers.items():
+        split = ", random split" if column.endswith(RANDOM) else ""
         lines += [
-            (f"{wording.source(column, report.facts)}: {name}",
+            (f"{wording.source(column, report.facts)}{split}: {name}",
              *(wording.spoken(figures.get(f"{metric}.{name}"), metric) for metric in ("iou", "dice")))
             for name in classes
         ]  # fmt: skip
