@@ -21,7 +21,7 @@ from potency.cli import run
 from potency.data import masks
 from potency.data.image import Image
 from potency.errors import AnswerError, PlanError
-from potency.evaluation import evaluate
+from potency.evaluation import evaluate, object_plots
 from potency.evaluation.columns import Bare
 from potency.pictures import Asked, find_objects, kept_where, show, spreads, tiles
 
@@ -114,6 +114,16 @@ def test_figures_of_size_are_those_counted_by_hand():
         assert told[f"{name}.8-11"] == pytest.approx(np.array(found)[inside].mean())
     assert told["share_size.8-11"] == pytest.approx(((np.array(true) >= 8) & (np.array(true) < 8 * 2**0.5)).mean())
     assert sum(value for name, value in told.items() if name.startswith("share_size")) == pytest.approx(1)
+
+
+def test_sizes_are_drawn_where_no_object_is_found(tmp_path):
+    truth, said = np.zeros((2, 24, 24), np.uint8)
+    truth[2:9, 2:9], said[14:22, 14:22] = 1, 1
+    cells = Labels.of(truth).cells(tmp_path, "truth") | Labels.of(said).cells(tmp_path, "prediction")
+    report = evaluate(Bare(pd.DataFrame([cells]), {"truth": "labels"}, tmp_path), draws=0)
+    drawn = object_plots.sizes(report)
+    assert "size_bias" not in report.numbers["prediction"] and drawn is not None
+    assert "No object is found" in " ".join(map(str, vars(drawn).values()))
 
 
 def test_medians_and_their_intervals_are_those_of_whole_groups_drawn_again():

@@ -100,14 +100,14 @@ def sizes(report: Report) -> Plot | None:
             "Do predicted sizes agree with true ones? A line left of the other stands for smaller objects; lines that "
             "part at the lower end only speak of debris, or of small objects that are missed."
         )
-        off = _bias(numbers.get("size_bias"))
-        return Plot("sizes", "Sizes, true and predicted", look, page.svg("sizes", look), off)
+        told = _off(numbers.get("size_bias"))
+        return Plot("sizes", "Sizes, true and predicted", look, page.svg("sizes", look), told)
 
 
-def _bias(bias: Interval | None) -> str:
-    """How far diameters are off, in words; nothing where no object was found."""
+def _off(bias: Interval | None) -> str:
+    """By how much found objects are too wide; None: there is none."""
     if bias is None:
-        return ""
+        return "No object is found, so nothing can be said of how far off diameters are."
     ends = () if bias.low is None or bias.high is None else (bias.low, bias.high)
     sure = " to ".join(figure(100 * end, 1, signed=True) for end in ends)
     told = f"Diameters of objects that are found are off by {figure(100 * bias.value, 1, signed=True)} %"
