@@ -129,7 +129,7 @@ def contests(scene: Scene) -> list[str]:
             continue
         first, second = (wording.source(column, report.facts) for column in (contest.first, contest.second))
         gap = wording.spoken(contest.differences[contest.headline], contest.headline, signed=True)
-        metric = wording.known(contest.headline)[0].lower()
+        metric = wording.inline(contest.headline)
         found.append(f"{first} against {second}: {metric} {gap}, {wording.verdict(contest, contest.first)}")
     return found + guessing(scene)
 
