@@ -136,7 +136,7 @@ def test_weights_that_cannot_be_fetched_are_a_clear_error(backbone: str, monkeyp
 def test_the_list_builds_from_a_plan() -> None:
     plan = Plan(channels=("a", "b"), classes=("x", "y"), network="tiny", tile=32)
     for kind, build in NETWORKS.items():
-        mapped = kind in ("dense", "detector")
+        mapped = kind in ("dense", "detector", "outliner")
         network = build(plan.but(network="unet") if mapped else plan, (2,))
         assert network(torch.rand(2, 2, 32, 32))["output"].shape == ((2, 2, 32, 32) if mapped else (2, 2))
 

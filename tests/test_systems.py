@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -97,6 +98,14 @@ def test_nsc_fate_asks_for_every_network_under_both_splits(simulated: tuple[Path
         for scene in ("simulated-multiclass", "simulated-binary")
         for network, passes in (("resnet18", 2), ("mobilenetv3", 1))
     ] + [("simulated-stained", "mobilenetv3", True, ("forest",), 1)]
+
+
+def test_nsc_fate_takes_small_batches_where_rows_are_few(tmp_path: Path) -> None:
+    order = Order(tmp_path, None, nsc_fate.DEFAULT, Learner(), print)
+    rows: Any = range(nsc_fate.FEW)
+    asked = [nsc_fate._stepping(order, arms.Problem("p", "P", "", some, True)).budget for some in (rows, rows[:-1])]
+    assert asked[0] is nsc_fate.DEFAULT
+    assert asked[1].changes == {**nsc_fate.DEFAULT.changes, "batch": nsc_fate.SMALL}
 
 
 def test_nsc_fate_prints_published_beside_measured(simulated: tuple[Path, Learner]) -> None:

@@ -27,7 +27,7 @@ from potency.learning.growing import Growing, cleared
 
 SEEN = 200_000  # values a channel from which a scaling is computed
 AHEAD = 4  # tasks for each thread that wait to be written
-TOGETHER, SMALL = 16, 64 * 1024  # images in one task where a file has fewer bytes than that
+TOGETHER, SMALL = 64, 32 * 1024  # images in one task where a file has fewer bytes than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,7 @@ def _pieces(manifest: Manifest, plan: Plan, progress: Callable[[int, int], objec
 
     threads = min(8, os.cpu_count() or 1)
     # Small images are decoded faster than a task is handed over, large ones would fill the memory.
-    each = TOGETHER if len(rows) > 8 * TOGETHER * threads and _small(manifest, rows[0]) else 1
+    each = TOGETHER if len(rows) > 2 * TOGETHER * threads and _small(manifest, rows[0]) else 1
     left = iter([rows[i : i + each] for i in range(0, len(rows), each)])
     waiting: deque[Future[list[Cut]]] = deque()  # few: what is decoded and not yet written lies in memory
     done = 0
