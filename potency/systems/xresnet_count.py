@@ -1,4 +1,4 @@
-"""System xresnet-count: how many cells an image holds, by five ways and what they must beat, in one table of errors and seconds."""
+"""System xresnet-count: cells counted by five ways and by what they must beat, in one table of errors and seconds."""
 
 from __future__ import annotations
 
