@@ -22,9 +22,10 @@ from potency.learning.planning import planned
 from potency.learning.truths import truths
 from potency.systems import SYSTEMS, families, reproduce
 from potency.systems.arms import Problem
-from potency.systems.families import COSTS, FAMILIES, QUICK, TRIVIAL, thresholded
+from potency.systems.families import COSTS, FAMILIES, QUICK
 from potency.systems.outlines import CELLS
 from potency.systems.recipe import Arm, Asked, Budget, Learned
+from potency.systems.threshold import TRIVIAL, pieces
 from potency.tasks import find_task
 
 TASK = find_task("instances")
@@ -79,5 +80,5 @@ def test_the_trivial_answer_is_what_is_bright() -> None:
     y, x = np.mgrid[:40, :60]
     bright = (np.hypot(y - 10, x - 12) < 6) | (np.hypot(y - 25, x - 40) < 9)
     pixels = np.stack([np.where(bright, 900, 100), np.where(bright, 500, 90)]).astype(np.uint16)
-    assert (thresholded(pixels) == label(bright)[0]).all()
-    assert not thresholded(np.full((1, 8, 8), 7, np.uint8)).any()
+    assert (pieces(pixels) == label(bright)[0]).all()
+    assert not pieces(np.full((1, 8, 8), 7, np.uint8)).any()
