@@ -57,9 +57,10 @@ class Answer(ABC):
         """Write the answer as cells: {name: main cell, f"{name}.part": ...}."""
 
     @classmethod
-    @abstractmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
-        """Join the answers of (tile, answer) pairs that cover one sample; consumes them as they come."""
+        """Join the answers of (tile, answer) pairs that cover one sample, consumed as they come: their `average`."""
+        answers = [answer for _, answer in parts]
+        return replace(cls.average(answers), **cls.stitched(answers))
 
     @classmethod
     def join(cls, parts: Iterable[tuple[Any, Self]], canvas: Any, folder: Path, name: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -70,12 +70,6 @@ class Labelset(Answer):
             pairs = zip(self.classes, self.probability, strict=True)
             found |= {f"{name}.{PROBABILITY}{label}": float(value) for label, value in pairs}
         return found | self.doubts(name)
-
-    @classmethod
-    def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
-        """The classes of a sample seen in tiles: the mean of the tiles' probabilities."""
-        answers = [answer for _, answer in parts]
-        return replace(cls.average(answers), **cls.stitched(answers))
 
     @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -46,12 +46,6 @@ class Number(Answer):
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         return {name: float(self.value), **self.doubts(name)}
-
-    @classmethod
-    def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
-        """The number of a sample seen in tiles: the mean of the tiles."""
-        answers = [answer for _, answer in parts]
-        return replace(cls.average(answers), **cls.stitched(answers))
 
     @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -37,12 +37,6 @@ class Vector(Answer):
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         return {name: [float(value) for value in self.values], **self.doubts(name)}
-
-    @classmethod
-    def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
-        """The vector of a sample seen in tiles: the mean of the tiles."""
-        answers = [answer for _, answer in parts]
-        return replace(cls.average(answers), **cls.stitched(answers))
 
     @classmethod
     def average(cls, answers: Sequence[Self]) -> Self:
