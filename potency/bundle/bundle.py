@@ -109,9 +109,8 @@ class Bundle:
                 (part / CALIBRATION).write_bytes(_dumped(self.calibration))
             if known := self._known():
                 (part / KNOWN).write_bytes(_dumped((), known))
-            (part / "card.json").write_text(
-                json.dumps(self.card.json(), indent=1, ensure_ascii=False), encoding="utf-8"
-            )
+            card = replace(self.card, answer=self.task.answer.kind)
+            (part / "card.json").write_text(json.dumps(card.json(), indent=1, ensure_ascii=False), encoding="utf-8")
             (part / FILE).write_text(model_card(self.card), encoding="utf-8")
             for path in part.iterdir():
                 with path.open("rb") as file:

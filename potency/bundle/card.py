@@ -31,6 +31,7 @@ class Card:
         data: fingerprint of the manifest, rows, groups, where its groups came from, whether simulated.
         validation: figures of the protocol that made it, {"split": ..., "metrics": {name: {value, low, high}}}.
         version: of potency, when it was written.
+        answer: kind of answer that the task gives, for lists of models; "" in cards of older versions.
     """
 
     task: str
@@ -39,6 +40,7 @@ class Card:
     data: Mapping[str, Any] = field(default_factory=dict)
     validation: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
+    answer: str = ""
 
     @property
     def plan(self) -> Plan:
@@ -49,7 +51,7 @@ class Card:
         """The card as `card.json` holds it."""
         rows = any(not isinstance(value, int | float) for value in self.trust.values())
         return {
-            "schema": SCHEMA if rows else PLAIN, "potency": self.version, "task": self.task,
+            "schema": SCHEMA if rows else PLAIN, "potency": self.version, "task": self.task, "answer": self.answer,
             "members": [{"plan": plan.json()} for plan in self.plans],
             "trust": dict(self.trust), "data": dict(self.data), "validation": dict(self.validation),
         }  # fmt: skip
@@ -87,7 +89,7 @@ class Card:
             plans = tuple(Plan.read(member["plan"]) for member in values["members"])
             trust = {str(k): _numbers(v) for k, v in values["trust"].items()}
             made = cls(str(values["task"]), plans, trust, dict(values["data"]), dict(values["validation"]),
-                       str(values["potency"]))  # fmt: skip
+                       str(values["potency"]), str(values.get("answer", "")))  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"the card lacks or garbles {error}", str(path), "copy the bundle again") from error
         if not made.plans:

@@ -28,6 +28,7 @@ from potency.cli import (
     quantise,
     reader,
     reason,
+    serve,
     show,
     visualise,
 )
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 for room in (
     *(demo, data, audit, measure, controls, learn, pretrain, label, answer, reason, visualise),
-    *(points, pool, choose, quantise, reader, pictures, show, card, doctor),
+    *(points, pool, choose, quantise, reader, serve, pictures, show, card, doctor),
 ):
     app.registered_commands += room.app.registered_commands
 

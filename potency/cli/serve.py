@@ -1,0 +1,80 @@
+"""The command that opens the web tool: serve."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from potency.cli.frame import Options, command
+from potency.cli.rows import listed
+
+app = typer.Typer()
+HERE = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Options):
+    into: Annotated[Path, typer.Option(help="Folder of uploads, jobs, models and accounts.")] = Path("out/web")
+    host: Annotated[str, typer.Option(help="Address to listen at; all but this machine's own ask for a login.")] = HERE
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765
+    name: Annotated[str, typer.Option(metavar="A,B,...", help="Host names by which browsers call it (a proxy's).")] = ""
+    token: Annotated[bool, typer.Option("--token", help="Let in who has the token that it prints.")] = False
+    accounts: Annotated[bool, typer.Option("--accounts", help="Let in by name and password; see --add.")] = False
+    add: Annotated[
+        str, typer.Option(metavar="NAME:ROLE", help="Make an account: reader, analyst or admin.")
+    ] = ""
+    workers: Annotated[int, typer.Option(min=1, help="Processes for long work.")] = 1
+    secure: Annotated[bool, typer.Option("--secure", help="Cookies by https only: behind a proxy that has it.")] = False
+    no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False
+
+
+@command(
+    app,
+    ("", "on this machine, for whoever sits at it; a browser opens"),
+    ("--into /data/potency --workers 2 --no-open", "with a folder of its own, and two processes for long work"),
+    ("--host 0.0.0.0 --token", "for the lab: whoever has the token that is printed"),
+    ("--add mara:analyst --into /data/potency", "make an account"),
+    ("--host 0.0.0.0 --accounts --name potency.lab.example --secure", "behind a proxy with https"),
+)
+def serve(options: Serve, say: Console) -> dict[str, Any]:
+    """Open the web tool: drop images in a browser, get answers, maps, tables and reports; train and correct."""
+    from potency.web.server import new_token
+    from potency.web.server import serve as run
+    from potency.web.settings import Settings
+
+    if options.add:
+        return added(options, say)
+    token = new_token() if options.token else ""
+    settings = Settings(
+        folder=options.into, host=options.host, port=options.port, names=listed(options.name), token=token,
+        accounts=options.accounts, workers=options.workers, secure=options.secure,
+    )  # fmt: skip
+
+    def ready(address: str) -> None:
+        say.print(f"open {address}", soft_wrap=True)
+        if token:
+            say.print(f"token: {token}", soft_wrap=True)
+        say.print("Ctrl-C ends it; images, jobs and models stay in " + str(options.into), style="dim", soft_wrap=True)
+        if not options.no_open and settings.local:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    run(settings, ready)
+    return {"into": options.into}
+
+
+def added(options: Serve, say: Console) -> dict[str, Any]:
+    """Make an account."""
+    from potency.web.people import People
+    from potency.web.store import Store
+
+    name, _, role = options.add.partition(":")
+    password = typer.prompt("password", hide_input=True, confirmation_prompt=True)
+    People(Store(options.into)).add(name, password, role or "analyst")
+    say.print(f"{name} may come in as {role or 'analyst'}")
+    return {"name": name, "role": role or "analyst"}

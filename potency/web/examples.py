@@ -1,0 +1,61 @@
+"""Example images for a first visit, drawn by the simulator, and called simulated wherever they are shown."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from potency.web.faults import Refused
+
+if TYPE_CHECKING:
+    from potency.web.intake import Intake, Taken
+
+
+@dataclass(frozen=True)
+class Example:
+    """Images that can be drawn: for which journey, and by which world of the simulator."""
+
+    title: str
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of the simulator as an upload."""
+
+    filename: str
+    file: IO[bytes]
+
+
+EXAMPLES: Mapping[str, Example] = {
+    "media": Example("24 neural stem cells from four media, brightfield (simulated)", "crops",
+                     {"look": "brightfield", "cells": 24, "groups": 4, "wells": 3, "seed": 11}),
+    "phase": Example("24 cells, pluripotent or differentiating, phase contrast (simulated)", "crops",
+                     {"look": "phase", "cells": 24, "groups": 4, "wells": 3, "seed": 12}),
+}  # fmt: skip
+
+
+def drawn(name: str, intake: Intake) -> Taken:
+    """Draw an example and keep it as a set.
+
+    Raises:
+        Refused: there is no such example.
+    """
+    from potency.simulate import simulate
+
+    if name not in EXAMPLES:
+        raise Refused(404, "there is no such example", name[:40], "the list of images names those that are there")
+    example = EXAMPLES[name]
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-"))) / name
+        manifest = simulate(place, kind=example.kind, **example.settings)
+        files = [path for row in manifest.records() for path in manifest.paths(row).values()]
+        uploads = [Drawn(path.relative_to(place).as_posix(), stack.enter_context(path.open("rb"))) for path in files]
+        taken = intake.take(uploads, example.title)
+    intake.sets.remember(taken.set, simulated=True, example=name)
+    return taken

@@ -1,0 +1,77 @@
+"""What a page says when something is wrong: the same three fields as everywhere, as a page or as JSON."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
+from potency.errors import MissingExtra, PotencyError
+from potency.web.jobs import Missing
+from potency.web.paper import printed
+
+logger = logging.getLogger(__name__)
+
+
+class Refused(PotencyError):
+    """A request that is turned away, with its HTTP status."""
+
+    def __init__(self, status: int, what: str, where: str, mend: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(what, where, mend)
+        self.status, self.headers = status, headers or {}
+
+
+def answered(scope: Scope, error: Exception) -> Response:
+    """The answer to a request that cannot be served: what, where, mend; 4xx where the sender can mend it."""
+    status, fields, headers = described(error)
+    if wants_json(scope):
+        return JSONResponse(fields, status, headers)
+    state = scope.get("state", {})
+    title = {401: "Log in first", 404: "Not here", 500: "A mistake of the program"}.get(status, "That did not work")
+    return Response(printed("error.html", title=title, person=state.get("person"), status=status, **fields), status,
+                    headers, "text/html; charset=utf-8")  # fmt: skip
+
+
+def wants_json(scope: Scope) -> bool:
+    """Whether a script asks: at the path of a twin, or for no page; what htmx asks for is a page."""
+    headers = dict(scope.get("headers", ()))
+    page = b"text/html" in headers.get(b"accept", b"*/*") or b"hx-request" in headers
+    return str(scope.get("path", "")).endswith(".json") or not page
+
+
+def described(error: Exception) -> tuple[int, dict[str, str], dict[str, str]]:
+    """Status, the three fields and headers for an error."""
+    if isinstance(error, Refused):
+        return error.status, {"what": error.what, "where": error.where, "mend": error.mend}, error.headers
+    if isinstance(error, Missing):
+        return 404, {"what": error.what, "where": error.where, "mend": error.mend}, {}
+    if isinstance(error, PotencyError):
+        status = 501 if isinstance(error, MissingExtra) else 400
+        return status, {"what": error.what, "where": error.where, "mend": error.mend}, {}
+    if isinstance(error, RequestValidationError):
+        first: dict[str, Any] = dict(error.errors()[0]) if error.errors() else {}
+        where = " ".join(str(part) for part in first.get("loc", ()))
+        return 422, {"what": str(first.get("msg", "the request cannot be understood")).lower(), "where": where,
+                     "mend": "see /openapi.json for what is expected"}, {}  # fmt: skip
+    if isinstance(error, HTTPException):
+        said = {404: "there is no such page", 405: "this cannot be done here"}.get(error.status_code, str(error.detail))
+        return error.status_code, {"what": said, "where": "the address", "mend": "go to the start page"}, {}
+    if isinstance(error, TimeoutError):
+        return 408, {"what": "the upload took too long", "where": "the request", "mend": "send fewer files at once"}, {}
+    if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        return 507, {"what": "the disk of this machine is full", "where": "this page",
+                     "mend": "delete images, jobs or models that nobody needs; nothing is lost"}, {}  # fmt: skip
+    logger.error("a page failed", exc_info=error)
+    return 500, {"what": "the program made a mistake", "where": "this page",
+                 "mend": "try again; if it stays so, send the log of the server to the authors"}, {}  # fmt: skip
+
+
+async def told(request: Request, error: Exception) -> Response:
+    """The handler of every error of the application."""
+    return answered(request.scope, error)

@@ -1,0 +1,166 @@
+"""How a function becomes a page: its facts are shown by a template and, at the same path with .json, given bare."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from potency.web.faults import Refused
+from potency.web.intake import Intake
+from potency.web.jobs import Job, Jobs
+from potency.web.paper import printed
+from potency.web.people import People, Person, same
+from potency.web.sets import Sets
+from potency.web.settings import Settings
+from potency.web.shelf import Shelf
+from potency.web.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+Call = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request: who comes, and all that a page may need."""
+
+    person: Person
+    address: str
+    settings: Settings
+    store: Store
+
+    @property
+    def jobs(self) -> Jobs:
+        return Jobs(self.store)
+
+    @property
+    def people(self) -> People:
+        return People(self.store)
+
+    @property
+    def sets(self) -> Sets:
+        """The images of this person."""
+        return Sets(self.store, self.person.id)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The models that this person may use."""
+        return Shelf(self.store, self.person.id)
+
+    @property
+    def intake(self) -> Intake:
+        """What takes uploads from this person."""
+        return Intake(self.sets, self.settings.limits)
+
+    def ask(self, kind: str, title: str, model: str = "", **arguments: Any) -> Job:
+        """Put a job in line and note in the log who asked for it, with which model."""
+        job = self.jobs.ask(self.person.id, kind, title, arguments | ({"model": model} if model else {}),
+                            self.settings.limits.queued)  # fmt: skip
+        self.note(kind, job.id, model)
+        return job
+
+    def note(self, act: str, object: str = "", model: str = "") -> None:
+        """Write a line of the audit log."""
+        version = self.shelf.version(model) if model else ""
+        self.store.audit({"id": self.person.id, "name": self.person.name}, act, object, f"{model} {version}".strip(),
+                         self.address)  # fmt: skip
+
+
+async def visiting(request: Request) -> Visit:
+    """The visit of a request; one that changes something carries the secret of its session, or a script's key."""
+    person: Person | None = request.state.person
+    if person is None:
+        raise Refused(401, "nobody is logged in", "this page", "log in; a script sends Authorization: Bearer KEY")
+    if request.method == "POST" and not person.key:
+        given = request.headers.get("x-csrf-token", "")
+        if not given and "form" in request.headers.get("content-type", ""):
+            given = str((await request.form()).get("csrf", ""))
+        if not (person.csrf and same(given, person.csrf)):
+            raise Refused(403, "the form is from another session", "the form",
+                          "go back, load the page again, and send it once more")  # fmt: skip
+    state = request.app.state
+    return Visit(person, request.state.address, state.settings, state.store)
+
+
+Here = Annotated[Visit, Depends(visiting)]
+
+
+class Pages:
+    """The pages of one file: `@pages.page` shows, `@pages.action` changes something and then goes elsewhere.
+
+    The function returns a dataclass: the template sees its fields, the JSON twin is it. So no page knows what its twin
+    does not, and the description in /openapi.json is that of the dataclass.
+    """
+
+    def __init__(self, *navigation: tuple[str, str]) -> None:
+        self.router, self.navigation = APIRouter(), navigation
+
+    def page(self, path: str, template: str, *, role: str = "reader") -> Callable[[F], F]:
+        """Register a page at `path` and its twin at `path`.json ("/" has /index.json)."""
+
+        def register(made: F) -> F:
+            async def show(request: Request, visit: Visit, **words: Any) -> Any:
+                facts = await _called(made, role, visit, words)
+                if request.url.path.endswith(".json"):
+                    return facts
+                return Response(printed(template, person=visit.person, settings=visit.settings, path=request.url.path,
+                                        **_fields(facts)),
+                                media_type="text/html; charset=utf-8")  # fmt: skip
+
+            self._both(path, ["GET"], made, show)
+            return made
+
+        return register
+
+    def action(self, path: str, *, role: str = "analyst", then: Callable[[Any], str]) -> Callable[[F], F]:
+        """Register what a form does: a browser then goes to `then(facts)`, a script gets the facts."""
+
+        def register(made: F) -> F:
+            async def act(request: Request, visit: Visit, **words: Any) -> Any:
+                facts = await _called(made, role, visit, words)
+                return facts if request.url.path.endswith(".json") else RedirectResponse(then(facts), 303)
+
+            self._both(path, ["POST"], made, act)
+            return made
+
+        return register
+
+    def _both(self, path: str, methods: list[str], made: Callable[..., Any], call: Call) -> None:
+        signature = inspect.signature(made, eval_str=True)
+        request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+
+        def named(twin: bool) -> Call:
+            @functools.wraps(call)
+            async def served(**words: Any) -> Any:
+                return await call(**words)
+
+            served.__name__, served.__doc__ = made.__name__ + ("" if twin else "_page"), made.__doc__
+            served.__signature__ = inspect.Signature([request, *parameters])  # type: ignore[attr-defined]
+            del served.__wrapped__
+            return served
+
+        twin = f"{path}.json" if path != "/" else "/index.json"
+        self.router.add_api_route(twin, named(True), methods=methods, response_model=signature.return_annotation,
+                                  tags=[made.__module__.rpartition(".")[2]])  # fmt: skip
+        self.router.add_api_route(path, named(False), methods=methods, response_model=None, include_in_schema=False)
+
+
+async def _called(made: Callable[..., Any], role: str, visit: Visit, words: dict[str, Any]) -> Any:
+    if not visit.person.may(role):
+        raise Refused(403, f"this takes the role {role}, you are {visit.person.role}", "your account",
+                      "ask who runs this page")  # fmt: skip
+    if inspect.iscoroutinefunction(made):
+        return await made(visit=visit, **words)
+    return await run_in_threadpool(made, visit=visit, **words)
+
+
+def _fields(facts: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, as they are: a template may call their methods."""
+    return {name: getattr(facts, name) for name in type(facts).__dataclass_fields__}

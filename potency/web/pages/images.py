@@ -1,0 +1,90 @@
+"""The images that a person has given: lists, thumbnails, examples, deletion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Form, Request, UploadFile
+from starlette.responses import FileResponse, Response
+
+from potency.web.examples import EXAMPLES, drawn
+from potency.web.frame import Here, Pages
+from potency.web.intake import Taken
+from potency.web.sets import File, ImageSet
+from potency.web.thumbnails import thumbnail
+
+pages = Pages(("Images", "/images"))
+SHOWN = 60  # thumbnails on one page
+
+
+@dataclass(frozen=True)
+class Images:
+    """All sets of a person, and the examples that can be drawn."""
+
+    sets: list[ImageSet]
+    bytes: int
+    examples: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One set: a page of its files, and what can be done with them."""
+
+    set: ImageSet
+    files: list[File]
+    page: int
+    of: int
+    errors: int
+
+
+@pages.page("/images", "images.html")
+def images(visit: Here) -> Images:
+    """The list of sets."""
+    return Images(visit.sets.all(), visit.sets.bytes, {name: one.title for name, one in EXAMPLES.items()})
+
+
+@pages.page("/images/{set}", "set.html")
+def one(visit: Here, set: str, page: int = 1) -> Shown:
+    """One set of images."""
+    found, files = visit.sets.find(set), visit.sets.files(set)
+    of = max(1, -(-len(files) // SHOWN))
+    page = min(max(1, page), of)
+    errors = sum(file.error is not None for file in files)
+    return Shown(found, files[(page - 1) * SHOWN : page * SHOWN], page, of, errors)
+
+
+@pages.action("/images", then=lambda taken: f"/images/{taken.set}")
+def upload(
+    visit: Here,
+    files: Annotated[list[UploadFile], Form()],
+    title: Annotated[str, Form()] = "",
+    into: Annotated[str, Form()] = "",
+) -> Taken:
+    """Keep images (or zip archives of images) as a new set, or in one that is there."""
+    taken = visit.intake.take(files, title, into)
+    visit.note("upload", taken.set)
+    return taken
+
+
+@pages.action("/images/examples/{name}", then=lambda taken: f"/images/{taken.set}", role="reader")
+def example(visit: Here, name: str) -> Taken:
+    """Draw example images by the simulator, as a new set."""
+    return drawn(name, visit.intake)
+
+
+@pages.action("/images/{set}/delete", then=lambda _: "/images")
+def delete(visit: Here, set: str) -> ImageSet:
+    """Delete a set and its files; jobs that were done with it keep their results."""
+    found = visit.sets.find(set)
+    visit.sets.forget(set)
+    visit.note("delete images", set)
+    return found
+
+
+@pages.router.get("/images/{set}/{file}/thumbnail", include_in_schema=False)
+def picture(visit: Here, request: Request, set: str, file: str, side: int = 256) -> Response:
+    """A small PNG of an image, stretched from its darkest to its brightest half per cent."""
+    found = visit.sets.file(set, file)
+    path = thumbnail(visit.sets.path(set, found), visit.store.place("sets", set), found.id, min(max(side, 32), 1024))
+    return FileResponse(path, media_type="image/png", headers={"cache-control": "private, max-age=3600"})

@@ -1,0 +1,77 @@
+"""Prints the pages of the web tool from their templates."""
+
+from __future__ import annotations
+
+import datetime
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from potency import __version__
+
+
+@cache
+def environment() -> Environment:
+    """The templates of `potency/web/templates`; everything that is printed is escaped."""
+    paper = Environment(
+        loader=PackageLoader("potency.web", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    paper.globals |= {"version": __version__, "navigation": NAVIGATION}
+    paper.filters |= {"size": size, "duration": duration, "when": when, "share": share}
+    return paper
+
+
+NAVIGATION: list[tuple[str, str]] = []  # title and path of the pages in the head, in order; pages fill it
+
+
+def printed(template: str, /, **facts: Any) -> str:
+    """A page as text."""
+    return environment().get_template(template).render(**facts)
+
+
+def size(count: float) -> str:
+    """A number of bytes for people.
+
+    >>> size(900), size(1_234_567), size(5 * 2**30)
+    ('900 B', '1.2 MB', '5.4 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """A time span for people.
+
+    >>> duration(None), duration(0.4), duration(75), duration(7300)
+    ('', 'under 1 s', '1 min 15 s', '2 h 2 min')
+    """
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def when(time: float | None) -> str:
+    """A moment in the time of the server."""
+    return "" if time is None else datetime.datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M")
+
+
+def share(value: float | None) -> str:
+    """A share of one as whole per cent, never rounded up to certainty.
+
+    >>> share(0.9996), share(0.5), share(0.0002), share(1.0)
+    ('> 99 %', '50 %', '< 1 %', '100 %')
+    """
+    if value is None or value != value:
+        return "-"
+    if value not in (0.0, 1.0) and round(100 * value) in (0, 100):
+        return "> 99 %" if value > 0.5 else "< 1 %"
+    return f"{100 * value:.0f} %"

@@ -1,0 +1,91 @@
+"""Runs a web tool: the application, its workers, and the address that is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from potency.errors import MissingExtra, PotencyError
+from potency.web.settings import Settings
+
+
+def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
+    """Serve until the process is stopped; `ready` is called with the address once pages are answered.
+
+    Raises:
+        PotencyError: the address or its port cannot be had, or the folder is in use. MissingExtra: no web server.
+    """
+    try:
+        import uvicorn
+
+        from potency.web.app import create
+        from potency.web.crew import Crew
+    except ImportError as error:
+        raise MissingExtra(str(error.name or "fastapi"), "web") from error
+    from potency.inference.claim import claimed
+
+    with contextlib.ExitStack() as stack:
+        app = create(settings)
+        stack.enter_context(claimed(settings.folder))
+        listening = stack.enter_context(_listening(settings))
+        port = listening.getsockname()[1]
+        stack.enter_context(Crew(app.state.store, settings.workers, settings.limits.free))
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30,
+                                h11_max_incomplete_event_size=64 * 1024)  # fmt: skip
+        server = uvicorn.Server(config)
+        begun = server.startup
+
+        async def startup(*words: Any, **more: Any) -> None:
+            await begun(*words, **more)
+            ready(address(settings, port))
+
+        # The web server repeats the signal that stopped it; as an exit it lets the workers end and frees their jobs.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        server.startup = startup  # type: ignore[method-assign]
+        server.run(sockets=[listening])
+
+
+def address(settings: Settings, port: int) -> str:
+    """What to open in a browser."""
+    host = settings.host if settings.host not in ("0.0.0.0", "::") else socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def new_token() -> str:
+    """A token that cannot be guessed."""
+    return secrets.token_urlsafe(24)
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Any:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        try:
+            listening.bind((settings.host, settings.port))
+        except OSError as error:
+            what, where = f"nothing can listen there: {error.strerror or error}", f"{settings.host}:{settings.port}"
+            raise PotencyError(what, where, "choose another --port (0 takes a free one)") from error
+        listening.listen(128)
+        yield listening
+    finally:
+        listening.close()
+
+
+def answers(url: str, seconds: float = 30.0) -> bool:
+    """Whether a server answers there within that time."""
+    from urllib.request import urlopen
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), urlopen(url + "health", timeout=2):
+            return True
+        time.sleep(0.1)
+    return False

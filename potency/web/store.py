@@ -1,0 +1,151 @@
+"""What a web tool remembers: one SQLite file and the folders beside it, safe against a kill at any moment."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from potency.errors import PotencyError
+
+Row = dict[str, Any]
+ID = re.compile(r"^[0-9a-f]{16}$")
+WAIT = 10.0  # seconds that a writer waits for another one
+VERSION = 1
+SCHEMA = """
+CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, password TEXT NOT NULL, role TEXT NOT NULL,
+  created REAL NOT NULL, active INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE sessions (hash TEXT PRIMARY KEY, person INTEGER NOT NULL, secret TEXT NOT NULL, created REAL NOT NULL,
+  seen REAL NOT NULL, kind TEXT NOT NULL DEFAULT 'browser', label TEXT NOT NULL DEFAULT '');
+CREATE TABLE sets (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, title TEXT NOT NULL, created REAL NOT NULL,
+  origin TEXT NOT NULL DEFAULT 'upload', facts TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE files (id TEXT PRIMARY KEY, "set" TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL,
+  stored TEXT NOT NULL, bytes INTEGER NOT NULL, digest TEXT NOT NULL, facts TEXT NOT NULL DEFAULT '{}');
+CREATE INDEX files_of_sets ON files ("set", number);
+CREATE TABLE models (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, title TEXT NOT NULL, created REAL NOT NULL,
+  facts TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE jobs (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL,
+  arguments TEXT NOT NULL, state TEXT NOT NULL, "key" TEXT NOT NULL DEFAULT '', created REAL NOT NULL, started REAL,
+  ended REAL, beat REAL, worker INTEGER, attempts INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+  done REAL NOT NULL DEFAULT 0, total REAL NOT NULL DEFAULT 0, what TEXT NOT NULL DEFAULT '', since REAL,
+  before REAL NOT NULL DEFAULT 0, result TEXT NOT NULL DEFAULT '{}', error TEXT NOT NULL DEFAULT '{}');
+CREATE INDEX jobs_in_line ON jobs (state, created);
+CREATE TABLE audit (id INTEGER PRIMARY KEY, time REAL NOT NULL, person INTEGER, name TEXT NOT NULL, act TEXT NOT NULL,
+  "object" TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT '', version TEXT NOT NULL, address TEXT NOT NULL);
+"""
+
+
+class Store:
+    """The file `web.sqlite` and the folders `sets`, `jobs`, `models` of a web tool; used by server and workers alike.
+
+    Every thread has a connection of its own. What is written is on the disk when the call returns (write-ahead log):
+    a kill loses nothing that was answered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        try:
+            for part in ("sets", "jobs", "models"):
+                (self.folder / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PotencyError(f"nothing can be kept here: {error.strerror or error}", str(folder),
+                               "choose another --into") from error  # fmt: skip
+        self._own = threading.local()
+        with self.writing() as base:
+            (version,) = base.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in SCHEMA.split(";\n"):
+                    base.execute(statement)
+                base.execute(f"PRAGMA user_version = {VERSION}")
+            elif version != VERSION:
+                what = f"the folder was written by another version ({version}, here {VERSION})"
+                raise PotencyError(what, str(folder), "start the version that wrote it, or choose another --into")
+
+    @property
+    def _base(self) -> sqlite3.Connection:
+        if not hasattr(self._own, "base"):
+            try:
+                base = sqlite3.connect(self.folder / "web.sqlite", timeout=WAIT, isolation_level=None)
+                base.row_factory = sqlite3.Row
+                base.execute("PRAGMA journal_mode = WAL")
+                base.execute("PRAGMA synchronous = FULL")
+            except sqlite3.DatabaseError as error:
+                raise PotencyError(f"the list of jobs and images cannot be opened: {error}", str(self.folder),
+                                   "restore web.sqlite from a copy, or choose another --into") from error  # fmt: skip
+            self._own.base = base
+        return self._own.base  # type: ignore[no-any-return]
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of it or nothing; other writers wait, readers do not."""
+        base = self._base
+        base.execute("BEGIN IMMEDIATE")
+        try:
+            yield base
+        except BaseException:
+            base.execute("ROLLBACK")
+            raise
+        base.execute("COMMIT")
+
+    def rows(self, query: str, *values: object) -> list[Row]:
+        """The rows of a query."""
+        return [dict(row) for row in self._base.execute(query, values)]
+
+    def row(self, query: str, *values: object) -> Row | None:
+        """The first row of a query, or None."""
+        found = self._base.execute(query, values).fetchone()
+        return None if found is None else dict(found)
+
+    def add(self, table: str, **values: object) -> None:
+        """Insert a row."""
+        names, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" * len(values))
+        with self.writing() as base:
+            base.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+
+    def change(self, query: str, *values: object) -> int:
+        """Run an UPDATE or DELETE; how many rows it changed."""
+        with self.writing() as base:
+            return base.execute(query, values).rowcount
+
+    def place(self, part: str, id: str) -> Path:
+        """The folder of a set, job or model; an id is sixteen hex digits and nothing else ever becomes a path."""
+        if not ID.match(id):
+            raise PotencyError("there is nothing of that name", part, "go back, and follow a link of the page")
+        return self.folder / part / id
+
+    def remove(self, part: str, id: str) -> None:
+        """Delete the folder of a set, job or model, out of the way first: half of one is never seen."""
+        place = self.place(part, id)
+        gone = place.with_name(f".{id}.gone{secrets.token_hex(4)}")
+        if place.exists():
+            place.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    @property
+    def free(self) -> int:
+        """Bytes left on the disk."""
+        return shutil.disk_usage(self.folder).free
+
+    def audit(self, person: Mapping[str, Any], act: str, object: str = "", model: str = "", address: str = "") -> None:
+        """Remember who did what, with which model, by which version; never what an image shows or is called."""
+        from potency import __version__
+
+        who = {"person": person.get("id"), "name": person.get("name", "")}
+        self.add("audit", time=time.time(), **who, act=act, object=object, model=model, version=__version__,
+                 address=address)  # fmt: skip
+
+
+def new_id() -> str:
+    """A name that cannot be guessed, for a set, a job or a model.
+
+    >>> len(new_id()), bool(ID.match(new_id()))
+    (16, True)
+    """
+    return secrets.token_hex(8)

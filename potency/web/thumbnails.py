@@ -1,0 +1,58 @@
+"""Small pictures of images of any size and kind, made once and kept beside them."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potency.errors import ImageError, PotencyError
+
+FOLDER = "thumbnails"
+
+
+def thumbnail(path: Path, place: Path, name: str, side: int) -> Path:
+    """The PNG of an image whose longer side has at most `side` pixels; the middle plane of a stack.
+
+    Raises:
+        ImageError: the image cannot be read.
+    """
+    made = place / FOLDER / f"{name}-{side}.png"
+    if made.is_file():
+        return made
+    from PIL import Image as Picture
+
+    pixels = plane(path, side)
+    picture = Picture.fromarray(pixels)
+    picture.thumbnail((side, side), Picture.Resampling.BOX)
+    made.parent.mkdir(exist_ok=True)
+    part = made.with_name(f".{made.name}.{secrets.token_hex(4)}")
+    try:
+        picture.save(part, format="PNG")
+        part.replace(made)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise PotencyError(f"the picture cannot be kept: {error.strerror or error}", "the disk", "make room") from error
+    return made
+
+
+def plane(path: Path, side: int) -> NDArray[np.uint8]:
+    """Pixels (H, W) or (H, W, 3) of 8 bits for the eye, read at the coarsest size that `side` allows."""
+    from potency.data.readers import open_image
+    from potency.evaluation.gallery import stretched
+
+    image = open_image(path)
+    sizes = image.sizes
+    longest = max(sizes["Y"], sizes["X"])
+    if longest > 4 * side and image.pixel_size:
+        image = image.at(max(image.pixel_size["Y"], image.pixel_size["X"]) * longest / (2 * side))
+        sizes = image.sizes
+    step = max(1, max(sizes["Y"], sizes["X"]) // (2 * side)) if longest > 4096 else 1
+    crop = image.crop(None, t=sizes.get("T", 1) // 2, z=sizes.get("Z", 1) // 2)[:, ::step, ::step]
+    if not crop.size:
+        raise ImageError("the image has no pixels", str(path), "export it again")
+    if crop.shape[0] == 3 and crop.dtype == np.uint8:
+        return np.ascontiguousarray(np.moveaxis(stretched(crop), 0, -1))
+    return np.ascontiguousarray(stretched(crop[0]))

@@ -1,0 +1,65 @@
+"""What a kind of long work is, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from potency.web.sets import Sets
+from potency.web.shelf import Shelf
+from potency.web.store import Store
+
+
+class Progress(Protocol):
+    """Called often with how far a step is; raises `Cancelled` where the job was taken back."""
+
+    def __call__(self, done: float, total: float, what: str = "", /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Order:
+    """One job as its work sees it.
+
+    Attributes:
+        owner: whose it is; `sets` and `shelf` hold what is theirs.
+        arguments: as asked for.
+        folder: for what it makes. The same job may come again after a kill: the folder then holds what was done.
+        progress: to be called while it works.
+    """
+
+    owner: int
+    arguments: Mapping[str, Any]
+    folder: Path
+    store: Store
+    progress: Progress
+
+    @property
+    def sets(self) -> Sets:
+        return Sets(self.store, self.owner)
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(self.store, self.owner)
+
+    def step(self, what: str) -> Callable[[int, int], object]:
+        """The progress of two numbers that the verbs call, under a name."""
+        return lambda done, total: self.progress(done, total, what)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of work.
+
+    Attributes:
+        name: in the queue.
+        title: for people, in the list of jobs.
+        template: that shows its result, `work/<name>.html`; it is given `job` and the result's fields as `found`.
+        run: does it; its result is plain JSON.
+    """
+
+    name: str
+    title: str
+    template: str
+    run: Callable[[Order], Mapping[str, Any]]

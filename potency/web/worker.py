@@ -1,0 +1,137 @@
+"""The process that does long work: takes jobs from the queue until its parent is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from potency.errors import PotencyError
+from potency.web.jobs import Cancelled, Job, Jobs
+from potency.web.store import Store
+from potency.web.work import KINDS, Order
+
+logger = logging.getLogger(__name__)
+
+IDLE = 0.2  # seconds between two looks at an empty queue
+BEAT = 2.0  # seconds between two signs of life
+SHOWN = 0.25  # seconds between two notes of progress
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Worker:
+    """Does one job after the other; what a job loaded (a model, torch) is warm for the next."""
+
+    def __init__(self, store: Store, free: int = 0) -> None:
+        self.store, self.jobs, self.free, self.pid = store, Jobs(store), free, os.getpid()
+
+    def run(self) -> None:
+        """Work until the process is stopped."""
+        while True:
+            if not self.turn():
+                time.sleep(IDLE)
+
+    def turn(self) -> bool:
+        """Do the next job, if there is one and room on the disk for it."""
+        if self.store.free < self.free:
+            return False
+        job = self.jobs.claim(self.pid)
+        if job is None:
+            return False
+        with self._alive(job):
+            state, result, error = self._done(job)
+        if state != "lost":
+            self.jobs.end(job.id, self.pid, state, result, error)
+        return True
+
+    def _done(self, job: Job) -> tuple[str, dict[str, Any], dict[str, str]]:
+        folder = self.store.place("jobs", job.id)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            kind = KINDS.get(job.kind)
+            if kind is None:
+                raise PotencyError(f"there is no work of the kind {job.kind!r}", job.id, "delete the job")
+            order = Order(job.owner, job.arguments, folder, self.store, self._progress(job))
+            return "done", dict(kind.run(order)), {}
+        except Cancelled:
+            return "cancelled", {}, {}
+        except PotencyError as error:
+            return "failed", {}, {"what": error.what, "where": self._shown(error.where), "mend": error.mend}
+        except OSError as error:
+            if error.errno in NO_ROOM or shutil.disk_usage(folder).free < self.free:
+                self._wait(job)
+                return "lost", {}, {}
+            return "failed", {}, {"what": error.strerror or str(error), "where": self._shown(str(error.filename or "")),
+                                  "mend": "try again; if it stays so, ask who runs this page"}  # fmt: skip
+        except MemoryError:
+            return "failed", {}, {"what": "the memory of this machine is used up", "where": job.title,
+                                  "mend": "give fewer or smaller images"}  # fmt: skip
+        except Exception:
+            logger.exception("job %s (%s) failed", job.id, job.kind)
+            return "failed", {}, {"what": "the program made a mistake", "where": f"job {job.id}, {job.kind}",
+                                  "mend": "try again; if it stays so, send its log to the authors"}  # fmt: skip
+
+    def _shown(self, where: str) -> str:
+        """A place without the folders of this machine, which are nobody's business."""
+        return where.replace(str(self.store.folder.resolve()) + os.sep, "").replace(str(self.store.folder) + os.sep, "")
+
+    def _wait(self, job: Job) -> None:
+        """Put a job back in line: the disk is full, and no job is taken while it is."""
+        self.store.change("UPDATE jobs SET state = 'queued', worker = NULL, attempts = 0, what = 'the disk is full' "
+                          "WHERE id = ? AND worker = ?", job.id, self.pid)  # fmt: skip
+
+    def _progress(self, job: Job) -> Any:
+        last: dict[str, Any] = {"time": 0.0, "what": ""}
+
+        def progress(done: float, total: float, what: str = "") -> None:
+            now = time.monotonic()
+            if now - last["time"] < SHOWN and what == last["what"] and done < total:
+                return
+            last.update(time=now, what=what)
+            self.jobs.beat(job.id, self.pid)  # Cancelled, where it was
+            self.jobs.progress(job.id, float(done), float(total), what)
+
+        return progress
+
+    @contextlib.contextmanager
+    def _alive(self, job: Job) -> Iterator[None]:
+        over = threading.Event()
+
+        def beating() -> None:
+            while not over.wait(BEAT):
+                with contextlib.suppress(Cancelled):
+                    self.jobs.beat(job.id, self.pid)
+
+        thread = threading.Thread(target=beating, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def until_alone() -> None:
+    """End this process when its parent does: the pipe on stdin closes, however the parent died."""
+
+    def listening() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while sys.stdin.buffer.read(1):
+                pass
+        os._exit(0)
+
+    threading.Thread(target=listening, daemon=True).start()
+
+
+if __name__ == "__main__":
+    until_alone()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    Worker(Store(Path(sys.argv[1])), int(sys.argv[2])).run()
