@@ -271,7 +271,6 @@ RECIPE = Recipe(
     ),
     missing=(
         "real images of living and dead cells with their stain, and of two treatments (the relative's stain tells DNA)",
-        "a run to its end at the default budget on real images, which nobody has watched yet",
     ),
     method="ResNet, SqueezeNet, Inception-v3 on patches; labels from the fluorescence channel; empty patches removed",
     run=run,

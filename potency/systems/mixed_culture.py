@@ -292,7 +292,6 @@ RECIPE = Recipe(
     missing=(
         "a real co-culture with known truth (real cells are mixed here)",
         "end to end for every fate, not the first alone",
-        "a run to its end at the default budget on real images, which nobody has watched yet",
     ),
     method="-",
     run=run,
