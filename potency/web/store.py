@@ -17,6 +17,7 @@ from potency.errors import PotencyError
 
 Row = dict[str, Any]
 ID = re.compile(r"^[0-9a-f]{16}$")
+NOTED = re.compile(r"[a-z0-9:._-]{0,64}( [0-9a-f]{0,64})?")  # ids and the names of models in the package
 WAIT = 10.0  # seconds that a writer waits for another one
 VERSION = 1
 SCHEMA = """
@@ -116,7 +117,7 @@ class Store:
 
     def place(self, part: str, id: str) -> Path:
         """The folder of a set, job or model; an id is sixteen hex digits and nothing else ever becomes a path."""
-        if not ID.match(id):
+        if not ID.fullmatch(id):
             raise PotencyError("there is nothing of that name", part, "go back, and follow a link of the page")
         return self.folder / part / id
 
@@ -134,9 +135,13 @@ class Store:
         return shutil.disk_usage(self.folder).free
 
     def audit(self, person: Mapping[str, Any], act: str, object: str = "", model: str = "", address: str = "") -> None:
-        """Remember who did what, with which model, by which version; never what an image shows or is called."""
+        """Remember who did what, with which model, by which version; never what an image shows or is called.
+
+        An object or model is known by its id: anything else (a file's name, a title) is not written down.
+        """
         from potency import __version__
 
+        object, model = (text if NOTED.fullmatch(text) else "?" for text in (object, model))
         who = {"person": person.get("id"), "name": person.get("name", "")}
         self.add("audit", time=time.time(), **who, act=act, object=object, model=model, version=__version__,
                  address=address)  # fmt: skip

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import shutil
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from potency.errors import PotencyError
+from potency.web import journal
 from potency.web.jobs import Cancelled, Job, Jobs
 from potency.web.store import Store
 from potency.web.work import KINDS, Order
@@ -64,7 +66,8 @@ class Worker:
         except Cancelled:
             return "cancelled", {}, {}
         except PotencyError as error:
-            return "failed", {}, {"what": error.what, "where": self._shown(error.where), "mend": error.mend}
+            return "failed", {}, {"what": self._shown(error.what), "where": self._shown(error.where),
+                                  "mend": self._shown(error.mend)}  # fmt: skip
         except OSError as error:
             if error.errno in NO_ROOM or shutil.disk_usage(folder).free < self.free:
                 self._wait(job)
@@ -79,9 +82,16 @@ class Worker:
             return "failed", {}, {"what": "the program made a mistake", "where": f"job {job.id}, {job.kind}",
                                   "mend": "try again; if it stays so, send its log to the authors"}  # fmt: skip
 
-    def _shown(self, where: str) -> str:
-        """A place without the folders of this machine, which are nobody's business."""
-        return where.replace(str(self.store.folder.resolve()) + os.sep, "").replace(str(self.store.folder) + os.sep, "")
+    def _shown(self, text: str) -> str:
+        """A text without the folders of this machine, which are nobody's business; a file by the name it came with."""
+
+        def named(found: re.Match[str]) -> str:
+            row = self.store.row('SELECT name FROM files WHERE "set" = ? AND id = ?', found[1], found[2])
+            return str(row["name"]) if row else found[2]
+
+        for folder in {self.store.folder.resolve(), self.store.folder.absolute(), Path(__file__).parents[2]}:
+            text = text.replace(str(folder) + os.sep, "")
+        return re.sub(r"sets[/\\]([0-9a-f]{16})[/\\]([0-9a-f]{16})[.\w]*", named, text)
 
     def _wait(self, job: Job) -> None:
         """Put a job back in line: the disk is full, and no job is taken while it is."""
@@ -133,5 +143,5 @@ def until_alone() -> None:
 
 if __name__ == "__main__":
     until_alone()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    journal.begin()
     Worker(Store(Path(sys.argv[1])), int(sys.argv[2])).run()
