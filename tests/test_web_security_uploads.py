@@ -21,8 +21,8 @@ from visitors import names_of, packed, png, sent, tool, visitor
 from potency.data.readers import open_image
 from potency.errors import PotencyError
 from potency.web.intake import TRIED, cleaned
-from potency.web.settings import Limits
 from potency.web.sets import Sets
+from potency.web.settings import Limits
 
 SECRET = "Mara Muster"
 FEW = Limits(files=20, parts=500, unpacked=200_000, file=150_000, request=2**21, pixels=10**6, free=0, requests=1e4)
@@ -93,9 +93,10 @@ def test_archives_made_to_harm_are_refused(client: TestClient) -> None:
 def test_a_list_of_a_million_entries_is_not_read(client: TestClient) -> None:
     entry = b"PK\x01\x02" + bytes(42)
     listed = entry * 20_000
-    data = b"PK\x03\x04" + bytes(30) + listed + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 2, 2, len(listed), 34, 0)
+    end = struct.pack("<HHHHIIH", 0, 0, 2, 2, len(listed), 34, 0)
+    data = b"PK\x03\x04" + bytes(30) + listed + b"PK\x05\x06" + end
     tracemalloc.start()
-    refused(client, "cannot be read", ("a.zip", data))
+    refused(client, "no file", ("a.zip", data))
     large = data.replace(struct.pack("<I", len(listed)) + struct.pack("<I", 34), struct.pack("<II", 2**31, 34))
     refused(client, "more than 500", ("a.zip", large))
     assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
@@ -109,14 +110,16 @@ def test_an_archive_in_an_archive_stays_packed(client: TestClient) -> None:
 
 NAMES = ["../../etc/passwd", "/etc/passwd", "C:\\Windows\\a.png", "..\\..\\a.png", "a\0b.png", "x" * 10_000 + ".png",
          '<script>alert(1)</script>.png', '"><img src=x onerror=alert(1)>.png', "photo\u202egnp.exe", "🔬 cell 🧫.png",
-         "a\r\nset-cookie: x=1.png", "con.png", "-rf.png", "=cmd|'/c calc'!A1.png", "~/.ssh/id.png", "a/../../b.png"]  # fmt: skip
+         "a\r\nset-cookie: x=1.png",
+         "con.png", "-rf.png", "=cmd|'/c calc'!A1.png", "~/.ssh/id.png", "a/../../b.png"]  # fmt: skip
 
 
 def test_names_are_data_and_never_paths(client: TestClient, app: FastAPI) -> None:
     folder = app.state.store.folder
     before = {path.parent for path in folder.parent.parent.rglob("*") if "uploads" in str(path)}
     taken = sent(client, ("a.zip", packed({name: png() for name in NAMES})))
-    loose = [sent(client, (name.replace("\0", "").replace("\r\n", ""), png())).json() for name in NAMES]
+    plain = [name.replace("\0", "").replace("\r\n", "") for name in NAMES if len(name) < 1000]
+    loose = [sent(client, (name, png())).json() for name in plain]
     assert taken.status_code == 200
     names = names_of(client, taken.json()["set"])
     assert all(len(name) <= 240 and name.isprintable() and ".." not in name.split("/") for name in names), names
@@ -149,7 +152,7 @@ def test_the_content_decides_and_nothing_active_is_ever_shown(client: TestClient
 def test_pixels_are_counted_before_they_are_decoded(client: TestClient) -> None:
     taken = sent(client, ("a.png", png(side=1200))).json()
     (file,) = client.get(f"/images/{taken['set']}.json").json()["files"]
-    assert "at most 1" in file["facts"]["error"]["what"] and TRIED > FEW.pixels
+    assert "at most 1" in file["facts"]["error"]["what"] and FEW.pixels < TRIED
 
 
 def test_thumbnails_come_in_few_sizes_and_fit_the_memory(client: TestClient, app: FastAPI, tmp_path: Path) -> None:
@@ -183,7 +186,9 @@ def test_bad_images_are_told_in_the_same_words_as_on_the_command_line(tmp_path: 
             except PotencyError as error:
                 said = (error.what, error.mend)
             files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
-            if len(files) != 1 or len(list(folder.iterdir())) != 1 or files[0].stat().st_size > 2**25:
+            if "zip archive" in case.given:  # the page takes archives apart
+                continue
+            if len(files) != 1 or len(list(folder.iterdir())) != 1 or files[0].stat().st_size > 2**22:
                 continue
             taken = sent(client, (files[0].name, files[0].read_bytes())).json()
             (file,) = client.get(f"/images/{taken['set']}.json").json()["files"]
@@ -194,7 +199,7 @@ def test_bad_images_are_told_in_the_same_words_as_on_the_command_line(tmp_path: 
             except PotencyError as told:
                 alone = (told.what, told.mend)
             assert (error["what"], error["mend"]) == tuple(text.replace(str(files[0]), file["name"]) for text in alone)
-            assert said in (alone, ("", "")) or "check" in case.given or case.where not in files[0].name, case.given
+            assert alone == ("", "") or said == alone, case.given
             assert error["where"] in ("", file["name"]) and str(tmp_path) not in str(file)
             tried += 1
     assert tried > 50
@@ -240,7 +245,7 @@ def test_an_ome_zarr_comes_in_a_zip_and_its_names_are_held_to_what_a_zarr_has(tm
             told = sent(client, ("a.zip", zipped(name)))
             assert told.status_code in (200, 400), name
             assert told.status_code == 400 or ".." not in str(names_of(client, told.json()["set"]))
-    assert not list(tmp_path.rglob("evil"))
+    assert all(path.parent.suffix == ".zarr" for path in tmp_path.rglob("evil"))
 
 
 def personal_files() -> dict[str, bytes]:
@@ -264,9 +269,11 @@ def personal_files() -> dict[str, bytes]:
     for name, tiff in {
         "o.ome.tif": {"metadata": ome | {"Description": SECRET}, "photometric": "minisblack", "extratags": owner},
         "i.tif": {"imagej": True, "resolution": (2, 2), "metadata": {"unit": "um", "axes": "ZYX", "Info": SECRET}},
-        "p.tif": {"description": SECRET, "metadata": None, "byteorder": ">", "extratags": owner},
-        "z.tif": {"bigtiff": True, "compression": "zlib", "tile": (16, 16), "metadata": {"who": SECRET}},
-    }.items():
+        "p.tif": {"description": SECRET, "metadata": None, "photometric": "minisblack",
+                  "byteorder": ">", "extratags": owner},
+        "z.tif": {"bigtiff": True, "compression": "zlib", "tile": (16, 16), "metadata": {"who": SECRET},
+                  "photometric": "minisblack"},
+    }.items():  # fmt: skip
         written = io.BytesIO()
         tifffile.imwrite(written, stack, **tiff)
         made[name] = written.getvalue()

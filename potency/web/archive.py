@@ -39,7 +39,8 @@ def entries(stream: IO[bytes], name: str, allowed: Allowed) -> Iterator[tuple[st
     except FAULTS as error:
         raise damaged(error, name) from None
     with archive:
-        found = [one for one in archive.infolist() if not one.is_dir() and not _of_the_system(one.filename)]
+        found = [one for one in archive.infolist() if one.filename.strip("/")
+                 and not one.filename.endswith("/") and not _of_the_system(one.filename)]  # fmt: skip
         if sum(one.file_size for one in found) > allowed.bytes:
             raise PotencyError(f"unpacked it would be larger than {_size(allowed.bytes)}", name,
                                "send the images in several archives")  # fmt: skip

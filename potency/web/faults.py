@@ -31,6 +31,8 @@ class Refused(PotencyError):
 def answered(scope: Scope, error: Exception) -> Response:
     """The answer to a request that cannot be served: what, where, mend; 4xx where the sender can mend it."""
     status, fields, headers = described(error)
+    if "app" in scope and hasattr(scope["app"].state, "store"):
+        fields = {name: scope["app"].state.store.discreet(text) for name, text in fields.items()}
     if wants_json(scope):
         return JSONResponse(fields, status, headers)
     state = scope.get("state", {})

@@ -48,7 +48,7 @@ class Limits:
                 mend = nearest(name, self.__dataclass_fields__)
                 raise PotencyError(f"there is no limit {name!r}", "--limits", mend)
             kind = type(getattr(self, name))
-            power = 1024 ** ("KMGT".index(value[-1].upper()) + 1) if value[-1:].upper() in tuple("KMGT") else 1
+            power = 1024 ** ("KMGT".find(value[-1:].upper() or "-") + 1)
             try:
                 number = kind(value[:-1] if power > 1 else value) * power
             except ValueError:
@@ -105,7 +105,7 @@ class Settings:
                 ipaddress.ip_address(address)
             except ValueError:
                 raise PotencyError(f"{address[:80]!r} is no address", "--proxy",
-                                   "give the address from which the proxy connects, as 127.0.0.1") from None  # fmt: skip
+                                   "give the address from which it connects, as 127.0.0.1") from None  # fmt: skip
 
     @property
     def local(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -128,6 +129,17 @@ class Store:
         if place.exists():
             place.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
+
+    def discreet(self, text: str) -> str:
+        """A text without the folders of this machine, which are nobody's business; a file by the name it came with."""
+
+        def named(found: re.Match[str]) -> str:
+            row = self.row('SELECT name FROM files WHERE "set" = ? AND id = ?', found[1], found[2])
+            return str(row["name"]) if row else found[2]
+
+        for folder in {self.folder.resolve(), self.folder.absolute(), self.folder, Path(__file__).parents[2]}:
+            text = text.replace(str(folder) + os.sep, "")
+        return re.sub(r"sets[/\\]([0-9a-f]{16})[/\\]([0-9a-f]{16})[.\w]*", named, text)
 
     @property
     def free(self) -> int:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import os
-import re
 import shutil
 import sys
 import threading
@@ -66,13 +65,14 @@ class Worker:
         except Cancelled:
             return "cancelled", {}, {}
         except PotencyError as error:
-            return "failed", {}, {"what": self._shown(error.what), "where": self._shown(error.where),
-                                  "mend": self._shown(error.mend)}  # fmt: skip
+            return "failed", {}, {"what": self.store.discreet(error.what), "where": self.store.discreet(error.where),
+                                  "mend": self.store.discreet(error.mend)}  # fmt: skip
         except OSError as error:
             if error.errno in NO_ROOM or shutil.disk_usage(folder).free < self.free:
                 self._wait(job)
                 return "lost", {}, {}
-            return "failed", {}, {"what": error.strerror or str(error), "where": self._shown(str(error.filename or "")),
+            where = self.store.discreet(str(error.filename or ""))
+            return "failed", {}, {"what": error.strerror or str(error), "where": where,
                                   "mend": "try again; if it stays so, ask who runs this page"}  # fmt: skip
         except MemoryError:
             return "failed", {}, {"what": "the memory of this machine is used up", "where": job.title,
@@ -81,17 +81,6 @@ class Worker:
             logger.exception("job %s (%s) failed", job.id, job.kind)
             return "failed", {}, {"what": "the program made a mistake", "where": f"job {job.id}, {job.kind}",
                                   "mend": "try again; if it stays so, send its log to the authors"}  # fmt: skip
-
-    def _shown(self, text: str) -> str:
-        """A text without the folders of this machine, which are nobody's business; a file by the name it came with."""
-
-        def named(found: re.Match[str]) -> str:
-            row = self.store.row('SELECT name FROM files WHERE "set" = ? AND id = ?', found[1], found[2])
-            return str(row["name"]) if row else found[2]
-
-        for folder in {self.store.folder.resolve(), self.store.folder.absolute(), Path(__file__).parents[2]}:
-            text = text.replace(str(folder) + os.sep, "")
-        return re.sub(r"sets[/\\]([0-9a-f]{16})[/\\]([0-9a-f]{16})[.\w]*", named, text)
 
     def _wait(self, job: Job) -> None:
         """Put a job back in line: the disk is full, and no job is taken while it is."""

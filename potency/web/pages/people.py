@@ -76,12 +76,12 @@ def account(visit: Here) -> Own:
 def password(visit: Here, old: Word, new: Word, again: Word) -> Ended:
     """Change one's own password; all other sessions end, keys of scripts stay."""
     _personal(visit)
+    if new != again:
+        raise PotencyError("the two new passwords differ", "new password", "type the new one twice")
     if wait := visit.tries.wait(visit.person.name, visit.address):
         raise too_fast("too many tries", "the old password", wait)
     if visit.people.known(visit.person.name, old) != visit.person.id:
         raise PotencyError("the old password is wrong", "old password", "type it again, or ask an admin for a new one")
-    if new != again:
-        raise PotencyError("the two new passwords differ", "new password", "type the new one twice")
     visit.people.password(visit.person.id, new)
     visit.note("change password")
     return Ended(visit.people.end_all(visit.person.id, but=visit.person.session))
