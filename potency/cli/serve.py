@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import webbrowser
 from dataclasses import dataclass
@@ -10,12 +12,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from potency.cli.frame import Options, command
 from potency.cli.rows import listed
+from potency.errors import PotencyError
 
 app = typer.Typer()
 HERE = "127.0.0.1"
+PASSWORD = "POTENCY_PASSWORD"  # in the environment: the password of --add where there is no terminal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,12 @@ class Serve(Options):
     add: Annotated[
         str, typer.Option(metavar="NAME:ROLE", help="Make an account: reader, analyst or admin.")
     ] = ""
+    proxy: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Addresses of reverse proxies, believed on where a visitor is.")
+    ] = ""
+    limits: Annotated[
+        str, typer.Option(metavar="NAME=N,...", help="Other limits, as file=8G,files=5000; see docs/web-security.md.")
+    ] = ""
     workers: Annotated[int, typer.Option(min=1, help="Processes for long work.")] = 1
     secure: Annotated[bool, typer.Option("--secure", help="Cookies by https only: behind a proxy that has it.")] = False
     no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False
@@ -39,21 +50,22 @@ class Serve(Options):
     ("", "on this machine, for whoever sits at it; a browser opens"),
     ("--into /data/potency --workers 2 --no-open", "with a folder of its own, and two processes for long work"),
     ("--host 0.0.0.0 --token", "for the lab: whoever has the token that is printed"),
-    ("--add mara:analyst --into /data/potency", "make an account"),
+    ("--add mara:admin --into /data/potency", "make an account; the password is asked for, or read from stdin"),
     ("--host 0.0.0.0 --accounts --name potency.lab.example --secure", "behind a proxy with https"),
 )
 def serve(options: Serve, say: Console) -> dict[str, Any]:
     """Open the web tool: drop images in a browser, get answers, maps, tables and reports; train and correct."""
     from potency.web.server import new_token
     from potency.web.server import serve as run
-    from potency.web.settings import Settings
+    from potency.web.settings import Limits, Settings
 
     if options.add:
         return added(options, say)
     token = new_token() if options.token else ""
     settings = Settings(
         folder=options.into, host=options.host, port=options.port, names=listed(options.name), token=token,
-        accounts=options.accounts, workers=options.workers, secure=options.secure,
+        accounts=options.accounts, workers=options.workers, secure=options.secure, proxies=listed(options.proxy),
+        limits=Limits().but(options.limits),
     )  # fmt: skip
 
     def ready(address: str) -> None:
@@ -73,8 +85,14 @@ def added(options: Serve, say: Console) -> dict[str, Any]:
     from potency.web.people import People
     from potency.web.store import Store
 
-    name, _, role = options.add.partition(":")
-    password = typer.prompt("password", hide_input=True, confirmation_prompt=True)
-    People(Store(options.into)).add(name, password, role or "analyst")
-    say.print(f"{name} may come in as {role or 'analyst'}")
-    return {"name": name, "role": role or "analyst"}
+    name, _, role = options.add.rpartition(":") if ":" in options.add else (options.add, "", "analyst")
+    password = os.environ.get(PASSWORD, "")
+    if not password and sys.stdin.isatty():
+        password = typer.prompt("password", hide_input=True, confirmation_prompt=True)
+    elif not password:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise PotencyError("no password was given", "--add", f"type it, pipe it in, or set {PASSWORD}")
+    People(Store(options.into)).add(name, password, role)
+    say.print(f"{escape(name)} may come in as {role}")
+    return {"name": name, "role": role}

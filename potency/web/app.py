@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from starlette.staticfiles import StaticFiles
 
 from potency import __version__
 from potency.errors import PotencyError
+from potency.web import bringing
 from potency.web.faults import told
-from potency.web.guard import Guard
+from potency.web.guard import Guard, Tries
 from potency.web.pages import PAGES
+from potency.web.people import People
 from potency.web.settings import Settings
 from potency.web.store import Store
 
@@ -29,7 +32,10 @@ def create(settings: Settings) -> FastAPI:
     """
     store = Store(settings.folder)
     app = FastAPI(title="potency", version=__version__, description=ABOUT, docs_url=None, redoc_url=None)
-    app.state.settings, app.state.store = settings, store
+    app.state.settings, app.state.store, app.state.tries = settings, store, Tries()
+    People(store).sweep(settings.token, settings.open)
+    bringing.sweep(store)
+    store.change("DELETE FROM audit WHERE time < ?", time.time() - settings.limits.logged * 86400)
     for error in (PotencyError, HTTPException, RequestValidationError, TimeoutError, Exception):
         app.add_exception_handler(error, told)
     for pages in PAGES:

@@ -30,6 +30,7 @@ class Drawn:
 
     filename: str
     file: IO[bytes]
+    drawn: bool = True  # by this program: whoever may not bring images may have these
 
 
 EXAMPLES: Mapping[str, Example] = {

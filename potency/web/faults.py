@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
@@ -16,6 +16,7 @@ from potency.errors import MissingExtra, PotencyError
 from potency.web.jobs import Missing
 from potency.web.paper import printed
 
+LONGEST = 300  # characters of a place: it may be what was asked for
 logger = logging.getLogger(__name__)
 
 
@@ -30,6 +31,8 @@ class Refused(PotencyError):
 def answered(scope: Scope, error: Exception) -> Response:
     """The answer to a request that cannot be served: what, where, mend; 4xx where the sender can mend it."""
     status, fields, headers = described(error)
+    if "app" in scope and hasattr(scope["app"].state, "store"):
+        fields = {name: scope["app"].state.store.discreet(text) for name, text in fields.items()}
     if wants_json(scope):
         return JSONResponse(fields, status, headers)
     state = scope.get("state", {})
@@ -48,12 +51,10 @@ def wants_json(scope: Scope) -> bool:
 def described(error: Exception) -> tuple[int, dict[str, str], dict[str, str]]:
     """Status, the three fields and headers for an error."""
     if isinstance(error, Refused):
-        return error.status, {"what": error.what, "where": error.where, "mend": error.mend}, error.headers
-    if isinstance(error, Missing):
-        return 404, {"what": error.what, "where": error.where, "mend": error.mend}, {}
+        return error.status, _fields(error), error.headers
     if isinstance(error, PotencyError):
-        status = 501 if isinstance(error, MissingExtra) else 400
-        return status, {"what": error.what, "where": error.where, "mend": error.mend}, {}
+        status = 404 if isinstance(error, Missing) else 501 if isinstance(error, MissingExtra) else 400
+        return status, _fields(error), {}
     if isinstance(error, RequestValidationError):
         first: dict[str, Any] = dict(error.errors()[0]) if error.errors() else {}
         where = " ".join(str(part) for part in first.get("loc", ()))
@@ -61,7 +62,16 @@ def described(error: Exception) -> tuple[int, dict[str, str], dict[str, str]]:
                      "mend": "see /openapi.json for what is expected"}, {}  # fmt: skip
     if isinstance(error, HTTPException):
         said = {404: "there is no such page", 405: "this cannot be done here"}.get(error.status_code, str(error.detail))
-        return error.status_code, {"what": said, "where": "the address", "mend": "go to the start page"}, {}
+        where, mend = "the address", "go to the start page"
+        if error.status_code == 400:  # a form that cannot be taken apart, or one of too many parts
+            where, mend = "the form", "send fewer files or fields at once, as a form"
+        kept = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+        return error.status_code, {"what": said, "where": where, "mend": mend}, kept
+    if isinstance(error, ClientDisconnect):
+        return 400, {"what": "the connection broke", "where": "the upload", "mend": "send it again"}, {}
+    if isinstance(error, UnicodeError | OverflowError):  # half a character; a number that no database keeps
+        return 400, {"what": "a text or number cannot be understood", "where": "the request",
+                     "mend": "see /openapi.json for what is expected"}, {}  # fmt: skip
     if isinstance(error, TimeoutError):
         return 408, {"what": "the upload took too long", "where": "the request", "mend": "send fewer files at once"}, {}
     if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
@@ -70,6 +80,10 @@ def described(error: Exception) -> tuple[int, dict[str, str], dict[str, str]]:
     logger.error("a page failed", exc_info=error)
     return 500, {"what": "the program made a mistake", "where": "this page",
                  "mend": "try again; if it stays so, send the log of the server to the authors"}, {}  # fmt: skip
+
+
+def _fields(error: PotencyError) -> dict[str, str]:
+    return {"what": error.what, "where": error.where[:LONGEST], "mend": error.mend}
 
 
 async def told(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from starlette.responses import FileResponse
@@ -21,14 +22,29 @@ def kept(folder: Path, name: str) -> FileResponse:
     """A file of a folder by its relative path; a picture, table or report is shown, anything else downloaded.
 
     Raises:
-        Missing: the folder has no such file. The name is compared with the files there and never joined to a path.
+        Missing: the folder has no such file. Each part of the name is compared with what is there, link by link.
     """
-    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    path = there.get(name)
-    if path is None or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
+    path = _found(folder, name)
+    if path is None:
         raise Missing("there is no such file", name[-80:], "go back to the page of the job")
-    kind = SHOWN.get(path.suffix.lower())
-    headers = {"content-security-policy": SANDBOX, "x-frame-options": "SAMEORIGIN"} if path.suffix == ".html" else {}
+    suffix = path.suffix.lower()
+    kind = SHOWN.get(suffix)
+    headers = {"content-security-policy": SANDBOX, "x-frame-options": "SAMEORIGIN"} if suffix == ".html" else {}
     if kind is None:
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")
     return FileResponse(path, media_type=kind, headers=headers)
+
+
+def _found(folder: Path, name: str) -> Path | None:
+    """The file of that name; what a name says is never joined to a path, only names that the folder itself tells."""
+    at, parts = folder, name.split("/")
+    for depth, part in enumerate(parts, 1):
+        try:
+            with os.scandir(at) as entries:
+                there = next((one for one in entries if one.name == part and not one.is_symlink()), None)
+        except OSError:
+            return None
+        if there is None or not (there.is_file() if depth == len(parts) else there.is_dir()):
+            return None
+        at = at / there.name
+    return at

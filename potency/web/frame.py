@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from potency.web.faults import Refused
+from potency.web.guard import SAFE, Tries
 from potency.web.intake import Intake
 from potency.web.jobs import Job, Jobs
 from potency.web.paper import printed
@@ -24,6 +26,7 @@ from potency.web.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 Call = Callable[..., Awaitable[Any]]
+FIELDS = 300  # of one form beside its files
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Visit:
     address: str
     settings: Settings
     store: Store
+    tries: Tries = field(default_factory=Tries)
+    strip: bool = False  # the form asks that what could name a person is taken out of files
 
     @property
     def jobs(self) -> Jobs:
@@ -56,7 +61,7 @@ class Visit:
     @property
     def intake(self) -> Intake:
         """What takes uploads from this person."""
-        return Intake(self.sets, self.settings.limits)
+        return Intake(self.sets, self.settings.limits, bring=self.person.may("analyst"), strip=self.strip)
 
     def ask(self, kind: str, title: str, model: str = "", **arguments: Any) -> Job:
         """Put a job in line and note in the log who asked for it, with which model."""
@@ -77,18 +82,58 @@ async def visiting(request: Request) -> Visit:
     person: Person | None = request.state.person
     if person is None:
         raise Refused(401, "nobody is logged in", "this page", "log in; a script sends Authorization: Bearer KEY")
-    if request.method == "POST" and not person.key:
+    if request.method not in SAFE and not person.key:
         given = request.headers.get("x-csrf-token", "")
         if not given and "form" in request.headers.get("content-type", ""):
             given = str((await request.form()).get("csrf", ""))
         if not (person.csrf and same(given, person.csrf)):
-            raise Refused(403, "the form is from another session", "the form",
-                          "go back, load the page again, and send it once more")  # fmt: skip
+            raise strange_form()
+    strip = False
+    if request.method not in SAFE and "form" in request.headers.get("content-type", ""):
+        strip = str((await request.form()).get("strip", "")).lower() in ("true", "on", "1", "yes")
     state = request.app.state
-    return Visit(person, request.state.address, state.settings, state.store)
+    return Visit(person, request.state.address, state.settings, state.store, state.tries, strip)
 
 
 Here = Annotated[Visit, Depends(visiting)]
+
+
+def strange_form() -> Refused:
+    """The refusal of a form without the secret of the session that sends it."""
+    return Refused(403, "the form is from another session", "the form",
+                   "go back, load the page again, and send it once more")  # fmt: skip
+
+
+def only(role: str) -> Callable[[F], F]:
+    """For a route that is no page: below its `@pages.router.get`, what role it takes."""
+
+    def marked(made: F) -> F:
+        made.role = role  # type: ignore[attr-defined]
+        return made
+
+    return marked
+
+
+class Door(APIRoute):
+    """A route that turns away who may not pass before a byte of what they send is read, and bounds its parts."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route with that door before it (of FastAPI's APIRoute)."""
+        inside, role = super().get_route_handler(), getattr(self.endpoint, "role", "")
+
+        async def passed(request: Request) -> Response:
+            person: Person | None = request.state.person
+            if role and person is not None:
+                if not person.may(role):
+                    raise wanting(role, person)
+                given = request.headers.get("x-csrf-token")
+                if request.method not in SAFE and given is not None and not person.key and not same(given, person.csrf):
+                    raise strange_form()
+            if "form" in request.headers.get("content-type", ""):
+                await request.form(max_files=request.app.state.settings.limits.files, max_fields=FIELDS)
+            return await inside(request)
+
+        return passed
 
 
 class Pages:
@@ -99,7 +144,7 @@ class Pages:
     """
 
     def __init__(self, *navigation: tuple[str, str]) -> None:
-        self.router, self.navigation = APIRouter(), navigation
+        self.router, self.navigation = APIRouter(route_class=Door), navigation
 
     def page(self, path: str, template: str, *, role: str = "reader") -> Callable[[F], F]:
         """Register a page at `path` and its twin at `path`.json ("/" has /index.json)."""
@@ -113,7 +158,7 @@ class Pages:
                                         **_fields(facts)),
                                 media_type="text/html; charset=utf-8")  # fmt: skip
 
-            self._both(path, ["GET"], made, show)
+            self._both(path, ["GET"], made, show, role)
             return made
 
         return register
@@ -126,12 +171,12 @@ class Pages:
                 facts = await _called(made, role, visit, words)
                 return facts if request.url.path.endswith(".json") else RedirectResponse(then(facts), 303)
 
-            self._both(path, ["POST"], made, act)
+            self._both(path, ["POST"], made, act, role)
             return made
 
         return register
 
-    def _both(self, path: str, methods: list[str], made: Callable[..., Any], call: Call) -> None:
+    def _both(self, path: str, methods: list[str], made: Callable[..., Any], call: Call, role: str) -> None:
         signature = inspect.signature(made, eval_str=True)
         request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
@@ -144,6 +189,7 @@ class Pages:
             served.__name__, served.__doc__ = made.__name__ + ("" if twin else "_page"), made.__doc__
             served.__signature__ = inspect.Signature([request, *parameters])  # type: ignore[attr-defined]
             del served.__wrapped__
+            served.role = role  # type: ignore[attr-defined]
             return served
 
         twin = f"{path}.json" if path != "/" else "/index.json"
@@ -152,10 +198,14 @@ class Pages:
         self.router.add_api_route(path, named(False), methods=methods, response_model=None, include_in_schema=False)
 
 
+def wanting(role: str, person: Person) -> Refused:
+    """The refusal of whose role does not reach."""
+    return Refused(403, f"this takes the role {role}, you are {person.role}", "your account", "ask who runs this page")
+
+
 async def _called(made: Callable[..., Any], role: str, visit: Visit, words: dict[str, Any]) -> Any:
     if not visit.person.may(role):
-        raise Refused(403, f"this takes the role {role}, you are {visit.person.role}", "your account",
-                      "ask who runs this page")  # fmt: skip
+        raise wanting(role, visit.person)
     if inspect.iscoroutinefunction(made):
         return await made(visit=visit, **words)
     return await run_in_threadpool(made, visit=visit, **words)

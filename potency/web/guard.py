@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import ipaddress
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from http.cookies import SimpleCookie
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from potency.web.faults import Refused, answered
-from potency.web.people import GUEST, LOCAL, People, Person
+from potency.web.people import GUEST, LOCAL, People, Person, same
 from potency.web.settings import Settings
 from potency.web.store import Store
 
-COOKIE = "potency_session"
 SAFE = ("GET", "HEAD", "OPTIONS")
-FREE = ("/enter", "/enter.json", "/static/", "/health")  # what nobody needs to be known for
+FREE = ("/enter", "/enter.json", "/health")  # what nobody needs to be known for, and the files of the design
+DESIGN = "/static/"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "font-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -34,9 +36,13 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     "cache-control": "no-store",
 }
+HTTPS = {"strict-transport-security": "max-age=31536000"}  # where cookies travel by https only
 BURST = 10.0  # seconds' worth of requests that may come at once
 KNOWN = 10_000  # visitors whose rate is remembered
-LOGINS = 5  # tries of a name or from an address in a minute
+ALONE = 20  # times the rate for whoever sits at an open tool: there is nobody to be kept from
+STRANGER = 2**16  # bytes that somebody unknown may send: a log-in is a few hundred
+TEXT = 16 * 2**20  # bytes of a body without files
+LOOK = 64 * 2**20  # bytes of a body between two looks at the room on the disk
 
 
 class Rate:
@@ -63,16 +69,51 @@ class Rate:
         return (1 - left) / self.a_second if short else 0.0
 
 
+class Tries:
+    """How often somebody may try to log in: so often a minute by a name from an address, by a name, from an address.
+
+    The first is the smallest: whoever tries another's name again and again keeps only themselves out.
+    """
+
+    def __init__(self, pair: int = 5, name: int = 30, address: int = 30) -> None:
+        self.rates = tuple(Rate(count / 60, count) for count in (pair, name, address))
+
+    def wait(self, name: str, address: str) -> float:
+        """Take one try; 0, or the seconds until there is one."""
+        name, address = name.casefold()[:64], street(address)
+        who = (f"{name} {address}", name, address) if name else (None, None, address)  # a token has no name
+        return max(rate.wait(one) for rate, one in zip(self.rates, who, strict=True) if one is not None)
+
+
+def street(address: str) -> str:
+    """The part of an address by which visitors are told apart: one house has a whole /64 of IPv6 to itself.
+
+    >>> street("192.0.2.7"), street("2001:db8::1"), street("::1"), street("unknown")
+    ('192.0.2.7', '2001:db8::/64', '::1', 'unknown')
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if found.version == 4 or found.is_loopback:
+        return str(found)
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
 class Guard:
     """The middleware. `scope["state"]` then has `person` (None on the few open pages) and `address`."""
 
     def __init__(self, app: ASGIApp, settings: Settings, store: Store) -> None:
         self.app, self.settings, self.people = app, settings, People(store)
-        self.rate = Rate(settings.limits.requests, settings.limits.requests * BURST)
-        self.entries = Rate(LOGINS / 60, LOGINS)
-        self._free: int | None = None
+        self.cookie = cookie_of(settings)
+        rate = settings.limits.requests * (ALONE if settings.open else 1)
+        self.rate = Rate(rate, rate * BURST)
+        self.headers = HEADERS | (HTTPS if settings.secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # no page has one, and nothing below asks it who it is
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -81,7 +122,7 @@ class Guard:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self.headers.items():
                     headers.setdefault(name, value)
                 for line in cookie:
                     headers.append("set-cookie", line)
@@ -92,56 +133,71 @@ class Guard:
             self._place(scope, headers)
             await self._who(scope, headers, cookie)
             receive = self._counted(scope, headers, receive)
-        except Refused as refused:
-            await answered(scope, refused)(scope, receive, sending)
+        except Exception as error:
+            await answered(scope, error)(scope, receive, sending)
             return
         await self.app(scope, receive, sending)
 
     def _place(self, scope: Scope, headers: Headers) -> None:
-        """Refuse names that are not this server's (one of a page elsewhere may lead here), and posts of other pages."""
+        """Refuse names that are not this server's (one of a page elsewhere may lead here), and what other pages send.
+
+        A page elsewhere may lead a browser here by a link; its forms, scripts and pictures get nothing.
+        """
         host = headers.get("host", "")
-        name = host.rsplit(":", 1)[0].strip("[]") if not host.endswith("]") else host.strip("[]")
+        told = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:@\[\]]+)(:[0-9]{1,5})?", host)
+        name = told[1].strip("[]").lower() if told else ""
         if (self.settings.local or self.settings.names) and name not in {
             "localhost", "127.0.0.1", "::1", self.settings.host, *self.settings.names
         }:  # fmt: skip
             raise Refused(421, "this page is not called by that name", host[:80],
                           "open the address that `potency serve` printed, or add --name")  # fmt: skip
-        if scope["method"] in SAFE:
-            return
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-        if site not in ("same-origin", "none") or (origin and origin.partition("://")[2] != host):
+        ours = site in ("same-origin", "none")
+        if scope["method"] in SAFE:
+            ours = ours or headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        elif origin is not None and origin.partition("://")[2] != host:
+            ours = False
+        if not ours:
             raise Refused(403, "another page sent this", "the request", "go to this page and do it there")
 
     async def _who(self, scope: Scope, headers: Headers, cookie: list[str]) -> None:
         state = scope.setdefault("state", {})
-        state["address"] = (scope.get("client") or ("unknown", 0))[0]
+        state["address"], state["person"] = self._address(scope, headers), None
         bearer = headers.get("authorization", "")
-        secret = SimpleCookie(headers.get("cookie", "")).get(COOKIE) if "cookie" in headers else None
+        secret = HTTPConnection(scope).cookies.get(self.cookie)
         person: Person | None = None
         if bearer:
             person = await asyncio.to_thread(self._of_key, bearer)
-        elif secret is not None:
-            person = await asyncio.to_thread(self.people.person, secret.value)
+        elif secret:
+            person = await asyncio.to_thread(self.people.person, secret)
         if person is None and self.settings.open and not bearer:
             person = await asyncio.to_thread(self._local, scope, headers, cookie)
         state["person"] = person
-        wait = self.rate.wait(str(person.id) if person else state["address"])
-        if wait:
-            raise Refused(429, "too many requests at once", "this page", f"wait {max(1, round(wait))} s",
-                          {"retry-after": str(max(1, round(wait)))})  # fmt: skip
+        if wait := self.rate.wait(str(person.id) if person else street(state["address"])):
+            raise too_fast("too many requests at once", "this page", wait)
         path = scope["path"]
-        if scope["method"] not in SAFE and path.startswith("/enter") and (wait := self.entries.wait(state["address"])):
-            raise Refused(429, "too many tries", "the log-in", f"wait {round(wait) + 1} s",
-                          {"retry-after": str(round(wait) + 1)})  # fmt: skip
-        if person is None and not path.startswith(FREE):
-            raise Refused(401, "nobody is logged in", "this page", "log in; a script sends Authorization: Bearer KEY")
+        if person is None and path not in FREE and not path.startswith(DESIGN):
+            raise Refused(401, "nobody is logged in", "this page", "log in; a script sends Authorization: Bearer KEY",
+                          {"www-authenticate": "Bearer"})  # fmt: skip
+
+    def _address(self, scope: Scope, headers: Headers) -> str:
+        """Where a request came from; what a header says of it is believed of a proxy that was named, and of no other.
+
+        A proxy adds the address that it saw at the end of the header: only that one is its own word.
+        """
+        seen = str((scope.get("client") or ("unknown", 0))[0])
+        if seen not in self.settings.proxies:
+            return seen
+        told = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+        try:
+            return str(ipaddress.ip_address(told))
+        except ValueError:
+            return seen
 
     def _of_key(self, bearer: str) -> Person | None:
         kind, _, key = bearer.partition(" ")
         if kind.lower() != "bearer" or not key:
             return None
-        from potency.web.people import same
-
         if self.settings.token and same(key, self.settings.token):
             return Person(self.people.always(GUEST, "analyst"), GUEST, "analyst", "", key=True)
         return self.people.person(key, "key")
@@ -159,39 +215,70 @@ class Guard:
         return Person(id, LOCAL, "admin", "", key=not browser)
 
     def _counted(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
-        """The body, refused where it is too large or too slow; checked as it comes, whatever its header says."""
-        limits = self.settings.limits
-        told = headers.get("content-length", "0")
-        if not told.isdigit() or int(told) > limits.request:
-            raise Refused(413, f"the upload is larger than {limits.request / 2**30:.3g} GB", "the request",
-                          "send fewer files at once")  # fmt: skip
-        if int(told) > 2**20 and self.people.store.free < limits.free + 2 * int(told):
-            raise Refused(507, "the disk of this machine is full", "the upload",
-                          "delete images, jobs or models that nobody needs; then send it again")  # fmt: skip
-        came, until = 0, time.monotonic() + limits.seconds
+        """The body, refused where it is too large, too slow or too much for the disk, whatever its header says."""
+        if scope["method"] in SAFE:
+            return receive
+        limits, told = self.settings.limits, headers.get("content-length", "0")
+        files = headers.get("content-type", "").strip().lower().startswith("multipart/form-data")
+        most = limits.request if files else min(TEXT, limits.request)
+        if scope["state"]["person"] is None:
+            most = min(STRANGER, most)
+        if not (told.isascii() and told.isdigit()) or len(told) > 18 or int(told) > most:
+            raise too_large(most)
+        if int(told) > 2**20:
+            self._room(int(told))
+        came, ended, begun, looked = 0, False, time.monotonic(), 0
 
         async def counting() -> Message:
-            nonlocal came
-            message = await asyncio.wait_for(receive(), max(0.01, until - time.monotonic()) if came >= 0 else None)
+            nonlocal came, ended, looked
+            if ended:  # what is still to be heard is whether the other side has gone, for which there is time
+                return await receive()
+            # Whoever sends is given some seconds, and more for what has come: a long upload is never cut short.
+            until = begun + limits.seconds + came / limits.pace
+            message = await asyncio.wait_for(receive(), max(0.01, until - time.monotonic()))
             came += len(message.get("body", b""))
-            if came > limits.request:
-                raise Refused(413, f"the upload is larger than {limits.request / 2**30:.3g} GB", "the request",
-                              "send fewer files at once")  # fmt: skip
+            ended = not message.get("more_body", False)
+            if came > most:
+                raise too_large(most)
+            if came - looked > LOOK:
+                looked = came
+                self._room(0)
             return message
 
-        return counting if scope["method"] not in SAFE else receive
+        return counting
+
+    def _room(self, count: int) -> None:
+        """Refuse a body for which the disk has no room: it is written twice, as it comes and as it is kept."""
+        if self.people.store.free < self.settings.limits.free + 2 * count:
+            raise Refused(507, "the disk of this machine is full", "the upload",
+                          "delete images, jobs or models that nobody needs; then send it again")  # fmt: skip
+
+
+def too_large(most: int) -> Refused:
+    """The refusal of a body of more than that many bytes."""
+    size = f"{most / 2**30:.3g} GB" if most >= 2**30 else f"{most / 2**20:.3g} MB"
+    return Refused(413, f"the upload is larger than {size}", "the request", "send fewer files at once")
+
+
+def too_fast(what: str, where: str, wait: float) -> Refused:
+    """The refusal of who has to wait some seconds."""
+    seconds = str(max(1, round(wait + 0.5)))
+    return Refused(429, what, where, f"wait {seconds} s", {"retry-after": seconds})
+
+
+def cookie_of(settings: Settings) -> str:
+    """The name of the session's cookie: browsers keep one jar for all ports of a machine, so each tool has its own.
+
+    Over https the prefix lets no other host of the domain set it (RFC 6265bis, 4.1.3.2).
+    """
+    own = hashlib.sha256(str(settings.folder.absolute()).encode()).hexdigest()[:8]
+    return f"{'__Host-' if settings.secure else ''}potency_{own}"
 
 
 def session(secret: str, settings: Settings, gone: bool = False) -> str:
     """The line that sets the cookie of a session, or takes it away."""
     parts: Iterable[str] = (
-        f"{COOKIE}={'' if gone else secret}", "Path=/", "HttpOnly", "SameSite=Strict",
+        f"{cookie_of(settings)}={'' if gone else secret}", "Path=/", "HttpOnly", "SameSite=Strict",
         *(["Secure"] if settings.secure else []), *(["Max-Age=0"] if gone else []),
     )  # fmt: skip
     return "; ".join(parts)
-
-
-def state_of(scope: Scope) -> dict[str, Any]:
-    """What the guard has found out about a request."""
-    found: dict[str, Any] = scope["state"]
-    return found

@@ -6,20 +6,25 @@ import hashlib
 import json
 import math
 import secrets
+import shutil
 import unicodedata
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from potency.errors import ImageError, PotencyError
+from potency.errors import ImageError, MissingExtra, PotencyError
+from potency.web.archive import CHUNK, Allowed, entries
+from potency.web.faults import Refused
+from potency.web.personal import personal, stripped
 from potency.web.sets import Sets
 from potency.web.settings import Limits
 
 PIECE = 2**20
 NAME = 240  # characters of a name that are kept
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")  # labels and notes beside images
+DEPTH = 12  # folders within an OME-Zarr
+TRIED = 2**24  # pixels of an image that are read at once: of larger ones the first work with them says what is wrong
 ARCHIVE = b"PK\x03\x04"
 
 
@@ -43,10 +48,15 @@ class Taken:
 
 
 class Intake:
-    """Writes uploads into sets; what is no image stays in the list, with the same error as on the command line."""
+    """Writes uploads into sets; what is no image stays in the list, with the same error as on the command line.
 
-    def __init__(self, sets: Sets, limits: Limits) -> None:
-        self.sets, self.limits, self.store = sets, limits, sets.store
+    Attributes:
+        bring: whether the person may bring files; what the simulator drew is taken from everybody.
+        strip: take out of each file what could name a person, and keep none of which that cannot be said.
+    """
+
+    def __init__(self, sets: Sets, limits: Limits, *, bring: bool = True, strip: bool = False) -> None:
+        self.sets, self.limits, self.store, self.bring, self.strip = sets, limits, sets.store, bring, strip
 
     def take(self, uploads: Iterable[Upload], title: str = "", into: str = "") -> Taken:
         """Keep files in a new set, or in one that is there.
@@ -57,71 +67,73 @@ class Intake:
         files = [upload for upload in uploads if upload.filename]
         if not files:
             raise PotencyError("no file was sent", "the upload", "choose one file or more")
+        if not self.bring and not all(getattr(upload, "drawn", False) for upload in files):
+            raise Refused(403, "this takes the role analyst", "your account", "ask who runs this page")
         before = self.sets.find(into).files if into else 0
-        set = into or self.sets.make(title or cleaned(files[0].filename or "").rpartition("/")[2])
+        set = into or self.sets.make(shown(title) or cleaned(files[0].filename or "").rpartition("/")[2])
         place = self.store.place("sets", set)
         made: list[dict[str, Any]] = []
         try:
-            for name, stream in self._opened(files):
-                if before + len(made) >= self.limits.files:
-                    raise PotencyError(f"more than {self.limits.files} files", "the upload",
-                                       "send them in several sets")  # fmt: skip
-                made.append(self._kept(place, name, stream))
+            self._fill(place, files, made, before)
             if not made:
                 raise PotencyError("the archive holds no file", "the upload", "put images into it")
+            for row in made:
+                row["digest"] = row["digest"].hexdigest()
+                row["facts"] = self._facts(place / row["stored"], row["name"])
+            made = self._kept_of(place, made)
             with self.store.writing() as base:
                 base.executemany(
                     'INSERT INTO files (id, "set", number, name, stored, bytes, digest, facts) '
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [(row["id"], set, before + number, row["name"], row["stored"], row["bytes"], row["digest"],
-                      json.dumps(row["facts"])) for number, row in enumerate(made)],
+                    [(row["id"], set, before + number, row["name"], row["stored"], row["bytes"],
+                      row["digest"], json.dumps(row["facts"])) for number, row in enumerate(made)],
                 )  # fmt: skip
         except BaseException:
             for row in made:
-                (place / row["stored"]).unlink(missing_ok=True)
+                _remove(place / row["stored"])
             if not into:
                 self.sets.forget(set)
             raise
         return Taken(set, before + len(made), sum("error" in row["facts"] for row in made))
 
+    def _fill(self, place: Path, files: Iterable[Upload], made: list[dict[str, Any]], before: int) -> None:
+        """Write what arrives; `made` has a row for each file, and for each OME-Zarr, as soon as it is on the disk."""
+        zarrs: dict[str, dict[str, Any]] = {}
+        room = self.limits.kept - self.sets.bytes
+        for name, stream in self._opened(files):
+            outer, inner = _zarr(name)
+            row = zarrs.get(outer) if outer else None
+            if row is None:
+                if before + len(made) >= self.limits.files:
+                    raise PotencyError(f"too many files: a set takes at most {self.limits.files}", "the upload",
+                                       "send them in several sets")  # fmt: skip
+                id = secrets.token_hex(8)
+                suffix = ".zarr" if outer else next((end for end in _suffixes() if name.lower().endswith(end)), "")
+                row = {"id": id, "name": outer or name, "stored": f"{id}{suffix}", "bytes": 0,
+                       "digest": hashlib.sha256()}  # fmt: skip
+                made.append(row)
+            path = place / row["stored"]
+            if outer:
+                zarrs[outer] = row
+                path = path.joinpath(*inner)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                row["digest"].update("/".join(inner).encode() + b"\0")
+            left = room - sum(one["bytes"] for one in made)
+            row["bytes"] += self._written(path, stream, row["digest"], row["name"], left)
+
     def _opened(self, files: Iterable[Upload]) -> Iterator[tuple[str, IO[bytes]]]:
+        allowed = Allowed(self.limits.parts, self.limits.unpacked)
         for upload in files:
             stream, name = upload.file, cleaned(upload.filename or "")
             head = stream.read(4)
             stream.seek(0)
             if head == ARCHIVE and not name.lower().endswith(TABLES):
-                yield from self._unpacked(stream, name)
+                yield from ((cleaned(inner), part) for inner, part in entries(stream, name, allowed))
             else:
                 yield name, stream
 
-    def _unpacked(self, stream: IO[bytes], name: str) -> Iterator[tuple[str, IO[bytes]]]:
-        """The files of an archive, read as streams: nothing is ever unpacked to the place that a name tells."""
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                entries = [one for one in archive.infolist() if not one.is_dir() and not _of_the_system(one.filename)]
-                if len(entries) > self.limits.files:
-                    raise PotencyError(f"the archive holds {len(entries)} files, at most {self.limits.files} are taken",
-                                       name, "send them in several archives")  # fmt: skip
-                if sum(one.file_size for one in entries) > self.limits.unpacked:
-                    raise PotencyError(f"unpacked it would be larger than {self.limits.unpacked / 2**30:.3g} GB", name,
-                                       "send the images in several archives")  # fmt: skip
-                left = self.limits.unpacked
-                for one in entries:
-                    if one.flag_bits & 1:
-                        raise PotencyError("the archive is encrypted", name, "pack the images without a password")
-                    with archive.open(one) as opened:
-                        counted = _Counted(opened, left, name)
-                        yield cleaned(one.filename), counted  # type: ignore[misc]
-                        left = counted.left
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError) as error:
-            raise PotencyError(f"the archive cannot be read: {error}", name,
-                               "pack the images again, as a plain zip") from None  # fmt: skip
-
-    def _kept(self, place: Path, name: str, stream: IO[bytes]) -> dict[str, Any]:
-        id = secrets.token_hex(8)
-        suffix = next((end for end in _suffixes() if name.lower().endswith(end)), "")
-        path, digest, count = place / f"{id}{suffix}", hashlib.sha256(), 0
-        room = self.limits.kept - self.sets.bytes
+    def _written(self, path: Path, stream: IO[bytes], digest: Any, name: str, room: int) -> int:
+        count = 0
         try:
             with path.open("xb") as file:
                 while piece := stream.read(PIECE):
@@ -134,44 +146,88 @@ class Intake:
                                            "delete images or jobs that nobody needs")  # fmt: skip
                     digest.update(piece)
                     file.write(piece)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        facts = {"table": True} if name.lower().endswith(TABLES) else self._seen(path, name)
-        return {"id": id, "name": name, "stored": path.name, "bytes": count, "digest": digest.hexdigest(),
-                "facts": facts}  # fmt: skip
+        except FileExistsError:
+            raise PotencyError("the archive holds a file twice", name, "pack it again") from None
+        except NotADirectoryError:
+            raise PotencyError("the archive holds a folder and a file of one name", name, "pack it again") from None
+        return count
 
-    def _seen(self, path: Path, name: str) -> dict[str, Any]:
-        """What an image is, by its header, or what is wrong with it."""
-        from potency.data.readers import open_image
-
+    def _facts(self, path: Path, name: str) -> dict[str, Any]:
+        """What a file is, after what could name a person was taken out, where that was asked for."""
+        if name.lower().endswith(TABLES) and not path.is_dir():
+            return {"table": True}
+        facts = seen(path, name, self.limits.pixels)
+        if "error" in facts:
+            return facts
+        if not self.strip:
+            told = personal(path)
+            return facts | ({"personal": told} if told else {})
         try:
-            image = open_image(path)
-            count = math.prod(image.shape)
-            if count > self.limits.pixels:
-                what = f"it has {count / 1e6:,.0f} million pixels, at most {self.limits.pixels / 1e6:,.0f} are taken"
-                raise ImageError(what, name, "crop it, or ask who runs this page to raise the limit")
-        except ImageError as error:
-            return {"error": {"what": error.what, "where": name, "mend": error.mend}}
-        size = image.pixel_size
-        return {
-            "axes": image.axes, "shape": list(image.shape), "dtype": str(image.dtype), "series": image.series,
-            "channels": list(image.channels), "pixel_size": dict(size) if size else None, "notes": list(image.notes),
-        }  # fmt: skip
+            return facts | {"stripped": stripped(path)}
+        except (ImageError, MissingExtra) as error:
+            return {"error": {"what": error.what, "where": name, "mend": error.mend}, "refused": True}
+
+    def clean(self, set: str) -> int:
+        """Take what could name a person out of the files of a set that is here; of how many it was taken.
+
+        A file of a kind in which that cannot be done stays as it is, and says so.
+        """
+        count = 0
+        for file in self.sets.files(set):
+            if file.error is not None or file.facts.get("table") or "stripped" in file.facts:
+                continue
+            path, facts = self.sets.path(set, file), {**file.facts}
+            try:
+                facts["stripped"] = stripped(path)
+                facts.pop("personal", None)
+                count += 1
+            except (ImageError, MissingExtra) as error:
+                facts["unstripped"] = error.what
+            digest, size = (file.digest, file.bytes) if path.is_dir() else (_digest(path), path.stat().st_size)
+            self.store.change("UPDATE files SET facts = ?, bytes = ?, digest = ? WHERE id = ?", json.dumps(facts), size,
+                              digest, file.id)  # fmt: skip
+        return count
+
+    def _kept_of(self, place: Path, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows, whose sizes and digests are those of the files as they are kept; what is refused has none."""
+        for row in made:
+            path = place / row["stored"]
+            if row["facts"].get("refused"):
+                _remove(path)
+                path.touch()
+                row["bytes"], row["digest"] = 0, hashlib.sha256().hexdigest()
+            elif row["facts"].get("stripped"):
+                row["bytes"] = path.stat().st_size
+                row["digest"] = _digest(path)
+        return made
 
 
-class _Counted:
-    """A stream of an archive that gives no more than was allowed, whatever its header promised."""
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def __init__(self, stream: IO[bytes], left: int, name: str) -> None:
-        self.stream, self.left, self.name = stream, left, name
 
-    def read(self, count: int) -> bytes:
-        piece = self.stream.read(count)
-        self.left -= len(piece)
-        if self.left < 0:
-            raise PotencyError("unpacked it is larger than it says", self.name, "send the images without an archive")
-        return piece
+def seen(path: Path, name: str, most: int) -> dict[str, Any]:
+    """What an image is, or what is wrong with it, in the words of the command line: its pixels are tried, if few."""
+    from potency.data.readers import open_image
+
+    try:
+        image = open_image(path)
+        count = math.prod(image.shape)
+        if count > most:
+            what = f"it has {count / 1e6:,.0f} million pixels, at most {most / 1e6:,.0f} are taken"
+            raise ImageError(what, name, "crop it, or ask who runs this page to raise the limit")
+        if count <= TRIED:
+            image[{}]
+    except ImageError as error:
+        what, mend = (text.replace(str(path), name) for text in (error.what, error.mend))
+        return {"error": {"what": what, "where": name, "mend": mend}}
+    size = image.pixel_size
+    return {
+        "axes": image.axes, "shape": list(image.shape), "dtype": str(image.dtype), "series": image.series,
+        "channels": list(image.channels),
+        "pixel_size": dict(size) if size else None, "notes": [note.replace(str(path), name) for note in image.notes],
+    }  # fmt: skip
 
 
 def cleaned(name: str) -> str:
@@ -187,10 +243,37 @@ def cleaned(name: str) -> str:
     return "/".join(parts)[-NAME:].lstrip("/") or "unnamed"
 
 
-def _of_the_system(name: str) -> bool:
-    """What systems put into archives beside a person's files."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return name.startswith("__MACOSX/") or last in ("Thumbs.db", "desktop.ini") or last.startswith("._")
+def shown(text: str) -> str:
+    """A title or name without what readers do not see: control characters, and marks that turn the text around.
+
+    >>> shown("good\u202egnp.exe\n")
+    'goodgnp.exe'
+    """
+    normal = unicodedata.normalize("NFC", text)
+    return "".join(sign for sign in normal if unicodedata.category(sign)[0] != "C")[:NAME].strip()
+
+
+def _zarr(name: str) -> tuple[str, list[str]]:
+    """The OME-Zarr that a file belongs to and the names below it; those become paths, so they may only be plain ones.
+
+    Raises:
+        PotencyError: they are not.
+    """
+    parts = name.split("/")
+    at = next((i for i, part in enumerate(parts[:-1]) if part.lower().endswith(".zarr")), None)
+    if at is None:
+        return "", []
+    outer, inner = "/".join(parts[: at + 1]), parts[at + 1 :]
+    if len(inner) > DEPTH or not all(CHUNK.fullmatch(part) for part in inner):
+        raise PotencyError("a name in the OME-Zarr is none that OME-Zarr has", outer, "export it again")
+    return outer, inner
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _suffixes() -> tuple[str, ...]:

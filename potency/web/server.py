@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
 from potency.errors import MissingExtra, PotencyError
+from potency.web.people import People
 from potency.web.settings import Settings
 
 
@@ -24,6 +27,7 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
     try:
         import uvicorn
 
+        from potency.web import journal, wire
         from potency.web.app import create
         from potency.web.crew import Crew
     except ImportError as error:
@@ -33,11 +37,18 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
     with contextlib.ExitStack() as stack:
         app = create(settings)
         stack.enter_context(claimed(settings.folder))
+        if settings.accounts and not People(app.state.store).admins:
+            raise PotencyError("nobody has an account that may manage accounts", "--accounts",
+                               f"potency serve --add NAME:admin --into {settings.folder}")  # fmt: skip
+        journal.begin()
+        _arriving(settings)
         listening = stack.enter_context(_listening(settings))
         port = listening.getsockname()[1]
         stack.enter_context(Crew(app.state.store, settings.workers, settings.limits.free))
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30,
-                                h11_max_incomplete_event_size=64 * 1024)  # fmt: skip
+        limits = settings.limits
+        config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, ws="none",
+                                http=wire.line(limits.each, settings.proxies),
+                                **wire.limits(limits.connections))  # fmt: skip
         server = uvicorn.Server(config)
         begun = server.startup
 
@@ -49,6 +60,14 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         server.startup = startup  # type: ignore[method-assign]
         server.run(sockets=[listening])
+
+
+def _arriving(settings: Settings) -> None:
+    """Uploads on their way lie beside those that have come: the system's place for such files may be its memory."""
+    place = settings.folder / "arriving"
+    shutil.rmtree(place, ignore_errors=True)  # of a server that was killed
+    place.mkdir()
+    tempfile.tempdir = str(place)
 
 
 def address(settings: Settings, port: int) -> str:

@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from potency.errors import PotencyError
+from potency.errors import PotencyError, nearest
 
 GIGA = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one visitor may ask for; a lab server may raise any of them (`potency serve --help`)."""
+    """What one visitor may ask for; a lab server may raise any of them (`potency serve --limits`)."""
 
     file: int = 4 * GIGA  # bytes of one uploaded file
     request: int = 8 * GIGA  # bytes of one upload in all
-    files: int = 2000  # in one upload, an unpacked archive counted
-    unpacked: int = 8 * GIGA  # bytes of an archive's files
+    files: int = 2000  # of one set, those of archives counted
+    parts: int = 50_000  # entries of one archive, the chunks of OME-Zarr counted
+    unpacked: int = 8 * GIGA  # bytes of the files of one upload's archives
     pixels: int = 4 * 10**9  # of one image, all its planes counted
     kept: int = 200 * GIGA  # bytes that one person may keep
     queued: int = 100  # jobs of one person that wait or run
     requests: float = 50.0  # a second from one person, in bursts of ten seconds' worth
-    seconds: float = 600.0  # that one request may take to arrive
+    seconds: float = 30.0  # that one request may take to arrive, and more for what has come:
+    pace: float = 64 * 2**10  # bytes a second at least
+    connections: int = 512  # of all visitors at once
+    each: int = 128  # connections of one address, unless it is a proxy or this machine
+    logged: float = 730.0  # days that lines of the audit log are kept
     free: int = 1 * GIGA  # bytes of the disk that are never used: below it work waits
+
+
+    def but(self, words: str) -> Limits:
+        """These limits with others in their place, as `file=8G,files=5000`; K, M, G and T are powers of 1024.
+
+        >>> Limits().but("file=8G, files=5000").file == 8 * 2**30, Limits().but("seconds=0.5").seconds
+        (True, 0.5)
+
+        Raises:
+            PotencyError: no such limit, or no number above 0.
+        """
+        changed: dict[str, float] = {}
+        for part in filter(None, (part.strip() for part in words.split(","))):
+            name, _, value = (each.strip() for each in part.partition("="))
+            if name not in self.__dataclass_fields__:
+                mend = nearest(name, self.__dataclass_fields__)
+                raise PotencyError(f"there is no limit {name!r}", "--limits", mend)
+            kind = type(getattr(self, name))
+            power = 1024 ** ("KMGT".find(value[-1:].upper() or "-") + 1)
+            try:
+                number = kind(value[:-1] if power > 1 else value) * power
+            except ValueError:
+                number = 0
+            if not 0 < number < 2**62 and not (name == "free" and value == "0"):
+                raise PotencyError(f"{name}={value} is no number above 0", "--limits", f"for example {name}=5")
+            changed[name] = number
+        return replace(self, **changed)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +72,7 @@ class Settings:
         accounts: ask for a name and a password.
         workers: processes for long work.
         secure: cookies travel by https only.
+        proxies: addresses of reverse proxies, whose word on where a request came from is believed.
         limits: what one visitor may ask for.
 
     Raises:
@@ -54,6 +87,7 @@ class Settings:
     accounts: bool = False
     workers: int = 1
     secure: bool = False
+    proxies: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -66,6 +100,12 @@ class Settings:
         if self.token and len(self.token) < 16:
             raise PotencyError("a token of less than 16 characters can be guessed", "--token",
                                "give --token without a value: one is made")  # fmt: skip
+        for address in self.proxies:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                raise PotencyError(f"{address[:80]!r} is no address", "--proxy",
+                                   "give the address from which it connects, as 127.0.0.1") from None  # fmt: skip
 
     @property
     def local(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from potency.errors import PotencyError
 
 Row = dict[str, Any]
 ID = re.compile(r"^[0-9a-f]{16}$")
+NOTED = re.compile(r"[a-z0-9:._-]{0,64}( [0-9a-f]{0,64})?")  # ids and the names of models in the package
 WAIT = 10.0  # seconds that a writer waits for another one
 VERSION = 1
 SCHEMA = """
@@ -116,7 +118,7 @@ class Store:
 
     def place(self, part: str, id: str) -> Path:
         """The folder of a set, job or model; an id is sixteen hex digits and nothing else ever becomes a path."""
-        if not ID.match(id):
+        if not ID.fullmatch(id):
             raise PotencyError("there is nothing of that name", part, "go back, and follow a link of the page")
         return self.folder / part / id
 
@@ -128,15 +130,30 @@ class Store:
             place.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
 
+    def discreet(self, text: str) -> str:
+        """A text without the folders of this machine, which are nobody's business; a file by the name it came with."""
+
+        def named(found: re.Match[str]) -> str:
+            row = self.row('SELECT name FROM files WHERE "set" = ? AND id = ?', found[1], found[2])
+            return str(row["name"]) if row else found[2]
+
+        for folder in {self.folder.resolve(), self.folder.absolute(), self.folder, Path(__file__).parents[2]}:
+            text = text.replace(str(folder) + os.sep, "")
+        return re.sub(r"sets[/\\]([0-9a-f]{16})[/\\]([0-9a-f]{16})[.\w]*", named, text)
+
     @property
     def free(self) -> int:
         """Bytes left on the disk."""
         return shutil.disk_usage(self.folder).free
 
     def audit(self, person: Mapping[str, Any], act: str, object: str = "", model: str = "", address: str = "") -> None:
-        """Remember who did what, with which model, by which version; never what an image shows or is called."""
+        """Remember who did what, with which model, by which version; never what an image shows or is called.
+
+        An object or model is known by its id: anything else (a file's name, a title) is not written down.
+        """
         from potency import __version__
 
+        object, model = (text if NOTED.fullmatch(text) else "?" for text in (object, model))
         who = {"person": person.get("id"), "name": person.get("name", "")}
         self.add("audit", time=time.time(), **who, act=act, object=object, model=model, version=__version__,
                  address=address)  # fmt: skip

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from potency.errors import ImageError, PotencyError
 
+if TYPE_CHECKING:
+    from potency.data.image import Image
+
 FOLDER = "thumbnails"
+TURNS = threading.BoundedSemaphore(2)  # pictures made at once: each may take the memory of a whole image
+BAND = 2**26  # values of a plane that are read at once
 
 
 def thumbnail(path: Path, place: Path, name: str, side: int) -> Path:
@@ -24,7 +31,8 @@ def thumbnail(path: Path, place: Path, name: str, side: int) -> Path:
         return made
     from PIL import Image as Picture
 
-    pixels = plane(path, side)
+    with TURNS:
+        pixels = plane(path, side)
     picture = Picture.fromarray(pixels)
     picture.thumbnail((side, side), Picture.Resampling.BOX)
     made.parent.mkdir(exist_ok=True)
@@ -50,9 +58,20 @@ def plane(path: Path, side: int) -> NDArray[np.uint8]:
         image = image.at(max(image.pixel_size["Y"], image.pixel_size["X"]) * longest / (2 * side))
         sizes = image.sizes
     step = max(1, max(sizes["Y"], sizes["X"]) // (2 * side)) if longest > 4096 else 1
-    crop = image.crop(None, t=sizes.get("T", 1) // 2, z=sizes.get("Z", 1) // 2)[:, ::step, ::step]
+    crop = thinned(image, step)
     if not crop.size:
         raise ImageError("the image has no pixels", str(path), "export it again")
     if crop.shape[0] == 3 and crop.dtype == np.uint8:
         return np.ascontiguousarray(np.moveaxis(stretched(crop), 0, -1))
     return np.ascontiguousarray(stretched(crop[0]))
+
+
+def thinned(image: Image, step: int) -> NDArray[Any]:
+    """Every so many pixels (C, h, w) of the middle plane; of a large one read in bands, so that it fits the memory."""
+    sizes = image.sizes
+    t, z = sizes.get("T", 1) // 2, sizes.get("Z", 1) // 2
+    if sizes["Y"] * sizes["X"] * sizes.get("C", 1) <= BAND:
+        return image.crop(None, t=t, z=z)[:, ::step, ::step]
+    rows = max(step, BAND // (sizes["X"] * sizes.get("C", 1)) // step * step)
+    windows = [{"Y": slice(y, min(y + rows, sizes["Y"]))} for y in range(0, sizes["Y"], rows)]
+    return np.concatenate([image.crop(window, t=t, z=z)[:, ::step, ::step] for window in windows], axis=1)

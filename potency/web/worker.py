@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from potency.errors import PotencyError
+from potency.web import journal
 from potency.web.jobs import Cancelled, Job, Jobs
 from potency.web.store import Store
 from potency.web.work import KINDS, Order
@@ -64,12 +65,14 @@ class Worker:
         except Cancelled:
             return "cancelled", {}, {}
         except PotencyError as error:
-            return "failed", {}, {"what": error.what, "where": self._shown(error.where), "mend": error.mend}
+            return "failed", {}, {"what": self.store.discreet(error.what), "where": self.store.discreet(error.where),
+                                  "mend": self.store.discreet(error.mend)}  # fmt: skip
         except OSError as error:
             if error.errno in NO_ROOM or shutil.disk_usage(folder).free < self.free:
                 self._wait(job)
                 return "lost", {}, {}
-            return "failed", {}, {"what": error.strerror or str(error), "where": self._shown(str(error.filename or "")),
+            where = self.store.discreet(str(error.filename or ""))
+            return "failed", {}, {"what": error.strerror or str(error), "where": where,
                                   "mend": "try again; if it stays so, ask who runs this page"}  # fmt: skip
         except MemoryError:
             return "failed", {}, {"what": "the memory of this machine is used up", "where": job.title,
@@ -78,10 +81,6 @@ class Worker:
             logger.exception("job %s (%s) failed", job.id, job.kind)
             return "failed", {}, {"what": "the program made a mistake", "where": f"job {job.id}, {job.kind}",
                                   "mend": "try again; if it stays so, send its log to the authors"}  # fmt: skip
-
-    def _shown(self, where: str) -> str:
-        """A place without the folders of this machine, which are nobody's business."""
-        return where.replace(str(self.store.folder.resolve()) + os.sep, "").replace(str(self.store.folder) + os.sep, "")
 
     def _wait(self, job: Job) -> None:
         """Put a job back in line: the disk is full, and no job is taken while it is."""
@@ -133,5 +132,5 @@ def until_alone() -> None:
 
 if __name__ == "__main__":
     until_alone()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    journal.begin()
     Worker(Store(Path(sys.argv[1])), int(sys.argv[2])).run()

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from potency.web.faults import Refused, wants_json
 from potency.web.frame import Here, Pages
-from potency.web.guard import COOKIE, session
+from potency.web.guard import Tries, cookie_of, session, too_fast
 from potency.web.paper import printed
-from potency.web.people import GUEST, People, same
+from potency.web.people import People, same
 from potency.web.settings import Settings
 from potency.web.store import Store
 
@@ -35,17 +35,24 @@ async def enter(
     password: Annotated[str, Form(max_length=1000)] = "",
     token: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
-    """Log in; the answer sets the cookie of a session, and its JSON holds the secret that forms carry."""
+    """Log in; the answer sets the cookie of a new session, and its JSON holds the secret that forms carry."""
     settings: Settings = request.app.state.settings
     store: Store = request.app.state.store
-    secret = await run_in_threadpool(_entered, settings, store, name, password, token)
+    tries: Tries = request.app.state.tries
     address = request.state.address
+    if wait := tries.wait(name if settings.accounts else "", address):
+        raise too_fast("too many tries", "the log-in", wait)
+    secret = await run_in_threadpool(_entered, settings, store, name, password, token)
     if not secret:
-        store.audit({"name": name[:64]}, "refused at the door", address=address)
+        # What was typed as a name may be a password: only a name that there is goes into the log.
+        known = store.row("SELECT id, name FROM people WHERE name = ?", name)
+        store.audit(known or {"name": "unknown"}, "refused at the door", address=address)
         if wants_json(request.scope):
             raise Refused(401, "name, password or token are wrong", "the log-in", "try again")
         page = printed("enter.html", person=None, settings=settings, fault="Name, password or token are wrong.")
         return Response(page, 401, media_type="text/html; charset=utf-8")
+    if old := request.cookies.get(cookie_of(settings)):  # a session never outlives the log-in that follows it
+        await run_in_threadpool(People(store).leave, old)
     person = People(store).person(secret)
     assert person is not None
     store.audit({"id": person.id, "name": person.name}, "enter", address=address)
@@ -57,17 +64,18 @@ async def enter(
 
 @router.post("/leave", include_in_schema=False)
 async def leave(request: Request, visit: Here) -> Response:
-    """Log out."""
-    if secret := request.cookies.get(COOKIE):
+    """Log out; what the browser kept of this tool (thumbnails) goes, too."""
+    if secret := request.cookies.get(cookie_of(visit.settings)):
         await run_in_threadpool(visit.people.leave, secret)
     visit.note("leave")
-    return RedirectResponse("/enter", 303, {"set-cookie": session("", visit.settings, gone=True)})
+    gone = {"set-cookie": session("", visit.settings, gone=True), "clear-site-data": '"cache"'}
+    return RedirectResponse("/enter", 303, gone)
 
 
 def _entered(settings: Settings, store: Store, name: str, password: str, token: str) -> str:
     """The secret of a new session, or "" """
     people = People(store)
     if settings.token and token and same(token, settings.token):
-        return people.enter(people.always(GUEST, "analyst"))
+        return people.guest(settings.token)
     person = people.known(name, password) if settings.accounts and name else None
     return people.enter(person) if person is not None else ""

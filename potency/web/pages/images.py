@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from potency.web.sets import File, ImageSet
 from potency.web.thumbnails import thumbnail
 
 pages = Pages(("Images", "/images"))
+SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)  # of thumbnails: each is kept, so there are few of them
 SHOWN = 60  # thumbnails on one page
 
 
@@ -36,6 +38,8 @@ class Shown:
     page: int
     of: int
     errors: int
+    personal: dict[str, int]
+    stripped: dict[str, int]
 
 
 @pages.page("/images", "images.html")
@@ -51,7 +55,8 @@ def one(visit: Here, set: str, page: int = 1) -> Shown:
     of = max(1, -(-len(files) // SHOWN))
     page = min(max(1, page), of)
     errors = sum(file.error is not None for file in files)
-    return Shown(found, files[(page - 1) * SHOWN : page * SHOWN], page, of, errors)
+    told = [Counter(word for file in files for word in file.facts.get(name, ())) for name in ("personal", "stripped")]
+    return Shown(found, files[(page - 1) * SHOWN : page * SHOWN], page, of, errors, dict(told[0]), dict(told[1]))
 
 
 @pages.action("/images", then=lambda taken: f"/images/{taken.set}")
@@ -60,8 +65,12 @@ def upload(
     files: Annotated[list[UploadFile], Form()],
     title: Annotated[str, Form()] = "",
     into: Annotated[str, Form()] = "",
+    strip: Annotated[bool, Form()] = False,
 ) -> Taken:
-    """Keep images (or zip archives of images) as a new set, or in one that is there."""
+    """Keep images (or zip archives of images) as a new set, or in one that is there.
+
+    With `strip`, what could name a person is taken out of each; files in which that cannot be done are not kept.
+    """
     taken = visit.intake.take(files, title, into)
     visit.note("upload", taken.set)
     return taken
@@ -71,6 +80,14 @@ def upload(
 def example(visit: Here, name: str) -> Taken:
     """Draw example images by the simulator, as a new set."""
     return drawn(name, visit.intake)
+
+
+@pages.action("/images/{set}/strip", then=lambda one: f"/images/{one.id}")
+def strip(visit: Here, set: str) -> ImageSet:
+    """Take what could name a person out of files that are here."""
+    visit.intake.clean(visit.sets.find(set).id)
+    visit.note("strip images", set)
+    return visit.sets.find(set)
 
 
 @pages.action("/images/{set}/delete", then=lambda _: "/images")
@@ -86,5 +103,6 @@ def delete(visit: Here, set: str) -> ImageSet:
 def picture(visit: Here, request: Request, set: str, file: str, side: int = 256) -> Response:
     """A small PNG of an image, stretched from its darkest to its brightest half per cent."""
     found = visit.sets.file(set, file)
-    path = thumbnail(visit.sets.path(set, found), visit.store.place("sets", set), found.id, min(max(side, 32), 1024))
+    side = next((one for one in SIDES if one >= side), SIDES[-1])
+    path = thumbnail(visit.sets.path(set, found), visit.store.place("sets", set), found.id, side)
     return FileResponse(path, media_type="image/png", headers={"cache-control": "private, max-age=3600"})

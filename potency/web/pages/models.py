@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Form, UploadFile
+from starlette.responses import StreamingResponse
+
+from potency.web.bringing import brought, packed, waiting
 from potency.web.frame import Here, Pages
+from potency.web.intake import cleaned, shown
+from potency.web.jobs import Job
 from potency.web.shelf import Model
+from potency.web.store import new_id
 
 pages = Pages(("Models", "/models"))
 
@@ -37,6 +45,27 @@ def models(visit: Here) -> Shelf:
 def one(visit: Here, model: str) -> Shown:
     """One model, as its card tells."""
     return Shown(visit.shelf.find(model), visit.shelf.card(model).json(), visit.shelf.version(model))
+
+
+@pages.action("/models", then=lambda job: f"/jobs/{job.id}")
+def bring(
+    visit: Here, files: Annotated[list[UploadFile], Form()], title: Annotated[str, Form(max_length=200)] = ""
+) -> Job:
+    """Bring a model: card.json and its .safetensors files, loose or in one zip; a job then tries it."""
+    limits, id = visit.settings.limits, new_id()
+    brought(files, waiting(visit.store, id), limits, limits.kept - visit.sets.bytes)
+    name = cleaned(files[0].filename or "").rpartition("/")[2].removesuffix(".zip")
+    return visit.ask("bring", shown(title) or (name if len(files) == 1 else "a model"), brought=id)
+
+
+@pages.router.get("/models/{model}/bundle.zip", include_in_schema=False)
+def bundle(visit: Here, model: str) -> StreamingResponse:
+    """A model as a zip."""
+    found = visit.shelf.find(model)
+    visit.note("download model", model, model)
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", found.title).strip("-")[:60] or "model"
+    headers = {"content-disposition": f'attachment; filename="{name}.zip"'}
+    return StreamingResponse(packed(visit.shelf.folder(model)), media_type="application/zip", headers=headers)
 
 
 @pages.action("/models/{model}/delete", then=lambda _: "/models")

@@ -88,6 +88,7 @@
         body.append("into", set);
         const title = form.querySelector("[name=title]")?.value ?? "";
         if (title) body.append("title", title);
+        if (form.querySelector("[name=strip]")?.checked) body.append("strip", "true");
         set = (await post("/images.json", body, (done) => { bar.value += done; })).set;
       }
       if (form.getAttribute("action") === "/images") { location.href = `/images/${set}`; return; }
