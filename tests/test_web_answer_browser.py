@@ -25,10 +25,11 @@ def browser() -> Iterator[Browser]:
 
 
 def given(name: str, pixels: np.ndarray | bytes) -> dict[str, object]:
-    written = io.BytesIO()
     if not isinstance(pixels, bytes):
+        written = io.BytesIO()
         Image.fromarray(pixels).save(written, format="PNG")
-    return {"name": name, "mimeType": "image/png", "buffer": pixels if isinstance(pixels, bytes) else written.getvalue()}
+        pixels = written.getvalue()
+    return {"name": name, "mimeType": "image/png", "buffer": pixels}
 
 
 def cell(seed: int, side: int = 64) -> np.ndarray:
@@ -81,8 +82,8 @@ def test_one_image_is_large_and_one_that_is_unlike_says_so(tool: str, browser: B
 def test_a_broken_image_costs_the_others_nothing(tool: str, browser: Browser) -> None:
     with page_of(browser) as page:
         page.goto(tool + "answer")
-        files = [given(f"a rather long name of an image of well B{k:02}, donor 12, day 3, field 7, repeated.png", cell(k))
-                 for k in range(2)]  # fmt: skip
+        name = "a rather long name of an image, well B{}, donor 12, day 3, field 7, repeated.png"
+        files = [given(name.format(k), cell(k)) for k in range(2)]
         page.set_input_files("input[name=files]", [*files, given("torn.png", b"\x89PNG no more")])
         page.check("input[value='example:pluripotent']")
         page.click("text=Get the answer")

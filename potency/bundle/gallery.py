@@ -37,11 +37,6 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    @property
-    def bytes(self) -> int:
-        """What it takes on the disk, but for a few hundred bytes."""
-        return sum(array.nbytes for array in self.arrays().values())
-
     def arrays(self) -> dict[str, NDArray[Any]]:
         """It as named arrays; words are JSON in bytes."""
         return {"pictures": np.ascontiguousarray(self.pictures), "vectors": np.ascontiguousarray(self.vectors),

@@ -74,6 +74,7 @@ class Answers:
     """
 
     job: Job
+    title: str
     full: bool
     model: Model | None
     images: bool
@@ -152,11 +153,13 @@ def answers(
     size = min(max(1, size), LARGEST)
     of = max(1, -(-len(rows) // size))
     page = min(max(1, page), of)
+    shown = rows[(page - 1) * size : page * size]
+    full = visit.store.free < visit.settings.limits.free
+    titles = {name: one[0] for name, one in ORDERS.items()}
     return Answers(
-        asked, visit.store.free < visit.settings.limits.free, _model(visit, asked), there, bool(found.rows),
-        found.counts, found.strange, rows[(page - 1) * size : page * size], len(rows), show, label, order, page, of, found.knows,
-        found.sets, found.gallery, _drawing(visit, asked, found), {name: one[0] for name, one in ORDERS.items()},
-        dict(METHODS),
+        asked, _title(asked, found.rows), full, _model(visit, asked), there, bool(found.rows), found.counts,
+        found.strange, shown, len(rows), show, label, order, page, of, found.knows, found.sets, found.gallery,
+        _drawing(visit, asked, found), titles, dict(METHODS),
     )  # fmt: skip
 
 
@@ -213,6 +216,12 @@ def _found(visit: Visit, job: str) -> tuple[Job, Found, bool]:
     except Missing:
         return asked, found, False
     return asked, found, True
+
+
+def _title(job: Job, rows: list[Row]) -> str:
+    """What was asked about: a set without a title is called by its first file."""
+    unnamed = len(rows) > 1 and rows[0].name.rpartition("/")[2] == job.title
+    return f"{job.title} and {len(rows) - 1} more" if unnamed else job.title
 
 
 def _model(visit: Visit, job: Job) -> Model | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
 from potency.web.answers import Found, Near, Row
+from potency.web.sets import File
 from potency.web.work.kind import Kind, Order
 from potency.web.work.maps import EXPLAINED, METHOD, draw
 from potency.web.work.models import loaded
@@ -36,9 +37,10 @@ def run(order: Order) -> Mapping[str, Any]:
     fast = accelerate(bundle)  # once: predicting and comparing run on the same engine
     made = predict(manifest, fast, into=order.folder / "answers", progress=order.step("answering"))
     near = neighbours(order, manifest, fast)
-    told = made.table.to_dict("records")
-    rows = [answered(cells, file.id, file.name, bundle, own)
-            for cells, file, own in zip(told, files, near, strict=True)]  # fmt: skip
+    told = zip(files, made.table.to_dict("records"), near, strict=True)
+    seen = {file.id: answered(cells, file.id, file.name, bundle, own) for file, cells, own in told}
+    rows = [seen.get(file.id) or Row(file.id, file.name, error=_of_file(file))
+            for file in order.sets.files(order.arguments["set"]) if not file.facts.get("table")]  # fmt: skip
     trust = bundle.card.trust
     found = Found(rows, list(bundle.card.plan.classes), "ood" in trust and knowing(bundle), "set" in trust,
                   len(bundle.gallery or ()), made.origin.get("prediction.engine", ""))  # fmt: skip
@@ -94,6 +96,12 @@ def neighbours(order: Order, manifest: Manifest, bundle: Bundle) -> list[list[Ne
         Image.fromarray(gallery.pictures[number]).save(place / f"{number}.png")
     return [[Near(one.place, one.label, one.group, one.similarity, f"nearest/{one.place}.png") for one in some]
             for some in found]  # fmt: skip
+
+
+def _of_file(file: File) -> dict[str, str]:
+    """Why an image of a set was not even asked about: it could not be read when it came."""
+    error = file.error or {"what": "it is no image", "mend": "give an image"}
+    return {"what": error["what"], "mend": error.get("mend", "")}
 
 
 def _number(value: Any) -> float | None:

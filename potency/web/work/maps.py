@@ -59,6 +59,7 @@ def draw(
     from potency.explanation.explain import explain
 
     place = folder / f"maps-{method}"
+    progress(0, len(wanted), "drawing maps")
     for end in range(TOGETHER, len(wanted) + TOGETHER, TOGETHER):
         some = set(wanted[:end])
         rows = manifest.where(manifest.table["id"].isin(some).tolist())
