@@ -19,7 +19,7 @@ def environment() -> Environment:
         loader=PackageLoader("potency.web", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    paper.globals |= {"version": __version__, "navigation": NAVIGATION}
+    paper.globals |= {"program": __version__, "navigation": NAVIGATION}
     paper.filters |= {"size": size, "duration": duration, "when": when, "share": share, "often": often,
                       "words": words}
     return paper
