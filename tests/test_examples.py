@@ -43,6 +43,8 @@ def test_an_example_is_small_labelled_and_honest(name: str) -> None:
     assert str(Path.home()) not in text and "/tmp" not in text
     if bundle.card.data["simulated"]:
         assert "SIMULATED" in bundle.card.data["about"] and "simulated" in bundle.card.data["title"]
+    assert {"temperature", "set", "ood"} <= set(bundle.card.trust) and bundle.members[0].known is not None
+    assert (bundle.gallery is not None) == bool(bundle.card.data["simulated"]), "no real image ships"
     accuracy = bundle.card.validation["metrics"]["balanced_accuracy"]
     assert accuracy["low"] > 1 / len(bundle.card.plan.classes), "no better than guessing"
 
@@ -75,6 +77,13 @@ def test_an_example_knows_cells_it_never_saw(tmp_path: Path) -> None:
     cells = simulate(tmp_path / "cells", kind="crops", cells=120, groups=6, wells=2, seed=77)
     told = predict(cells, Bundle.load("example:medium"), into=None)
     assert evaluate(told, draws=0).numbers["prediction"]["balanced_accuracy"].value > 0.5  # of four; simulated
+
+
+def test_an_example_knows_what_is_unlike_its_images(tmp_path: Path) -> None:
+    cells = simulate(tmp_path / "cells", kind="crops", cells=24, groups=6, wells=1, seed=78)
+    own, other = (predict(cells, Bundle.load(f"example:{name}"), into=None) for name in ("medium", "cell-cycle"))
+    assert own.table["prediction.abstain"].str.contains("ood").mean() < 0.2
+    assert other.table["prediction.abstain"].str.contains("ood").all(), "cells of another kind are no Prophase"
 
 
 def test_an_unknown_example_is_named_with_the_nearest() -> None:

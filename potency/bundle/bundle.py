@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from potency.answers import Answer
 from potency.bundle.card import Card
 from potency.bundle.estimate import EstimatorMember
+from potency.bundle.gallery import FILE as GALLERY
+from potency.bundle.gallery import Gallery
 from potency.bundle.known import Known
 from potency.bundle.member import Member, NetworkMember, Output
 from potency.bundle.model_card import FILE, model_card
@@ -41,6 +43,7 @@ class Bundle:
         examples: a few samples kept inside, whose outputs are checked when it is loaded.
         folder: where it was loaded from or saved to.
         calibration: training samples that int8 is fitted to; empty in most bundles.
+        gallery: some training images with their embeddings, to lay new ones beside; None in many bundles.
     """
 
     card: Card
@@ -48,6 +51,7 @@ class Bundle:
     examples: Examples = field(default=(), repr=False)
     folder: Path | None = None
     calibration: Examples = field(default=(), repr=False)
+    gallery: Gallery | None = field(default=None, repr=False)
 
     @property
     def task(self) -> Task:
@@ -109,6 +113,8 @@ class Bundle:
                 (part / CALIBRATION).write_bytes(_dumped(self.calibration))
             if known := self._known():
                 (part / KNOWN).write_bytes(_dumped((), known))
+            if self.gallery is not None:
+                (part / GALLERY).write_bytes(self.gallery.dumps())
             card = replace(self.card, answer=self.task.answer.kind)
             (part / "card.json").write_text(json.dumps(card.json(), indent=1, ensure_ascii=False), encoding="utf-8")
             (part / FILE).write_text(model_card(self.card), encoding="utf-8")
@@ -161,7 +167,8 @@ class Bundle:
         made = cls(card, tuple(_knowing(m, member, arrays, path) for m, member in enumerate(members)), folder=folder)
         path = folder / CALIBRATION
         fitted = _samples(path, _arrays(path)) if path.is_file() else ()
-        return replace(made, examples=made._check_examples(folder / "examples.safetensors"), calibration=fitted)
+        examples = made._check_examples(folder / "examples.safetensors")
+        return replace(made, examples=examples, calibration=fitted, gallery=Gallery.read(folder))
 
     def _known(self) -> dict[str, NDArray[Any]]:
         return {

@@ -83,6 +83,9 @@ class Train(Rows):
     ] = None
     data_licence: Annotated[str, typer.Option(help=LICENCE_HELP)] = ""
     weights_licence: Annotated[str, typer.Option(help="Licence of the weights, for the model card.")] = ""
+    no_gallery: Annotated[
+        bool, typer.Option("--no-gallery", help="Keep no training images (small, up to 240) in the bundle.")
+    ] = False
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run of the same command was.")] = False
     dry_run: Annotated[
         int, typer.Option(min=0, metavar="N", help="N steps on one fold, nothing kept: does it work at all?")
@@ -155,6 +158,7 @@ def choices(options: Train) -> Choices:
         command=options.line("train"),
         audit=not options.dry_run,
         maps=not options.dry_run,
+        gallery=not (options.dry_run or options.no_gallery),
         log=tuple(options.log or ()),
         licences=(options.data_licence, options.weights_licence),
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SIDE = 320  # px of the picture's images, at least
 STRONG = 99.5  # percentile of sizes that gets the full colour
 LETTER, LINE = 16, 20  # px
+GAP = 8  # px between image and map
 
 
 def write_map(folder: Path, row: str, key: str, method: str, found: Explained) -> str:
@@ -66,18 +67,32 @@ def drawn(found: Explained) -> Any:
 
     grey = stretched(np.nan_to_num(found.pixels.astype(np.float32)).mean(0))
     values = found.values.sum(0)
-    zoom = max(1, round(SIDE / max(grey.shape)))
-    size = (grey.shape[1] * zoom, grey.shape[0] * zoom)
+    size = _size(grey.shape)
     plain = Image.fromarray(np.repeat(grey[..., None], 3, 2)).resize(size, Image.Resampling.BICUBIC)
     over = Image.fromarray(coloured(grey, values)).resize(size, Image.Resampling.BICUBIC)
-    lines, gap, font = face(found.cells), 8, ImageFont.load_default(LETTER)
-    page = Image.new("RGB", (2 * size[0] + gap, size[1] + LINE * len(lines) + gap), "white")
+    lines, font = face(found.cells), ImageFont.load_default(LETTER)
+    page = Image.new("RGB", (2 * size[0] + GAP, size[1] + LINE * len(lines) + GAP), "white")
     page.paste(plain, (0, 0))
-    page.paste(over, (size[0] + gap, 0))
+    page.paste(over, (size[0] + GAP, 0))
     pen = ImageDraw.Draw(page)
     for i, line in enumerate(lines):
         pen.text((2, size[1] + 4 + LINE * i), line, fill="black", font=font)
     return page
+
+
+def overlay(path: str | Path) -> Any:
+    """The map over its image without a word, as one PIL image: cut from the picture beside the map that was written."""
+    from PIL import Image
+
+    wide, high = _size(read_map(path)[0].shape[1:])
+    with Image.open(Path(path).with_suffix(".png")) as page:
+        return page.crop((wide + GAP, 0, 2 * wide + GAP, high))
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Width and height of an image of this shape (Y, X) in a picture."""
+    zoom = max(1, round(SIDE / max(shape)))
+    return shape[1] * zoom, shape[0] * zoom
 
 
 def coloured(grey: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from potency.bundle import Bundle, Card
 from potency.confounding.brief import brief
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
+from potency.embedding.learned import remembered
 from potency.errors import PlanError
 from potency.estimators import find_estimator
 from potency.evaluation.digest import digest
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Progress = Callable[[float, float, str], object]
+BESIDE = ("audit", "gallery", "licences", "maps")  # choices that change no figure and no weight
 SPLIT_FAULTS = ("leak-groups", "leak-copies")  # the codes of `Manifest.check`
 
 
@@ -61,6 +63,7 @@ class Choices:
     command: str = ""
     search: Search | None = None  # settings are searched in each fold anew, on its own learning rows
     audit: bool = True  # look for shortcuts among columns and pictures, in seconds
+    gallery: bool = True  # keep some training images, small, in the bundle, so that new ones can be laid beside them
     maps: bool = True  # show what the first fold's network looked at in a few of its test images
     log: tuple[str, ...] = ()  # names of `logs.LOGS`, beside JSON lines and CSV
     licences: tuple[str, str] = ("", "")  # of the data and of the weights, for the model card
@@ -137,7 +140,7 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """What makes this run this run: whether it is resumed, logged, audited or explained changes nothing kept."""
         same = replace(self.choices, resume=False, command="", log=())
-        choices = {name: value for name, value in asdict(same).items() if name not in ("audit", "maps", "licences")}
+        choices = {name: value for name, value in asdict(same).items() if name not in BESIDE}
         # What is kept is kept by id and in order, neither of which the fingerprint sees.
         ids = hashlib.sha256("\n".join(map(str, self.manifest.table["id"])).encode()).hexdigest()
         return {"fingerprint": self.fingerprint, "ids": ids, "plan": self.plan.json(), "choices": choices}
@@ -163,7 +166,7 @@ class _Run:
         told = report(rows, done, draws=self.choices.draws, seed=self.plan.seed, facts={**self._facts(rows), **asked})
         bundle = bundle.but(validation={**digest(told), "engine": rows.origin["prediction.engine"]},
                             data={**bundle.card.data, **licences(self.choices.licences, self.manifest)})  # fmt: skip
-        bundle = bundle.save(self.into / "bundle")
+        bundle = self._remembering(bundle).save(self.into / "bundle")
         rows = self._external(rows, bundle)
         rows.write(self.into / "predictions.parquet")
         page = told.write(self.into / "report")
@@ -175,6 +178,13 @@ class _Run:
 
         ids = first.answers["id"].astype(str).tolist()
         return explained(rows, ids, first.bundle, self.into / "maps", progress=self.progress)
+
+    def _remembering(self, bundle: Bundle) -> Bundle:
+        """The bundle with some of the images it learned from; those of answers in files would show nothing alike."""
+        if not self.choices.gallery or self.task.answer.in_files:
+            return bundle
+        step = self._step("keeping some training images")
+        return replace(bundle, gallery=remembered(self.inner, bundle, progress=step))
 
     def _step(self, what: str) -> Callable[[int, int], object] | None:
         progress = self.progress

@@ -13,17 +13,13 @@ from potency.systems import (
     lineage_choice,
     mixed_culture,
     nsc_fate,
+    nsc_web,
 )
 from potency.systems.recipe import row
 
 ROWS = (
     nsc_fate.RECIPE,
-    row(
-        "nsc-web", "Web tool: upload an image, get its class (Parthasarathy et al. 2024)",
-        "upload one image, a server answers with the class within minutes; also pluripotency; about and code pages", (),
-        "upload of one or many images in a browser", "class, calibrated probabilities and explanation in seconds",
-        "a differentiation-medium model and a pluripotent/differentiated model to choose from", "about/method page",
-    ),
+    nsc_web.RECIPE,
     beta_efficiency.RECIPE,
     ipsc_colony.RECIPE,
     ipsc_ec.RECIPE,

@@ -48,6 +48,7 @@ def learn(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], Non
             search=Search(trials=asked.trials) if asked.trials else None,
             start=asked.start,
             maps=False,
+            gallery=False,
             keep_folds=True,  # a recipe wants figures: no model is refitted on all rows
             resume=True,
             title=asked.title,

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from potency import __version__
+from potency.web.answers import often, words
 
 
 @cache
@@ -19,7 +20,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     paper.globals |= {"program": __version__, "navigation": NAVIGATION}
-    paper.filters |= {"size": size, "duration": duration, "when": when, "share": share}
+    paper.filters |= {"size": size, "duration": duration, "when": when, "share": share, "often": often,
+                      "words": words}
     return paper
 
 

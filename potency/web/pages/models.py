@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Form, UploadFile
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
+from potency.errors import BundleError
 from potency.web.bringing import brought, packed, waiting
 from potency.web.frame import Here, Pages
 from potency.web.intake import cleaned, shown
-from potency.web.jobs import Job
+from potency.web.jobs import Job, Missing
+from potency.web.portrait import Portrait, portrait
 from potency.web.shelf import Model
 from potency.web.store import new_id
 
 pages = Pages(("Models", "/models"))
+PICTURES = 24  # training images on the page of a model
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,28 @@ class Shelf:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """A training image that is kept in a model: its number, truth and group."""
+
+    number: int
+    label: str
+    group: str
+
+
+@dataclass(frozen=True)
 class Shown:
-    """One model: its card as JSON, and the version by which the log names it."""
+    """One model: its portrait, its card as JSON, and the version by which the log names it.
+
+    Attributes:
+        learned: some training images, the classes in turn; kept: how many there are in all.
+    """
 
     model: Model
+    portrait: Portrait
     card: dict[str, Any]
     version: str
+    learned: list[Learned]
+    kept: int
 
 
 @pages.page("/models", "models.html")
@@ -44,7 +64,31 @@ def models(visit: Here) -> Shelf:
 @pages.page("/models/{model}", "model.html")
 def one(visit: Here, model: str) -> Shown:
     """One model, as its card tells."""
-    return Shown(visit.shelf.find(model), visit.shelf.card(model).json(), visit.shelf.version(model))
+    from potency.bundle.gallery import Gallery
+
+    found, card = visit.shelf.find(model), visit.shelf.card(model)
+    try:
+        gallery = Gallery.read(visit.shelf.folder(model))
+    except BundleError:  # a page must show what is left of a model
+        gallery = None
+    labels, groups = (gallery.labels, gallery.groups) if gallery else ((), ())
+    learned = [Learned(k, label, groups[k]) for k, label in enumerate(labels[:PICTURES])]
+    return Shown(found, portrait(card), card.json(), visit.shelf.version(model), learned, len(labels))
+
+
+@pages.router.get("/models/{model}/pictures/{number}", include_in_schema=False)
+def picture(visit: Here, model: str, number: int) -> Response:
+    """A training image that is kept in a model, small."""
+    from PIL import Image
+
+    from potency.bundle.gallery import Gallery
+
+    gallery = Gallery.read(visit.shelf.folder(model))
+    if gallery is None or not 0 <= number < len(gallery):
+        raise Missing("the model keeps no such picture", str(number), "the page of the model shows those it keeps")
+    written = io.BytesIO()
+    Image.fromarray(gallery.pictures[number]).save(written, format="PNG")
+    return Response(written.getvalue(), media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
 @pages.action("/models", then=lambda job: f"/jobs/{job.id}")

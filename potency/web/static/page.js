@@ -96,7 +96,7 @@
       rest.delete("files");
       rest.set("set", set);
       const job = await post(`${form.getAttribute("action")}.json`, rest);
-      location.href = `/jobs/${job.id}`;
+      location.href = `${form.dataset.then ?? "/jobs/"}${job.id}`;
     } catch (fault) {
       delete form.dataset.sent;
       const box = document.createElement("div");

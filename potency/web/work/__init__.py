@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from potency.web.work import answer, bring
+from potency.web.work import answer, bring, maps
 from potency.web.work.kind import Kind, Order
 
 __all__ = ["KINDS", "Kind", "Order"]
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (answer.KIND, bring.KIND)}
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        answer.KIND, bring.KIND, maps.KIND,
+    )
+}  # fmt: skip

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from potency.errors import PotencyError
+from potency.web.answers import Found, Near, Row
+from potency.web.sets import File
 from potency.web.work.kind import Kind, Order
+from potency.web.work.maps import EXPLAINED, METHOD, draw
 from potency.web.work.models import loaded
 from potency.web.work.rows import manifest_of
 
@@ -15,54 +19,89 @@ if TYPE_CHECKING:
     from potency.bundle import Bundle
     from potency.data.manifest import Manifest
 
-EXPLAINED = 24  # images that get a map at once; more on request, a map costs as much as many answers
+INLINE = 50  # rows that the result of the job itself holds; pages and their twins have all of them
+NEIGHBOURS = 5
 
 
 def run(order: Order) -> Mapping[str, Any]:
-    """Predict every image of a set, then explain the first ones."""
+    """Predict every image of a set and lay training images beside it; then explain the first ones.
+
+    What was answered can be looked at while maps are still being drawn.
+    """
+    from potency.inference.engine import accelerate
     from potency.inference.predict import predict
 
     order.progress(0, 0, "loading the model")
     bundle = loaded(order.shelf.folder(order.arguments["model"]))
     manifest, files = manifest_of(order.sets, order.arguments["set"])
-    made = predict(manifest, bundle, into=order.folder / "answers", progress=order.step("answering"))
-    maps = explained(order, manifest, bundle)
-    rows = [{**told(row, bundle), "file": file.id, "name": file.name, "map": maps.get(file.id)}
-            for row, file in zip(made.table.to_dict("records"), files, strict=True)]  # fmt: skip
-    return {"rows": rows, "classes": list(bundle.card.plan.classes), "set": order.arguments["set"],
-            "model": order.arguments["model"], "engine": made.origin.get("prediction.engine", "")}  # fmt: skip
+    fast = accelerate(bundle)  # once: predicting and comparing run on the same engine
+    made = predict(manifest, fast, into=order.folder / "answers", progress=order.step("answering"))
+    near = neighbours(order, manifest, fast)
+    told = zip(files, made.table.to_dict("records"), near, strict=True)
+    seen = {file.id: answered(cells, file.id, file.name, bundle, own) for file, cells, own in told}
+    rows = [seen.get(file.id) or Row(file.id, file.name, error=_of_file(file))
+            for file in order.sets.files(order.arguments["set"]) if not file.facts.get("table")]  # fmt: skip
+    trust = bundle.card.trust
+    found = Found(rows, list(bundle.card.plan.classes), "ood" in trust and knowing(bundle), "set" in trust,
+                  len(bundle.gallery or ()), made.origin.get("prediction.engine", ""))  # fmt: skip
+    found.write(order.folder)
+    most = int(order.arguments.get("maps", EXPLAINED))
+    wanted = [row.file for row in rows if not row.error][:most]
+    draw(order.folder, manifest, bundle, wanted, order.arguments.get("method") or METHOD, order.progress)
+    return {"rows": [asdict(row) for row in rows[:INLINE]], "of": len(rows), "counts": asdict(found.counts),
+            "classes": found.classes, "set": order.arguments["set"], "model": order.arguments["model"],
+            "engine": found.engine}  # fmt: skip
 
 
-def told(row: Mapping[Any, Any], bundle: Bundle) -> dict[str, Any]:
+def knowing(bundle: Bundle) -> bool:
+    """Whether any member knows where the images that it learned from lie."""
+    return any(member.known is not None for member in bundle.members)
+
+
+def answered(cells: Mapping[Any, Any], file: str, name: str, bundle: Bundle, near: list[Near]) -> Row:
     """The answer of one row for a page: class, probabilities, prediction set, how unlike, or the error."""
-    error = row.get("prediction.error")
+    error = cells.get("prediction.error")
     if isinstance(error, str):
         what, _, rest = error.partition("\n")
-        return {"error": what, "mend": rest.partition("mend: ")[2]}
-    why = str(row.get("prediction.abstain") or "")
-    among = str(row.get("prediction.set") or "")
-    classes = bundle.card.plan.classes
-    return {
-        "answer": row["prediction"],
-        "probabilities": {name: _number(row.get(f"prediction.probability.{name}")) for name in classes},
-        "set": [part.strip() for part in among.split("|") if part.strip()],
-        "unlike": "ood" in why, "rarity": _number(row.get("prediction.ood")), "undecided": "set" in why,
-    }  # fmt: skip
+        return Row(file, name, error={"what": what, "mend": rest.partition("mend: ")[2]})
+    why = [part.strip() for part in str(cells.get("prediction.abstain") or "").split(",")]
+    among, label = cells.get("prediction.set"), str(cells["prediction"])
+    shares = {one: _number(cells.get(f"prediction.probability.{one}")) for one in bundle.card.plan.classes}
+    rarity = _number(cells.get("prediction.ood"))
+    return Row(
+        file, name, label, shares.get(label), shares, among.split(" | ") if isinstance(among, str) else [],
+        None if rarity is None else "ood" in why, rarity, "set" in why, nearest=near,
+    )  # fmt: skip
 
 
-def explained(order: Order, manifest: Manifest, bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """The maps of the first images by the id of their file: picture and what it was tested by."""
-    from potency.explanation.explain import explain
+def neighbours(order: Order, manifest: Manifest, bundle: Bundle) -> list[list[Near]]:
+    """The training images most like each image, where the model keeps any; their pictures lie beside the answers."""
+    gallery = bundle.gallery
+    if gallery is None:
+        return [[] for _ in range(len(manifest))]
+    from PIL import Image
 
-    first = manifest.where(lambda table: table.index < EXPLAINED)
-    made = explain(first, bundle, into=order.folder / "maps", progress=order.step("explaining"))
-    found = {}
-    for row in made.table.to_dict("records"):
-        if isinstance(row.get("explanation"), str):
-            picture = Path("maps", row["explanation"]).with_suffix(".png")
-            tests = {name: _number(row.get(f"explanation.{name}")) for name in ("deletion", "insertion")}
-            found[str(row["id"])] = {"picture": picture.as_posix(), "label": row.get("explanation.label"), **tests}
-    return found
+    from potency.embedding.embed import embed
+    from potency.embedding.learned import alike
+
+    try:
+        seen = embed(manifest, bundle, into=order.folder / "embedding",
+                     progress=order.step("finding the most similar training images"))  # fmt: skip
+        found = alike(seen, gallery, NEIGHBOURS)
+    except PotencyError:  # no image could be read, or the gallery is another model's: the answers stand without it
+        return [[] for _ in range(len(manifest))]
+    place = order.folder / "nearest"
+    place.mkdir(exist_ok=True)
+    for number in sorted({one.place for some in found for one in some}):
+        Image.fromarray(gallery.pictures[number]).save(place / f"{number}.png")
+    return [[Near(one.place, one.label, one.group, one.similarity, f"nearest/{one.place}.png") for one in some]
+            for some in found]  # fmt: skip
+
+
+def _of_file(file: File) -> dict[str, str]:
+    """Why an image of a set was not even asked about: it could not be read when it came."""
+    error = file.error or {"what": "it is no image", "mend": "give an image"}
+    return {"what": error["what"], "mend": error.get("mend", "")}
 
 
 def _number(value: Any) -> float | None:

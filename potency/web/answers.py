@@ -1,0 +1,243 @@
+"""The answers of a job as pages show them: kept in its folder as they come, counted, filtered, put in order."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FEWEST = 6  # images that say something together
+FILE, TABLE = "answers.json", "answers.csv"
+METHODS: Mapping[str, str] = {  # of maps, in words for people; names of `potency.explanation.METHODS`
+    "relevance": "what speaks for the class, pixel by pixel (layer-wise relevance propagation)",
+    "integrated": "gradients on the way from an empty image",
+    "grad-cam": "coarse: where the last layer of the network looks",
+    "occlusion": "what is lost when a block is hidden; slow",
+}
+
+
+@dataclass(frozen=True)
+class Near:
+    """A training image beside a new one: its number in the bundle's gallery, truth, group, cosine, picture."""
+
+    number: int
+    label: str
+    group: str
+    similarity: float
+    picture: str
+
+
+@dataclass(frozen=True)
+class Map:
+    """What the model looked at in an image.
+
+    Attributes:
+        picture: file of the job's folder; "" where none could be drawn, and `fails` says why.
+        label: the class it explains.
+        says: how it did in its tests, in words.
+        fails: which of them it fails; where it fails one it is not to be believed.
+        numbers: the figures behind the words (deletion, insertion, stability, likeness, input).
+    """
+
+    picture: str
+    label: str
+    method: str
+    says: list[str] = field(default_factory=list)
+    fails: list[str] = field(default_factory=list)
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The answer to one image.
+
+    Attributes:
+        file: its id in the set.
+        set: the classes that hold the right one in about nine of ten images like those learned from; [] without one.
+        unlike: whether it is unlike all that the model learned from; None where the model cannot tell.
+        rarity: 2 is one known image in a hundred, 3 one in a thousand.
+        undecided: whether more than one class is in the set.
+        error: what is wrong and how to mend it, where there is no answer.
+    """
+
+    file: str
+    name: str
+    answer: str = ""
+    probability: float | None = None
+    probabilities: dict[str, float | None] = field(default_factory=dict)
+    set: list[str] = field(default_factory=list)
+    unlike: bool | None = None
+    rarity: float | None = None
+    undecided: bool = False
+    error: dict[str, str] = field(default_factory=dict)
+    nearest: list[Near] = field(default_factory=list)
+    map: Map | None = None
+
+    @property
+    def clear(self) -> bool:
+        """Whether its class may be read: it has one, and the image is like those learned from."""
+        return not self.error and self.unlike is not True
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images there are of each kind. `classes` leaves out those that are unlike what was learned."""
+
+    all: int
+    classes: dict[str, int]
+    unlike: int
+    undecided: int
+    errors: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """All answers of a job.
+
+    Attributes:
+        classes: of the model, in its order.
+        knows: whether the model can tell that an image is unlike what it learned.
+        sets: whether it gives sets of classes.
+        gallery: how many training images it could lay beside; 0 where it keeps none.
+        engine: what computed the answers.
+    """
+
+    rows: list[Row]
+    classes: list[str]
+    knows: bool
+    sets: bool
+    gallery: int
+    engine: str
+
+    @property
+    def counts(self) -> Counts:
+        clear = [row for row in self.rows if row.clear]
+        return Counts(
+            len(self.rows), {name: sum(row.answer == name for row in clear) for name in self.classes},
+            sum(row.unlike is True for row in self.rows), sum(row.undecided for row in clear),
+            sum(bool(row.error) for row in self.rows),
+        )  # fmt: skip
+
+    @property
+    def strange(self) -> bool:
+        """Whether the images taken together lie farther out than known images do, though each alone may pass.
+
+        Of known images one in ten is in the outer tenth; where half of some images are, they were made in another way.
+        """
+        seen = sorted(row.rarity for row in self.rows if row.rarity is not None)
+        return len(seen) >= FEWEST and seen[(len(seen) - 1) // 2] >= 1.0
+
+    def write(self, folder: Path) -> None:
+        """Keep them in the folder of the job, whole or not at all, with the table that people take away."""
+        replaced(folder / FILE, json.dumps(asdict(self), ensure_ascii=False))
+        _table(self, folder / TABLE)
+
+
+def read(folder: Path) -> Found | None:
+    """The answers in the folder of a job, with the maps that there are by now; None before there are any."""
+    try:
+        told = json.loads((folder / FILE).read_text("utf-8"))
+    except OSError:
+        return None
+    maps = maps_of(folder)
+    rows = [_row(row, maps.get(row["file"])) for row in told["rows"]]
+    return Found(rows, told["classes"], told["knows"], told["sets"], told["gallery"], told["engine"])
+
+
+def _row(told: Mapping[str, Any], own: Map | None) -> Row:
+    near = [Near(**one) for one in told["nearest"]]
+    return Row(**{**told, "nearest": near, "map": own})
+
+
+def maps_of(folder: Path) -> dict[str, Map]:
+    """The maps of a job by the id of their image; of several methods the one that was asked for last."""
+    files = sorted(folder.glob("maps-*.json"), key=lambda path: path.stat().st_mtime)
+    found: dict[str, Map] = {}
+    for path in files:
+        found |= {file: Map(**told) for file, told in json.loads(path.read_text("utf-8")).items()}
+    return found
+
+
+def write_maps(folder: Path, method: str, maps: Mapping[str, Map]) -> None:
+    """Keep the maps of a method, beside those of others."""
+    replaced(folder / f"maps-{method}.json", json.dumps({file: asdict(one) for file, one in maps.items()}))
+
+
+def replaced(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+ORDERS: Mapping[str, tuple[str, Callable[[Row], Any]]] = {
+    "given": ("as given", lambda row: 0),
+    "doubt": ("least sure first", lambda row: -1.0 if row.error else row.probability or 0.0),
+    "sure": ("surest first", lambda row: 2.0 if row.error else -(row.probability or 0.0)),
+    "rare": ("most unlike first", lambda row: 2.0 if row.rarity is None else -row.rarity),
+    "class": ("by class", lambda row: (not row.clear, bool(row.error), row.answer)),
+    "name": ("by name", lambda row: row.name.casefold()),
+}
+SHOWN: Mapping[str, Callable[[Row], bool]] = {
+    "all": lambda row: True,
+    "unlike": lambda row: row.unlike is True,
+    "undecided": lambda row: row.undecided and row.clear,
+    "errors": lambda row: bool(row.error),
+}
+
+
+def chosen(rows: Iterable[Row], show: str = "all", label: str = "", order: str = "given") -> list[Row]:
+    """The rows of a kind (`SHOWN`) and of a class ("": of all), in an order (`ORDERS`); an unknown word is the first.
+
+    >>> rows = [Row("1", "b.png", "G1", 0.6), Row("2", "a.png", "G2", 0.9), Row("3", "c.png", error={"what": "torn"})]
+    >>> [row.name for row in chosen(rows, order="name")], [row.name for row in chosen(rows, "errors")]
+    (['a.png', 'b.png', 'c.png'], ['c.png'])
+    """
+    keep = SHOWN.get(show, SHOWN["all"])
+    found = [row for row in rows if keep(row) and (not label or (row.answer == label and row.clear))]
+    return sorted(found, key=ORDERS.get(order, ORDERS["given"])[1])
+
+
+def _table(found: Found, path: Path) -> None:
+    """The table that people take away: names as they were given, no place on this machine."""
+    import pandas as pd
+
+    from potency.data.tables import write_table
+
+    rows = [
+        {"file": row.name, "answer": row.answer or None, "probability": row.probability,
+         **{f"probability.{name}": row.probabilities.get(name) for name in found.classes},
+         "set": " | ".join(row.set) or None, "unlike": row.unlike, "rarity": row.rarity,
+         "undecided": None if row.error else row.undecided,
+         "nearest": "; ".join(near.label for near in row.nearest) or None,
+         "error": "; ".join(row.error.values()) or None}
+        for row in found.rows
+    ]  # fmt: skip
+    write_table(pd.DataFrame(rows), path, {})
+
+
+def often(rarity: float | None) -> str:
+    """How often an image of the kind that was learned is as unusual as this one, in words.
+
+    >>> often(0.3), often(2.0), often(3.52), often(9.0)
+    ('about 1 in 2', 'about 1 in 100', 'about 1 in 3,300', 'fewer than 1 in 10,000')
+    """
+    if rarity is None:
+        return ""
+    if rarity > 4:
+        return "fewer than 1 in 10,000"
+    count = 10**rarity
+    step = 1 if count < 20 else 10 if count < 200 else 100
+    return f"about 1 in {max(1, round(count / step) * step):,}"
+
+
+def words(names: Sequence[str], last: str = "and") -> str:
+    """Names as they stand in a sentence.
+
+    >>> words(["G1", "S", "G2"]), words(["G1"]), words([])
+    ('G1, S and G2', 'G1', '')
+    """
+    return f" {last} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

@@ -1,0 +1,178 @@
+"""The journey "what is it?" without a browser: answers as they come, filters, maps on request, what does not fit."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from potency.explanation import METHODS as ALL_METHODS
+from potency.simulate import simulate
+from potency.systems import nsc_web
+from potency.systems.recipe import Budget, Order
+from potency.web.answers import METHODS, Found, Row
+from potency.web.app import create
+from potency.web.portrait import portrait
+from potency.web.settings import Limits, Settings
+from potency.web.shelf import Shelf
+from potency.web.worker import Worker
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    app = create(Settings(folder=tmp_path / "web", limits=Limits(free=0)))
+    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
+    """Three cells as files: name and content."""
+    made = simulate(tmp_path_factory.mktemp("cells") / "c", kind="crops", cells=3, groups=3, wells=1, seed=5)
+    paths = [next(iter(made.paths(row).values())) for row in made.records()]
+    return [(f"=cell {k}.png", path.read_bytes()) for k, path in enumerate(paths)]
+
+
+def asked(client: TestClient, files: list[tuple[str, bytes]], model: str = "example:medium", **fields: str) -> str:
+    told = client.post("/answer.json", files=[("files", one) for one in files], data={"model": model, **fields})
+    assert told.status_code == 200, told.text
+    return str(told.json()["id"])
+
+
+def work(client: TestClient) -> None:
+    store = client.app.state.store  # type: ignore[attr-defined]
+    while Worker(store).turn():
+        pass
+
+
+def found(client: TestClient, job: str, **words: str) -> Any:
+    return client.get(f"/answer/{job}.json", params=words).json()
+
+
+def seen(client: TestClient, path: str) -> str:
+    """A page as a browser gets it; the session that comes with it is not kept."""
+    text = client.get(path, headers={"accept": "text/html"}).text
+    client.cookies.clear()
+    return text
+
+
+def noise(side: int = 64) -> bytes:
+    written = io.BytesIO()
+    values = np.random.default_rng(0).integers(15_000, 38_000, (side, side)).astype(np.uint16)
+    Image.fromarray(values).save(written, format="PNG")
+    return written.getvalue()
+
+
+def test_images_become_answers_that_can_be_filtered_sorted_taken_away_and_explained(
+    client: TestClient, cells: list[tuple[str, bytes]]
+) -> None:
+    job = asked(client, [*cells, ("torn.png", b"\x89PNG no more"), ("noise.png", noise())], maps="1")
+    before = found(client, job)
+    assert not before["ready"] and before["rows"] == [] and before["job"]["state"] == "queued"
+    work(client)
+    told = found(client, job)
+    names = [row["name"] for row in told["rows"]]
+    assert names == ["=cell 0.png", "=cell 1.png", "=cell 2.png", "torn.png", "noise.png"], "in the order given"
+    assert told["title"] == "=cell 0.png and 4 more"
+    counts = told["counts"]
+    assert (counts["all"], counts["errors"], counts["unlike"]) == (5, 1, 1)
+    assert sum(counts["classes"].values()) == 3, "an image that is unlike all others counts for no class"
+    first, torn, odd = told["rows"][0], told["rows"][3], told["rows"][4]
+    assert first["answer"] in first["set"] and len(first["nearest"]) == 5 and not first["unlike"]
+    assert first["map"]["picture"] and len(first["map"]["says"]) >= 4 and first["map"]["numbers"]
+    assert torn["error"]["what"] and torn["map"] is None and odd["unlike"] and odd["map"] is None
+    for picture in (first["map"]["picture"], first["nearest"][0]["picture"]):
+        assert client.get(f"/jobs/{job}/files/{picture}").headers["content-type"] == "image/png"
+    assert [row["name"] for row in found(client, job, show="errors")["rows"]] == ["torn.png"]
+    assert [row["name"] for row in found(client, job, show="unlike")["rows"]] == ["noise.png"]
+    assert found(client, job, order="rare")["rows"][0]["name"] == "noise.png"
+    assert {row["answer"] for row in found(client, job, label=first["answer"])["rows"]} == {first["answer"]}
+    table = list(csv.DictReader(io.StringIO(client.get(f"/answer/{job}/table/answers.csv").content.decode())))
+    assert table[0]["file"] == "'=cell 0.png" and table[4]["unlike"] == "True", "no formula, no path of this machine"
+    assert "/tmp" not in str(table)
+
+    more = client.post(f"/answer/{job}/maps.json").json()
+    assert client.post(f"/answer/{job}/maps.json").json()["id"] == more["id"], "asked twice it is one job"
+    assert found(client, job)["maps"]["job"]["id"] == more["id"]
+    work(client)
+    assert found(client, job)["maps"] | {"fails": 0} == {"done": 4, "wanted": 4, "fails": 0, "job": None, "fault": {}}
+    page = seen(client, f"/answer/{job}/{first['file']}")
+    assert "How far to believe this map" in page and "=cell 0.png" in page
+
+    gone = client.post(f"/images/{told['job']['arguments']['set']}/delete.json")
+    assert gone.status_code == 200, gone.text
+    assert not found(client, job)["images"], "answers outlive their images"
+    assert "image deleted" in seen(client, f"/answer/{job}")
+    refused = client.post(f"/answer/{job}/maps.json")
+    assert refused.status_code == 400 and "deleted" in refused.json()["what"]
+
+
+def test_cells_of_another_kind_are_no_prophase(client: TestClient, cells: list[tuple[str, bytes]]) -> None:
+    job = asked(client, cells, "example:cell-cycle", maps="0")
+    work(client)
+    told = found(client, job)
+    assert told["counts"]["unlike"] == 3 and sum(told["counts"]["classes"].values()) == 0
+    assert told["gallery"] == 0 and not told["rows"][0]["nearest"]
+    page = seen(client, f"/answer/{job}")
+    assert "Looks unlike the training images" in page and "Its training images are not shipped" in page
+
+
+def test_models_are_chosen_by_what_was_drawn_or_asked_last_never_where_channels_do_not_fit(client: TestClient) -> None:
+    drawn = client.post("/images/examples/phase.json").json()["set"]
+    assert client.get(f"/answer.json?set={drawn}").json()["model"] == "example:pluripotent"
+    assert client.get("/answer.json").json()["model"] == ""
+    written = io.BytesIO()
+    tifffile.imwrite(written, np.zeros((2, 16, 16), np.uint16), metadata={"axes": "CYX"})
+    two = client.post("/images.json", files=[("files", ("two.tif", written.getvalue()))]).json()["set"]
+    told = client.get(f"/answer.json?set={two}").json()
+    assert set(told["misfits"]) == {model["id"] for model in told["models"]} and told["model"] == ""
+    assert "2 channels" in told["misfits"]["example:medium"]
+    client.post("/answer.json", data={"model": "example:medium", "set": drawn})
+    assert client.get("/answer.json").json()["model"] == "example:medium"
+    odd = client.post("/answer.json", data={"model": "example:medium", "set": drawn, "method": "tea leaves"})
+    assert odd.status_code == 400 and "tea leaves" in odd.json()["what"]
+
+
+def test_images_that_pass_alone_are_strange_together() -> None:
+    rows = [Row(str(k), f"{k}.png", "a", 0.9, unlike=False, rarity=1.2 if k < 6 else 0.1) for k in range(10)]
+    some = Found(rows, ["a"], True, True, 0, "")
+    assert some.strange and not replace(some, rows=rows[4:]).strange and not replace(some, rows=rows[:4]).strange
+
+
+def test_methods_of_the_page_are_methods_of_the_program() -> None:
+    assert set(METHODS) <= set(ALL_METHODS)
+
+
+def test_the_page_of_a_model_has_data_method_figures_limits_and_pictures(client: TestClient) -> None:
+    told = client.get("/models/example:medium.json").json()
+    seen = told["portrait"]
+    assert "3,000 simulated images of 60 groups" in seen["data"]["Learned from"]
+    names = [one["name"] for one in seen["figures"]]
+    assert "Balanced accuracy" in names and "Coverage of sets" in names and "[" in seen["figures"][0]["value"]
+    assert {"Probabilities", "Sets of classes", "Unlike images"} <= set(seen["method"])
+    assert len(seen["classes"]) == 4 and any("means nothing" in line for line in seen["limits"]) and seen["never"]
+    assert told["kept"] == 240 and len({one["label"] for one in told["learned"]}) == 4
+    assert client.get("/models/example:medium/pictures/3").headers["content-type"] == "image/png"
+    assert client.get("/models/example:medium/pictures/999").status_code == 404
+    assert client.get("/models/example:cell-cycle.json").json()["kept"] == 0
+    bare = portrait(replace(Shelf(client.app.state.store, 0).card("nuclei"), validation={}, trust={}))  # type: ignore[attr-defined]
+    assert not bare.figures and any("cannot tell" in line for line in bare.limits)
+
+
+def test_the_recipe_asks_the_tool_as_a_browser_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nsc_web, "ALONE", 1)
+    monkeypatch.setattr(nsc_web, "MODELS", {"pluripotent": {"look": "phase"}})
+    order = Order(tmp_path, None, Budget("quick", (), cells=3), None, print)  # type: ignore[arg-type]
+    page = nsc_web.run(order).read_text("utf-8")
+    assert "Seconds until the answer" in page and "What came back" in page and "/models/example:pluripotent" in page
+    assert "both that ship learned from simulated ones" in page
+    assert (tmp_path / "pluripotent-answers.csv").is_file()
