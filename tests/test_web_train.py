@@ -39,10 +39,10 @@ def cell(bright: bool, seed: int, side: int = 16) -> bytes:
     return written.getvalue()
 
 
-def cells(count: int = 6) -> dict[str, bytes]:
-    """Two classes by two donors, so many images of each."""
+def cells(count: int = 2, donors: int = 2) -> dict[str, bytes]:
+    """Two classes, each by all donors, so many images of each."""
     return {f"up/{kind}/donor{donor}_{k}.png": cell(kind == "bright", 100 * donor + 10 * k + (kind == "dim"))
-            for kind in ("bright", "dim") for donor in (1, 2) for k in range(count)}  # fmt: skip
+            for kind in ("bright", "dim") for donor in range(1, donors + 1) for k in range(count)}  # fmt: skip
 
 
 def sent(client: TestClient, files: dict[str, bytes], **words: str) -> dict[str, Any]:
@@ -65,12 +65,12 @@ def page(client: TestClient, path: str) -> str:
 
 
 def test_a_folder_is_checked_learned_from_kept_and_used(client: TestClient) -> None:
-    checked = done(client, sent(client, cells()))
+    checked = done(client, sent(client, cells(2, donors=6)))
     found = checked["result"]
     assert found["fault"] is None and not found["faults"], found
     counted = [(one["name"], one["images"], one["groups"]) for one in found["classes"]]
-    assert counted == [("bright", 12, 2), ("dim", 12, 2)]
-    assert "donor" in found["how"]["group"] and found["groups"] == 2
+    assert counted == [("bright", 12, 6), ("dim", 12, 6)]
+    assert "donor" in found["how"]["group"] and found["groups"] == 6
     quick, thorough = (found["efforts"][name] for name in ("quick", "thorough"))
     assert quick["time"] and thorough["steps"] > quick["steps"]
     assert "Go on: train" in page(client, f"/jobs/{checked['id']}")
@@ -89,6 +89,7 @@ def test_a_folder_is_checked_learned_from_kept_and_used(client: TestClient) -> N
     shown = client.get(f"/models/{model}.json").json()["model"]
     assert shown["title"] == "Bright or dim <b>" and shown["classes"] == ["bright", "dim"]
     assert "Bright or dim &lt;b&gt;" in page(client, "/models")
+    assert client.get("/answer.json", params={"model": model}).json()["model"] == model
     answered = done(client, client.post("/answer.json", data={"model": model, "set": asked["arguments"]["set"]}).json())
     assert {row.get("answer") for row in answered["result"]["rows"]} <= {"bright", "dim"}, answered
 
@@ -110,8 +111,8 @@ def test_a_table_of_numbers_makes_a_regression_and_says_what_does_not_match(clie
     nothing = done(client, sent(client, strange))["result"]
     assert "none of the 2 rows" in nothing["fault"]["what"] and "t.csv" in nothing["fault"]["where"]
     assert nothing["tables"][0]["columns"] == ["image", "label"]
-    wrong = done(client, sent(client, files, truth="dosis"))["result"]["fault"]
-    assert "no column 'dosis'" in wrong["what"] and "did you mean 'Dose'" in wrong["mend"]
+    wrong = done(client, sent(client, files, truth="Doses"))["result"]["fault"]
+    assert "no column 'Doses'" in wrong["what"] and "did you mean 'Dose'" in wrong["mend"]
 
 
 CASES = {"one class": "one-class", "one group": "one-group", "broken": "unreadable"}

@@ -195,4 +195,4 @@ def _truth_files(table: pd.DataFrame, kinds: dict[str, str],
                             "bring them together with the images, or name another column")
     parts = [name for name in table.columns if str(name).startswith("truth.")]  # may be paths, too
     stored = [None if pd.isna(cell) else files[meant[str(cell)]] for cell in table["truth"]]
-    return table.drop(columns=parts).assign(truth=stored), kinds
+    return table.drop(columns=parts).assign(truth=pd.Series(stored, index=table.index, dtype="str")), kinds

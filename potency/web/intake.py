@@ -58,7 +58,7 @@ class Intake:
         if not files:
             raise PotencyError("no file was sent", "the upload", "choose one file or more")
         before = self.sets.find(into).files if into else 0
-        set = into or self.sets.make(title or cleaned(files[0].filename or "").rpartition("/")[2])
+        set = into or self.sets.make(title or cleaned(files[0].filename or "").partition("/")[0])
         place = self.store.place("sets", set)
         made: list[dict[str, Any]] = []
         try:

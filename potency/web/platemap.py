@@ -122,6 +122,8 @@ def limits_of(values: Sequence[float]) -> tuple[float, float]:
 def legend(limits: tuple[float, float], values: Sequence[float]) -> Legend:
     """The scale for the eye."""
     low, high = limits
+    if values and min(values) == max(values):
+        return Legend("", f"all {values[0]:.3g}", "", (colour(values[0], low, high),) * 9, False)
     stops = tuple(colour(low + (high - low) * k / 8, low, high) for k in range(9))
     beyond = any(value < low or value > high for value in values)
     return Legend(f"{low:.3g}", f"{(low + high) / 2:.3g}", f"{high:.3g}", stops, beyond)
@@ -159,7 +161,8 @@ def edge(values: Mapping[str, float], size: tuple[int, int]) -> str:
 
     from potency.confounding.suspects import place_of
 
-    outer, inner = [], []
+    outer: list[float] = []
+    inner: list[float] = []
     for well, value in values.items():
         row, column = place_of(well)
         outside = row in (0, size[0] - 1) or column in (0, size[1] - 1)

@@ -23,13 +23,16 @@ class Choice:
     models: list[Model]
     sets: list[ImageSet]
     chosen: str
+    model: str
 
 
 @pages.page("/answer", "answer.html")
-def answer(visit: Here, set: str = "") -> Choice:
+def answer(visit: Here, set: str = "", model: str = "") -> Choice:
     """Drop images, choose a model, get a class."""
     chosen = visit.sets.find(set).id if set else ""
-    return Choice(visit.shelf.all("category"), visit.sets.all(), chosen)
+    models = visit.shelf.all("category")
+    known = [one.id for one in models]
+    return Choice(models, visit.sets.all(), chosen, model if model in known else next(iter(known), ""))
 
 
 @pages.action("/answer", then=lambda job: f"/jobs/{job.id}", role="reader")

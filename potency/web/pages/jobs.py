@@ -27,7 +27,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Shown:
-    """One job, what kind of work it is, and what it tells while it runs."""
+    """One job, what kind of work it is, and what it tells while it runs and of how it ran."""
 
     job: Job
     kind: str
@@ -51,7 +51,7 @@ def one(visit: Here, job: str) -> Shown:
     kind = KINDS.get(found.kind)
     if kind is None:
         return Shown(found, found.kind, "work/none.html", _full(visit), {}, "")
-    live = dict(kind.live(visit.store.place("jobs", found.id))) if kind.live and found.state != "done" else {}
+    live = dict(kind.live(visit.store.place("jobs", found.id))) if kind.live else {}
     return Shown(found, kind.title, kind.template, _full(visit), live, kind.sheet)
 
 

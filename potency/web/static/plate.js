@@ -37,6 +37,11 @@
       column += step[1];
     }
   });
-  document.addEventListener("htmx:afterSettle", ready);
+  document.addEventListener("htmx:afterSettle", (event) => {
+    ready();
+    // What is shown is where the address leads: a reload, or going back from a well, shows it again.
+    const path = event.detail.pathInfo?.finalRequestPath;
+    if (path?.startsWith("/plate/")) history.replaceState(null, "", path);
+  });
   ready();
 })();

@@ -9,7 +9,7 @@ from potency.errors import PotencyError
 from potency.web.sets import File
 from potency.web.work import effort
 from potency.web.work.kind import Kind, Order
-from potency.web.work.labelled import FOLDERS, WORDS, labelled, tables, usual
+from potency.web.work.labelled import WORDS, called, labelled, tables, usual
 
 if TYPE_CHECKING:
     from potency.data.findings import Finding
@@ -91,9 +91,10 @@ def _dealt(manifest: Manifest) -> list[dict[str, Any]]:
 
     rows = dealt(effort.learned(manifest), "group", effort.EFFORTS["thorough"].folds, 0, "stratified")
     found = []
-    for number, part in rows.table[rows.table["fold"] >= 0].groupby("fold"):
+    for number in sorted({int(fold) for fold in rows.table["fold"] if fold >= 0}):
+        part = rows.table[rows.table["fold"] == number]
         names = [str(name) for name in part["group"].unique()]
-        found.append({"fold": int(number) + 1, "images": len(part), "groups": len(names), "names": names[:8]})
+        found.append({"fold": number + 1, "images": len(part), "groups": len(names), "names": names[:8]})
     return found
 
 
@@ -136,9 +137,14 @@ def _offers(order: Order, set: str) -> dict[str, Any]:
 
 
 def _ids(manifest: Manifest, files: Mapping[str, File]) -> dict[str, str]:
-    """The id of the file that a row shows, by the id of the row."""
+    """The id of the file that a row shows, by the id of the row; of images without a row by their name."""
+    from potency.data.named import common
+
+    there = {name: file.id for name, file in called([*files.values()]).items() if file.error is None}
+    top = common([*called([*files.values()])])
     rows = zip(manifest.table["id"].astype(str), manifest.table["image"].astype(str), strict=True)
-    return {id: files[stored].id for id, stored in rows if stored in files and files[stored].error is None}
+    shown = {id: files[stored].id for id, stored in rows if stored in files and files[stored].error is None}
+    return {name.removeprefix(top): id for name, id in there.items()} | shown
 
 
 def _finding(one: Finding, ids: Mapping[str, str]) -> dict[str, Any]:
@@ -157,4 +163,3 @@ def _some(files: Any) -> list[str]:
 
 
 KIND = Kind("check", "Check before training", "work/check.html", run, sheet="train")
-__all__ = ["FOLDERS", "KIND", "run", "understood"]

@@ -28,8 +28,11 @@ PROBABILITY = "prediction.probability."
 INTENSITY = ("mean", "std", "skewness", "entropy", "p1", "p50", "p99", "share_above_2std")
 # Measure of `quality` or `intensity` -> what people call it, and its unit ("" where it has none).
 TITLES: Mapping[str, tuple[str, str]] = {
-    "confluence": ("Confluence", "share of the image covered by cells"),
+    "confluence": ("Confluence", "share of the image"),
     "focus_blur_px": ("Blur", "px"), "focus_laplacian": ("Sharpness (Laplacian)", ""),
+    "focus_tenengrad": ("Sharpness (Tenengrad)", ""), "focus_brenner": ("Sharpness (Brenner)", ""),
+    "focus_high_share": ("Sharpness (high frequencies)", "share"), "focus_slope": ("Slope of the spectrum", ""),
+    "focus_reblur": ("Sharpness (second blur)", ""),
     "brightness": ("Mean brightness", "grey levels"), "saturated": ("Saturated pixels", "share"),
     "black": ("Black pixels", "share"), "contrast": ("Contrast", "grey levels"), "noise": ("Noise", "grey levels"),
     "signal_to_noise": ("Contrast over noise", ""), "unevenness": ("Uneven light", "share of the ground"),
@@ -125,6 +128,9 @@ def _judged(order: Order, manifest: Manifest) -> tuple[pd.DataFrame, list[Measur
     made = quality(manifest, progress=order.step("measuring")).table
     names = [str(name) for name in made if str(name).startswith("quality.")]
     numbers = [name for name in names if name not in ("quality.flags", "quality.error")]
+    numbers = [name for name in numbers if not name.endswith("not_finite") or made[name].gt(0).any()]
+    order_of = {name: at for at, name in enumerate(TITLES)}
+    numbers.sort(key=lambda name: order_of.get(name.rpartition(".")[2], len(order_of)))
     return made[names], [_measure(name, "Quality") for name in numbers]
 
 
@@ -218,10 +224,10 @@ def _wells(images: Sequence[Mapping[str, Any]], measures: Sequence[Measure]) -> 
     wells = []
     for (plate, well), inside in sorted(found.items(), key=lambda item: (_natural(item[0][0]), item[0][1])):
         values = {}
-        for one in measures:
-            known = [image["values"][one.key] for image in inside if one.key in image["values"]]
+        for key in (one.key for one in measures):
+            known = [image["values"][key] for image in inside if key in image["values"]]
             if known:
-                values[one.key] = math.fsum(known) / len(known)
+                values[key] = math.fsum(known) / len(known)
         labels = sorted({image["label"] for image in inside if image["label"]})
         wells.append({"plate": plate, "well": well, "images": len(inside), "values": values, "label": ", ".join(labels),
                       "flags": sorted({flag for image in inside for flag in image["flags"]}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 NOTE = "learning.json"  # what the pictures of a run need to know, beside its folder
 RUN = "run"
+LEADING = 6  # figures on the page; the report has all, and the differences
 
 
 def run(order: Order) -> Mapping[str, Any]:
@@ -40,6 +42,7 @@ def run(order: Order) -> Mapping[str, Any]:
         outcome = protocol.run(manifest, task, into=order.folder / RUN, plan=plan, progress=progress,
                                choices=effort.choices_of(words, order.shelf, title))  # fmt: skip
     order.progress(0, 0, "keeping the model")
+    shutil.rmtree(order.folder / RUN / "cache", ignore_errors=True)  # crops: the largest part, and made anew in seconds
     model = kept(order, outcome, title)
     return told(outcome, task) | {"model": model, "set": str(words["set"]), "title": title, "steps": plan.steps,
                                   "network": plan.network, "effort": effort.effort(words).title}  # fmt: skip
@@ -94,14 +97,17 @@ def kept(order: Order, outcome: Outcome, title: str) -> str:
 def told(outcome: Outcome, task: Task) -> dict[str, Any]:
     """What the page says of a run: the verdict and the figures with their intervals, as the report has them."""
     from potency.evaluation import opening, tables
+    from potency.evaluation.wording import MINUS
 
     report = outcome.report
     figures = report.json()
     table = tables.metrics(report)
+    shown = [at for at, name in enumerate(table.head) if MINUS not in name] if table is not None else []
     return {
         **{name: figures[name] for name in ("verdict", "headline", "banner", "notes", "rows", "groups", "simulated")},
         "lines": [list(line) for line in opening.lines(report)],
-        "figures": {"head": list(table.head), "rows": [list(row) for row in table.rows], "note": table.note}
+        "figures": {"head": list(table.head), "note": table.note, "shown": shown,
+                    "rows": [list(row) for row in table.rows[:LEADING]]}
         if table is not None else None,
         "classes": list(figures["labels"]), "answer": task.answer.kind,
         "report": f"{RUN}/report/report.html",
