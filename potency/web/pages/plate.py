@@ -72,12 +72,13 @@ def ask(
     set: Annotated[str, Form()] = "",
     model: Annotated[str, Form(max_length=80)] = "",
     intensity: Annotated[bool, Form()] = False,
+    names: Annotated[str, Form(max_length=200)] = "",
 ) -> Job:
     """Measure the wells of a plate: uploaded now, or a set that is here; with a model's answers where one is named."""
     if model:
         visit.shelf.find(model)
     chosen = visit.sets.find(set or visit.intake.take(files).set)
-    return visit.ask("plate", chosen.title, model, set=chosen.id, intensity=intensity)
+    return visit.ask("plate", chosen.title, model, set=chosen.id, intensity=intensity, names=names.strip())
 
 
 @pages.page("/plate/{job}", "plate-map.html")

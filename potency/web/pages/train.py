@@ -82,7 +82,7 @@ def check(
 @pages.page("/train/{check}/settings", "train-settings.html")
 def settings(visit: Here, check: str) -> Settings:
     """How to learn from what a check found in order."""
-    models = [model for model in visit.shelf.all("category", "number") if model.task in ("classify", "quantify")]
+    models = visit.shelf.all("category", "number")
     efforts = {name: one.title for name, one in EFFORTS.items()}
     return Settings(_sound(visit, check), efforts, dict(NETWORKS), dict(SPLITS), models)
 

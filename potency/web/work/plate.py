@@ -102,7 +102,7 @@ def in_wells(order: Order, set: str) -> tuple[Manifest, dict[str, File]]:
     faults: list[PotencyError] = []
     for source in (*(table.id for table in listed), FOLDERS):
         try:
-            manifest, files = labelled(order.sets, set, {"labels": source})
+            manifest, files = labelled(order.sets, set, {"labels": source, "names": order.arguments.get("names")})
         except PotencyError as error:
             faults.append(error)
             continue
@@ -116,10 +116,11 @@ def in_wells(order: Order, set: str) -> tuple[Manifest, dict[str, File]]:
         here = spelt.notna() & manifest.table["image"].isin(files)
         if here.any():
             return replace(manifest, table=manifest.table.assign(well=spelt, plate=plates)).where(here), files
-    if faults and listed:
+    if faults and (listed or order.arguments.get("names")):
         raise faults[0]
     raise ManifestError("neither the names nor a table tell the wells", order.sets.find(set).title,
-                        "name files like P7_B03_s2_DAPI.tif, or bring a table with the columns image and well")
+                        "name files like P7_B03_s2_DAPI.tif, say how names are made (File names), or bring a table with "
+                        "the columns image and well")
 
 
 def _judged(order: Order, manifest: Manifest) -> tuple[pd.DataFrame, list[Measure]]:
