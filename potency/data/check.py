@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from potency.data import leaks, quality
-from potency.data.columns import FILES, WHOLE
+from potency.data.columns import APART, FILES, WHOLE
 from potency.data.findings import Finding, Findings, some, tally
 from potency.data.folders import natural
 from potency.data.parts import COUNTED
@@ -40,7 +40,8 @@ def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
             (faults if fault else warnings).append(finding)
     warnings.extend(leaks.neighbours(table, parts))
     facts = _look(manifest, pixels=pixels, thumbnails=pixels and duplicates, progress=progress)
-    for fault, finding in _images(table, facts, pixels=pixels):
+    apart = manifest.origin.get("image") == APART  # what people call these images is their id
+    for fault, finding in _images(table.assign(image=table["id"]) if apart else table, facts, pixels=pixels):
         (faults if fault else warnings).append(finding)
     for leak, finding in leaks.copies(table, facts, parts):
         (faults if leak and not random else warnings).append(finding)

@@ -25,6 +25,7 @@ FILES = ("file", "picture", "regions", "density", *HELD)  # kinds of columns tha
 MASKS = "masks"  # the folder in which masks lie, one an object
 WHOLE = ("labelset", *FILES)  # kinds of truths of which hardly two are alike: no classes that parts must share
 LOOKED_AT = 1000  # cells of a column; files may be missing
+APART = "names apart from files"  # what `origin["image"]` says where images are called so and lie elsewhere
 _TEXT = ("id", "image", "group", "split", "tile.of")
 
 
@@ -149,11 +150,11 @@ def _with_parts(frame: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
                                  if str(name) == old or str(name).startswith(f"{old}.")})  # fmt: skip
 
 
-def settle_types(frame: pd.DataFrame, parse: bool, folder: Path = Path()) -> tuple[pd.DataFrame, dict[str, str]]:
+def settle_types(frame: pd.DataFrame, parse: bool, folder: Path | None = Path()) -> tuple[pd.DataFrame, dict[str, str]]:
     """Names as text, numbers as numbers, and the kind of answer the truth is ("category", "number", "vector" ...).
 
     With `parse` text is looked at for numbers (tables of text); without, every column keeps its type. Paths start at
-    `folder`.
+    `folder`; None: nothing is looked up on the disk.
     """
     kinds: dict[str, str] = {}
     settled = {}
@@ -173,7 +174,7 @@ def settle_types(frame: pd.DataFrame, parse: bool, folder: Path = Path()) -> tup
     return pd.DataFrame(settled), kinds
 
 
-def truth_kind(truth: pd.Series, folder: Path = Path()) -> str:
+def truth_kind(truth: pd.Series, folder: Path | None = Path()) -> str:
     """Text and a few whole numbers that repeat are categories, paths what their files hold, other numbers numbers.
 
     Where a cell names several classes ("nucleus | membrane", "nucleus;membrane"), the column holds sets of them.
@@ -190,7 +191,7 @@ def truth_kind(truth: pd.Series, folder: Path = Path()) -> str:
     return "category" if whole and present.nunique() <= min(20, max(2, len(present) // 2)) else "number"
 
 
-def file_kind(cells: pd.Series, folder: Path = Path()) -> str:
+def file_kind(cells: pd.Series, folder: Path | None = Path()) -> str:
     """What a column of paths holds: objects with outlines ("labels"), boxes or points ("objects"), or "" for no paths.
 
     Suffixes tell; a column of folders from `folder` that have a folder `masks` in them holds labels too.
@@ -200,7 +201,8 @@ def file_kind(cells: pd.Series, folder: Path = Path()) -> str:
     """
     told = cells.dropna()
     suffixes = {_suffix(cell) if isinstance(cell, str) else "" for cell in told}
-    if suffixes == {""} and all(isinstance(cell, str) and _has_masks(folder, cell) for cell in told.head(LOOKED_AT)):
+    if folder is not None and suffixes == {""} and all(
+            isinstance(cell, str) and _has_masks(folder, cell) for cell in told.head(LOOKED_AT)):
         return "labels"
     return next((kind for kind, known in HELD.items() if suffixes and suffixes <= known), "")
 

@@ -103,13 +103,13 @@ def own(asked: str) -> Pattern:
     return Pattern("your pattern", asked, "")
 
 
-def recognise(files: Sequence[str], asked: str, folder: Path) -> Named | None:
+def recognise(files: Sequence[str], asked: str, folder: Path | None) -> Named | None:
     """What the names of these files (paths below `folder`) say; None where no pattern of the list fits nearly all.
 
     Args:
         files: paths with `/`.
         asked: a pattern's name or a regular expression, which then only has to fit some; "none" for none.
-        folder: where the paths start.
+        folder: where the paths start; None where names lie nowhere, so that no other file is asked.
 
     Raises:
         ManifestError: the pattern asked for fits no file, or leaves two files alike.
@@ -122,7 +122,8 @@ def recognise(files: Sequence[str], asked: str, folder: Path) -> Named | None:
         regex = re.compile(pattern.regex if pattern.name == "your pattern" else rf"(?:^|(?<=/)){pattern.regex}$")
         fits = {file: match for file in images if (match := regex.search(file))}
         if asked and not fits:
-            raise ManifestError(f"{pattern.name} fits none of {len(files)} file names", f"{folder}, first {files[0]}",
+            raise ManifestError(f"{pattern.name} fits none of {len(files)} file names",
+                                f"{folder or '--names'}, first {files[0]}",
                                 f"it fits names like {pattern.example}" if pattern.example else
                                 "compare it with this name; folders are a part of it, divided by /")
         if not fits or (not asked and len(fits) < NEARLY * len(images)):
@@ -140,7 +141,7 @@ def recognise(files: Sequence[str], asked: str, folder: Path) -> Named | None:
     return None
 
 
-def _understood(pattern: Pattern, fits: dict[str, re.Match[str]], folder: Path) -> Named:
+def _understood(pattern: Pattern, fits: dict[str, re.Match[str]], folder: Path | None) -> Named:
     caught = pd.DataFrame([match.groupdict() for match in fits.values()]).dropna(axis=1, how="all").fillna("")
     frame = pd.concat([pd.DataFrame({"image": pd.Series(list(fits), dtype="str")}), caught.astype("str")], axis=1)
     if "well" in frame:
@@ -149,7 +150,7 @@ def _understood(pattern: Pattern, fits: dict[str, re.Match[str]], folder: Path) 
     for column in ("timepoint", "z", "t", "series"):
         if column in frame and frame[column].str.fullmatch(r"\d+").all():
             frame[column] = frame[column].astype("int64")
-    if pattern.more is not None:
+    if pattern.more is not None and folder is not None:
         frame = pattern.more(frame, folder)
     before = pd.Series([tuple(file[: match.start()].split("/")[:-1]) for file, match in fits.items()], dtype=object)
     return _plates(Named(pattern.name, frame, before))

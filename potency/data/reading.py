@@ -29,6 +29,7 @@ class Rows:
     saved: Mapping[str, Any] = field(default_factory=dict)
     parse: bool = False
     noticed: tuple[Finding, ...] = ()
+    apart: bool = False  # images are called so and lie elsewhere: no cell is looked up on the disk
 
 
 def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern: str = "",
@@ -54,7 +55,7 @@ def read_rows(source: Path, truth: str | None, channels: Sequence[str], pattern:
         frame, image = columns.image_columns(frame, channels, str(path))
         rows = Rows(frame, path.parent, {"source": f"table {path.name}", "image": image, **said}, saved,
                     parse=path.suffix.lower() != ".parquet")
-        rows = _with_names(rows, pattern) if pattern else rows
+        rows = with_names(rows, pattern) if pattern else rows
     if plate_map is not None:
         frame, rows.origin["plate map"], found = wells.join_map(rows.frame, plate_map)
         new = {columns.plain(str(name)) for name in frame.columns if name not in rows.frame.columns}
@@ -93,13 +94,18 @@ def _of_files(folder: Path, files: Sequence[str], channels: Sequence[str], patte
     plates = plate_rows(folder, files)
     if plates is not None:
         return Rows(plates, folder, {"source": "folder", "image": "fields of OME-Zarr plates", "truth": "none"})
+    return of_names(files, channels, pattern, folder)
+
+
+def of_names(files: Sequence[str], channels: Sequence[str], pattern: str, folder: Path, apart: bool = False) -> Rows:
+    """The rows of image files by what their names and folders say; `apart`: the names are no paths."""
     origin = {"source": "folder", "image": "files"}
-    named = names.recognise(files, pattern, folder)
+    named = names.recognise(files, pattern, None if apart else folder)
     inside = named is not None and "channel" in named.frame
     if named is None or (channels and not (inside and set(channels) <= set(named.frame["channel"]))):
         frame = folders.folder_rows(folder, files, channels)
         origin["truth"] = "folder" if "truth" in frame.columns else "none"
-        return _with_names(Rows(frame, folder, origin), pattern)
+        return with_names(Rows(frame, folder, origin, apart=apart), pattern)
     if not inside:
         folders.refuse_channels(files, folder)
     origin["file names"] = names.summary(named)
@@ -112,12 +118,13 @@ def _of_files(folder: Path, files: Sequence[str], channels: Sequence[str], patte
     told = folders.truth_and_split(parts)
     frame = named.frame.assign(**{name: cells for name, cells in told.items() if name not in named.frame})
     origin["truth"] = "folder" if "truth" in told else "none"
-    return Rows(frame, folder, origin, noticed=named.findings)
+    return Rows(frame, folder, origin, noticed=named.findings, apart=apart)
 
 
-def _with_names(rows: Rows, pattern: str) -> Rows:
+def with_names(rows: Rows, pattern: str) -> Rows:
     """The rows with the columns that their file names give and that they lack."""
-    named = names.recognise(list(dict.fromkeys(rows.frame["image"].astype("str"))), pattern, rows.folder)
+    files = list(dict.fromkeys(rows.frame["image"].astype("str")))
+    named = names.recognise(files, pattern, None if rows.apart else rows.folder)
     if named is None:
         return rows
     caught = named.frame.drop(columns=[name for name in named.frame.columns if name in rows.frame and name != "image"])
@@ -136,7 +143,7 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         group: a column or a pattern.
         asked: the truth was named, so what was saved about it does not count.
     """
-    frame, kinds = columns.settle_types(rows.frame, rows.parse, rows.folder)
+    frame, kinds = columns.settle_types(rows.frame, rows.parse, None if rows.apart else rows.folder)
     kept = {key: str(value) for key, value in _noted(rows, "origin").items()}
     if not isinstance(_json(kept.get("classes", "")), list):
         kept.pop("classes", None)
@@ -166,7 +173,8 @@ def understand(rows: Rows, channels: Sequence[str], group: str | None,
         frame = frame.assign(group=frame["group"].fillna(frame["id"]))
     first = [name for name in ("id", "image", "group", "truth", "split", "fold") if name in frame.columns]
     rest = [name for name in frame.columns if name not in first]
-    if not saved:  # whoever saved kinds has looked, and columns of other rows' ids may have come in since
+    # Whoever saved kinds has looked, and columns of other rows' ids may have come in since.
+    if not saved and not rows.apart:
         kinds |= dict.fromkeys(columns.file_columns(frame, rows.folder), columns.FILES[0])
     return frame[first + rest].reset_index(drop=True), {**kinds, **saved}, rows.folder, origin, rows.noticed
 

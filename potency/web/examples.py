@@ -22,6 +22,7 @@ class Example:
     title: str
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    table: bool = False  # whether its table of labels, wells and groups comes along
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ EXAMPLES: Mapping[str, Example] = {
                      {"look": "brightfield", "cells": 24, "groups": 4, "wells": 3, "seed": 11}),
     "phase": Example("24 cells, pluripotent or differentiating, phase contrast (simulated)", "crops",
                      {"look": "phase", "cells": 24, "groups": 4, "wells": 3, "seed": 12}),
+    "lesson": Example("120 cells of two kinds from six clones, with their labels (simulated)", "crops",
+                      {"look": "phase", "classes": 2, "cells": 120, "groups": 6, "wells": 2, "size": 32, "seed": 3},
+                      table=True),
+    "plates": Example("Two plates of 60 wells, phase contrast (simulated)", "wells",
+                      {"look": "phase", "cells": 600, "groups": 2, "wells": 60, "field": 64, "seed": 5}, table=True),
 }  # fmt: skip
 
 
@@ -56,6 +62,7 @@ def drawn(name: str, intake: Intake) -> Taken:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="potency-"))) / name
         manifest = simulate(place, kind=example.kind, **example.settings)
         files = [path for row in manifest.records() for path in manifest.paths(row).values()]
+        files += [place / "labels.csv"] if example.table else []
         uploads = [Drawn(path.relative_to(place).as_posix(), stack.enter_context(path.open("rb"))) for path in files]
         taken = intake.take(uploads, example.title)
     intake.sets.remember(taken.set, simulated=True, example=name)

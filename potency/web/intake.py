@@ -70,7 +70,7 @@ class Intake:
         if not self.bring and not all(getattr(upload, "drawn", False) for upload in files):
             raise Refused(403, "this takes the role analyst", "your account", "ask who runs this page")
         before = self.sets.find(into).files if into else 0
-        set = into or self.sets.make(shown(title) or cleaned(files[0].filename or "").rpartition("/")[2])
+        set = into or self.sets.make(shown(title) or cleaned(files[0].filename or "").partition("/")[0])
         place = self.store.place("sets", set)
         made: list[dict[str, Any]] = []
         try:

@@ -89,6 +89,12 @@ class Shelf:
         self.store.add("models", id=id, owner=self.owner, title=title[:120], created=time.time(),
                        facts=json.dumps(dict(facts)))  # fmt: skip
 
+    def rename(self, id: str, title: str) -> None:
+        """Give a model of one's own another title."""
+        query = "UPDATE models SET title = ? WHERE id = ? AND owner = ?"
+        if not self.store.change(query, title[:120], id, self.owner):
+            raise Missing("there is no such model of yours", id, "models that came with the program keep their titles")
+
     def forget(self, id: str) -> None:
         """Delete a model; those of the package stay."""
         if not self.store.change("DELETE FROM models WHERE id = ? AND owner = ?", id, self.owner):

@@ -114,14 +114,14 @@ class One:
 
 
 @pages.page("/answer", "answer.html")
-def answer(visit: Here, set: str = "") -> Choice:
+def answer(visit: Here, set: str = "", model: str = "") -> Choice:
     """Drop images, choose a model, get a class."""
     found = visit.sets.find(set) if set else None
     models = visit.shelf.all("category")
     files = visit.sets.files(set) if found else []
-    wrong = {model.id: text for model in models if (text := misfits(visit.shelf.card(model.id).plan.channels, files))}
-    return Choice(models, visit.sets.all(), found.id if found else "", preferred(visit, found, models, wrong), wrong,
-                  dict(METHODS))  # fmt: skip
+    wrong = {one.id: text for one in models if (text := misfits(visit.shelf.card(one.id).plan.channels, files))}
+    first = model if any(model == one.id for one in models) else preferred(visit, found, models, wrong)
+    return Choice(models, visit.sets.all(), found.id if found else "", first, wrong, dict(METHODS))
 
 
 @pages.action("/answer", then=lambda job: f"/answer/{job.id}", role="reader")

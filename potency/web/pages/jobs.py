@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.responses import FileResponse
 
@@ -26,12 +27,14 @@ class Listed:
 
 @dataclass(frozen=True)
 class Shown:
-    """One job, and what kind of work it is."""
+    """One job, what kind of work it is, and what it tells while it runs and of how it ran."""
 
     job: Job
     kind: str
     template: str
     full: bool
+    live: dict[str, Any]
+    sheet: str
 
 
 @pages.page("/jobs", "jobs.html")
@@ -46,7 +49,10 @@ def one(visit: Here, job: str) -> Shown:
     """One job: its progress while it runs, its result when it is done."""
     found = visit.jobs.find(job, visit.person.id)
     kind = KINDS.get(found.kind)
-    return Shown(found, kind.title if kind else found.kind, kind.template if kind else "work/none.html", _full(visit))
+    if kind is None:
+        return Shown(found, found.kind, "work/none.html", _full(visit), {}, "")
+    live = dict(kind.live(visit.store.place("jobs", found.id))) if kind.live else {}
+    return Shown(found, kind.title, kind.template, _full(visit), live, kind.sheet)
 
 
 @pages.action("/jobs/{job}/cancel", then=lambda job: f"/jobs/{job.id}", role="reader")

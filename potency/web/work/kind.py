@@ -57,9 +57,13 @@ class Kind:
         title: for people, in the list of jobs.
         template: that shows its result, `work/<name>.html`; it is given `job` and the result's fields as `found`.
         run: does it; its result is plain JSON.
+        live: what the job's folder tells while it runs, shown by `work/<name>-live.html` as `live`; None: nothing.
+        sheet: a style sheet `static/<sheet>.css` that its page needs.
     """
 
     name: str
     title: str
     template: str
     run: Callable[[Order], Mapping[str, Any]]
+    live: Callable[[Path], Mapping[str, Any]] | None = None
+    sheet: str = ""
