@@ -12,10 +12,11 @@ from potency.evaluation.agreement import FORMS, counted, fleiss_kappa, intraclas
 from potency.evaluation.intervals import values_of
 
 # Fleiss (1971), table 1: what six psychiatrists called each of thirty patients, in five classes.
-PATIENTS = np.array([[int(sign) for sign in row] for row in (
+TOLD = (
     "444444 222555 233335 555555 222444 113333 333355 113334 114444 555555 144444 124444 222333 144444 224445 "
     "333335 111455 111112 224444 133555 555555 244444 224555 114444 144445 222224 111155 224444 133333 555555"
-).split()]) - 1  # fmt: skip
+)
+PATIENTS = np.array([[int(sign) - 1 for sign in row] for row in TOLD.split(" ")])
 # Shrout and Fleiss (1979), table 2: six targets scored by four judges.
 JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
 # Krippendorff (2004), chapter 11: twelve units, four observers, gaps.
@@ -29,7 +30,8 @@ OBSERVERS = np.array([
 def test_fleiss_kappa_is_that_of_fleiss_1971() -> None:
     assert fleiss_kappa(counted(PATIENTS, 5))[0] == pytest.approx(0.4302445, abs=1e-7)
     fourteen = np.array([[0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
-                         [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7]])  # fmt: skip
+                         [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0],
+                         [0, 2, 2, 3, 7]])  # fmt: skip
     assert fleiss_kappa(fourteen.astype(float))[0] == pytest.approx(0.210, abs=5e-4)
 
 

@@ -83,7 +83,8 @@ def intraclass(scores: NDArray[np.float64], weights: NDArray[np.float64] | None 
     agreement counts; `icc31`: these readers, and only consistency counts. `icc1k`, `icc2k`, `icc3k` are those of the
     mean of all readers. Shrout and Fleiss (1979, Psychological Bulletin 86:420). nan with one reader or one image.
 
-    >>> {name: round(float(value[0]), 2) for name, value in intraclass(np.array([[1., 2.], [3., 4.], [5., 6.]])).items()}
+    >>> found = intraclass(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    >>> {name: round(float(value[0]), 2) for name, value in found.items()}
     {'icc11': 0.88, 'icc21': 0.89, 'icc31': 1.0, 'icc1k': 0.94, 'icc2k': 0.94, 'icc3k': 1.0}
     """
     weights = _weights(weights, len(scores))

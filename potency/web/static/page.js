@@ -90,6 +90,7 @@
         if (title) body.append("title", title);
         set = (await post("/images.json", body, (done) => { bar.value += done; })).set;
       }
+      if (form.dataset.then) { location.href = form.dataset.then + set; return; }  // what goes on with the images
       if (form.getAttribute("action") === "/images") { location.href = `/images/${set}`; return; }
       const rest = new FormData(form);
       rest.delete("files");
