@@ -47,11 +47,21 @@ def images(client: TestClient, count: int = 6, folder: str = "my images") -> str
     return str(sent.json()["set"])
 
 
+def page(client: TestClient, path: str) -> str:
+    """A page as a browser gets it, without staying the browser that it makes of the client."""
+    shown = client.get(path, headers={"accept": "text/html"})
+    client.cookies.clear()
+    assert shown.status_code == 200 and shown.text.startswith("<!doctype html>"), shown.text
+    return str(shown.text)
+
+
 def made(client: TestClient, set: str, **asked: Any) -> dict[str, Any]:
     form = {"set": set, "title": "Which?", "truth": "folders", "classes": "one, two", **asked}
     answered = client.post("/reading.json", data=form)
     assert answered.status_code == 200, answered.text
     study: dict[str, Any] = answered.json()
+    if "authorization" not in client.headers:
+        assert "being prepared" in page(client, f"/reading/{study['id']}")
     assert Worker(client.store).turn()  # type: ignore[attr-defined]
     found: dict[str, Any] = client.get(f"/reading/{study['id']}.json").json()["study"]
     assert found["state"] == "open", client.get(f"/reading/{study['id']}.json").text
@@ -97,11 +107,9 @@ def test_a_reader_is_told_nothing(tool: TestClient) -> None:
     store: Store = tool.store  # type: ignore[attr-defined]
     rows = store.rows("SELECT file FROM study_images WHERE study = ?", study["id"])
     hidden = [*SECRETS[2:], study["id"], str(study["facts"]["set"]), *(row["file"] for row in rows)]
-    for asked in (path, f"{path}.json", f"/read/{study['code']}", f"/read/{study['code']}.json", "/reading.json"):
-        text = tool.get(asked, headers={"accept": "text/html" if not asked.endswith("json") else "*/*"}).text
-        found = [word for word in hidden if word in text and asked != "/reading.json"]
-        assert not found, (asked, found)
-    tool.cookies.clear()  # of the pages
+    for asked in (path, f"/read/{study['code']}"):
+        for text in (page(tool, asked), tool.get(f"{asked}.json").text):
+            assert not [word for word in hidden if word in text], asked
     told = turn(tool, path)
     assert told["model"] is None and told["of"] == 8
     shown = tool.get(f"{path}/picture/{told['showing']}")
@@ -144,11 +152,12 @@ def test_rounds_come_in_turn_and_each_in_its_order(tool: TestClient) -> None:
     assert tool.post(f"{path}/begin.json", data={"round": 2}).status_code == 400
     all_said(tool, path)
     waiting = turn(tool, path)
+    assert "may be begun from" in page(tool, path)
     assert waiting["stage"] == "waiting" and waiting["round"] == 2 and waiting["opens"] > 0
     assert tool.post(f"{path}/begin.json", data={"round": 2}).status_code == 400
     store: Store = tool.store  # type: ignore[attr-defined]
     store.change("UPDATE showings SET time = time - 29 * 86400 WHERE reader = ? AND round = 1", path.rpartition("/")[2])
-    assert turn(tool, path)["stage"] == "ready"
+    assert turn(tool, path)["stage"] == "ready" and "Begin" in page(tool, path)
     tool.post(f"{path}/begin.json", data={"round": 2})
     assert turn(tool, path)["stage"] == "reading" and not turn(tool, path)["back"]
     rows = store.rows("SELECT round, image, again FROM showings WHERE reader = ? ORDER BY round, place",
@@ -172,8 +181,8 @@ def test_results_and_the_tables_that_the_command_line_reads(tool: TestClient, tm
     assert {line["reader"] for line in figures["lines"]} == {"anna", "=ben"} and figures["groups"] == 6
     assert all("recall.bright" in line["figures"] and line["twice"] == 3 for line in figures["lines"])
     assert figures["lines"][0]["confidence"] == 4 and figures["pairs"][0]["images"] == 12
-    assert tool.get(f"/reading/{study['id']}/results", headers={"accept": "text/html"}).status_code == 200
-    tool.cookies.clear()
+    assert "Agreement of all readers" in page(tool, f"/reading/{study['id']}/results")
+    assert "anna" in page(tool, f"/reading/{study['id']}") and "Which?" in page(tool, "/reading")
     table = list(csv.DictReader(io.StringIO(tool.get(f"/reading/{study['id']}/answers.csv").text)))
     assert len(table) == 30 and {row["reader"] for row in table} == {"anna", "'=ben"}, "no formula in a spreadsheet"
     assert {row["shown"] for row in table} == {"1", "2"} and table[0]["image"].startswith("my images/")
@@ -196,13 +205,17 @@ def test_a_closed_study_has_a_report_and_tells_readers_how_they_did(tool: TestCl
     path = seated(tool, study["code"], "anna")
     all_said(tool, path)
     assert tool.get(f"{path}.json").json()["own"] == [], "nothing before the study is closed"
+    assert "all is answered" in page(tool, path)
     assert tool.post(f"/reading/{study['id']}/report.json").status_code == 400
     tool.post(f"/reading/{study['id']}/close.json")
+    assert "How you did" in page(tool, path) and "closed" in page(tool, f"/read/{study['code']}")
+    assert "Write the report" in page(tool, f"/reading/{study['id']}")
     (own,) = tool.get(f"{path}.json").json()["own"]
     assert own["lines"][0] == "6 answered, 0 not told" and own["lines"][1].startswith("Accuracy .50")
     assert tool.post(f"/reading/{study['id']}/close.json").status_code == 400
     job = tool.post(f"/reading/{study['id']}/report.json").json()["id"]
     assert Worker(tool.store).turn()  # type: ignore[attr-defined]
+    assert "Open the report" in page(tool, f"/jobs/{job}")
     report = tool.get(f"/jobs/{job}/files/report.html")
     assert report.status_code == 200 and "Accuracy" in report.text
     assert "sandbox" in report.headers["content-security-policy"]
@@ -218,6 +231,7 @@ def test_numbers_without_truth_and_labels_of_a_table(tool: TestClient) -> None:
     sent = tool.post("/reading/table.json", data={"set": set}, files={"file": ("labels.csv", text.encode())})
     assert sent.status_code == 200, sent.text
     known = {one["title"]: one for one in tool.get("/reading/new.json", params={"set": set}).json()["known"]}
+    assert "share of labels.csv" in page(tool, f"/reading/new?set={set}")
     share, donor = known["share of labels.csv"], known["donor of labels.csv"]
     assert share["number"] and share["images"] == 6 and donor["values"] == {"d0": 3, "d1": 3}
     study = made(tool, set, kind="number", truth=share["id"], group=donor["id"], low=0, high=100, unit="%", classes="")

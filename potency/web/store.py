@@ -53,7 +53,7 @@ CREATE TABLE audit (id INTEGER PRIMARY KEY, time REAL NOT NULL, person INTEGER, 
 
 
 class Store:
-    """The file `web.sqlite` and the folders beside it (`sets`, `jobs`, `models`, `studies`); of server and workers alike.
+    """The file `web.sqlite` and the folders beside it (`sets`, `jobs`, `models`, `studies`), for server and workers.
 
     Every thread has a connection of its own. What is written is on the disk when the call returns (write-ahead log):
     a kill loses nothing that was answered.

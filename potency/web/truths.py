@@ -58,11 +58,21 @@ def known(sets: Sets, set: str) -> list[Known]:
         if not file.facts.get("table"):
             continue
         frame = _joined(sets, set, file, rows)
-        for column in list(frame.columns)[:MOST] if frame is not None else []:
+        if frame is None:
+            continue
+        for column in list(frame.columns)[:MOST]:
             values = {id: cell for id, cell in zip(rows, frame[column], strict=True) if _told(cell)}
             if values:
                 found.append(_summed(f"{file.id}:{column}", f"{column} of {file.name}", values))
     return found
+
+
+def suggested(found: list[Known], words: tuple[str, ...], *others: str) -> str:
+    """The id of what is named by one of some words, as a column is (`truth`, `label`), else of the others; or ""."""
+    from potency.data.columns import plain
+
+    named = [one.id for one in found if plain(one.id.partition(":")[2]) in words]
+    return next(iter([*named, *(one.id for one in found if one.id in others)]), "")
 
 
 def values(sets: Sets, set: str, source: str) -> dict[str, Any]:
@@ -129,7 +139,7 @@ def _joined(sets: Sets, set: str, file: File, rows: Mapping[str, tuple[File, str
         names = [PurePosixPath(name).name for name in names]
     if not any(name in frame.index for name in names):
         return None
-    return frame.reindex(names)
+    return frame.drop(columns=keys).reindex(names)
 
 
 def _told(cell: Any) -> bool:

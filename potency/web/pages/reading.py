@@ -17,7 +17,7 @@ from potency.web.planned import Asked, planned
 from potency.web.sets import ImageSet
 from potency.web.shelf import Model
 from potency.web.studies import Progress, Studies, Study
-from potency.web.truths import Known, grouped, known, rows_of
+from potency.web.truths import FOLDERS, NAMES, Known, grouped, known, rows_of, suggested
 
 if TYPE_CHECKING:
     from potency.evaluation.tables import Table
@@ -47,21 +47,26 @@ class Listed:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a new study of a set could ask: what is known of its images, and the models for a second round."""
+    """What a new study of a set could ask: what is known of its images, and the models for a second round.
+
+    `groups` says how file names tell what belongs together; `truth` and `group` are what is chosen at first.
+    """
 
     set: ImageSet
     images: int
     known: list[Known]
     groups: str
+    truth: str
+    group: str
     models: list[Model]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A study: how it was made, who reads, how far they are; `job` prepares it, `reports` were written of it."""
+    """A study: `how` it was made, who reads, how far they are; `job` prepares it, `reports` were written of it."""
 
     study: Study
-    settings: list[tuple[str, str]]
+    how: list[tuple[str, str]]
     readers: list[Progress]
     job: Job | None
     reports: list[Job]
@@ -127,9 +132,13 @@ def listed(visit: Here) -> Listed:
 @pages.page("/reading/new", "reading/new.html", role="analyst")
 def new(visit: Here, set: str) -> Choice:
     """The form of a new study of a set."""
+    from potency.data.columns import TRUTH
+
     found = visit.sets.find(set)
     images = rows_of(visit.sets, set)
-    return Choice(found, len(images), known(visit.sets, set), grouped(visit.sets, set, {})[1],
+    told, groups = known(visit.sets, set), grouped(visit.sets, set, {})[1]
+    group = suggested(told, ("group",)) or (NAMES if groups else "")
+    return Choice(found, len(images), told, groups, suggested(told, TRUTH, FOLDERS), group,
                   visit.shelf.all("category", "number"))  # fmt: skip
 
 

@@ -41,7 +41,7 @@
 
   const model = async () => {
     const told = turn.model;
-    if (!by("model") || !told) return;
+    if (!by("says") || !told) return;
     const sure = told.probability === null ? "" : ` ${Math.round(100 * told.probability)} %`;
     by("said").textContent = told.error || `${told.answer}${sure}`;
     by("unlike").hidden = !told.unlike;
@@ -90,8 +90,14 @@
     }
   };
   const unpick = () => { picked = null; classes.forEach((one) => one.classList.remove("picked")); if (by("sure")) by("sure").hidden = true; };
+  const wrong = (word) => {
+    const value = Number(word.replace(",", ".")), { low, high } = desk.dataset;
+    const out = !Number.isFinite(value) || (low !== "" && value < Number(low)) || (high !== "" && value > Number(high));
+    return out ? `${word} is not a number${low === "" ? "" : ` from ${Number(low)}`}${high === "" ? "" : ` to ${Number(high)}`}` : "";
+  };
   const choose = (word) => {
     if (busy || paused || performance.now() - changed < DOUBLE) return;
+    if (number && word !== "" && wrong(word)) { say(wrong(word)); by("value").select(); return; }
     if (asksSure && word !== "") {
       picked = word;
       changed = performance.now();
@@ -114,16 +120,16 @@
       if (level) body.set("confidence", level);
       const told = await asked(`${path}/answer.json`, body);
       store(`read-${showing}`, null);
-      say(told.taken ? `kept: ${word || "cannot tell"}` : "this image was answered before, in another tab");
       await show(told.turn);
+      say(told.taken ? `kept: ${word || "cannot tell"}` : "this image was answered before, in another tab");
     });
   };
   const back = () => {
     if (busy || !turn.back) return;
     attempt(async () => {
       const told = await asked(`${path}/back.json`, new FormData());
-      say(told.taken ? "taken back: answer this image again" : "only the last answer can be taken back, once");
       await show(told.turn);
+      say(told.taken ? "taken back: answer this image again" : "only the last answer can be taken back, once");
     });
   };
   const pause = () => {
