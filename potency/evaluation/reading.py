@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +15,12 @@ from numpy.typing import NDArray
 
 from potency.data import tables
 from potency.errors import AnswerError, ManifestError
-from potency.evaluation.gallery import stretched
+from potency.evaluation.gallery import embedded, stretched
 from potency.evaluation.paper import printed
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
     from potency.data.manifest import Manifest
 
 KEYS = 9  # classes that a digit each can name
@@ -46,6 +46,15 @@ def code(id: str, seed: int = 0) -> str:
     return hashlib.sha256(f"{seed}:{id}".encode()).hexdigest()[:12]
 
 
+def drawn(count: int, images: int = 0, seed: int = 0) -> NDArray[np.intp]:
+    """The places of the images that are shown, of so many, in the order in which they are.
+
+    >>> drawn(5, images=3).tolist() == drawn(5).tolist()[:3], sorted(drawn(5).tolist())
+    (True, [0, 1, 2, 3, 4])
+    """
+    return np.random.default_rng([seed, 43]).permutation(count)[: images or None].astype(np.intp)
+
+
 def page(manifest: Manifest, *, images: int = 0, seed: int = 0, title: str = "") -> str:
     """The page of a reading as one self-contained text: no server, no names, nothing fetched.
 
@@ -67,8 +76,8 @@ def page(manifest: Manifest, *, images: int = 0, seed: int = 0, title: str = "")
         raise AnswerError(f"{len(classes)} classes cannot be read by the keys 1 to {KEYS}", "the truth of the rows",
                           "name two to nine classes with --classes")  # fmt: skip
     records = [row for row in manifest.records() if isinstance(row["truth"], str)]
-    order = np.random.default_rng([seed, 43]).permutation(len(records))[: images or None]
-    shown = [Shown(code(str(records[at]["id"]), seed), _picture(manifest, records[at])) for at in order]
+    shown = [Shown(code(str(records[at]["id"]), seed), _picture(manifest, records[at]))
+             for at in drawn(len(records), images, seed)]  # fmt: skip
     study = hashlib.sha256("".join(one.code for one in shown).encode()).hexdigest()[:16]
     said = f"{len(shown)} images in random order. Press the digit of a class; go by what you see."
     return printed(
@@ -133,19 +142,24 @@ def _answers(path: Path, classes: set[str]) -> pd.DataFrame:
     return frame
 
 
-def _picture(manifest: Manifest, row: Any) -> str:
-    """The image of a row as a data URI: its own window only, channels side by side, colour as colour."""
+def picture(pixels: NDArray[Any], longest: int = LONGEST) -> Picture:
+    """Pixels (C, H, W) as a reader sees them: stretched as one, channels side by side, colour as colour.
+
+    The longer side has at most `longest` pixels.
+    """
     from PIL import Image
 
-    pixels: NDArray[Any] = manifest.open(row).crop(manifest.window(row))
     if pixels.shape[0] == 3 and pixels.dtype == np.uint8:
-        picture = Image.fromarray(np.ascontiguousarray(np.moveaxis(stretched(pixels), 0, -1)))
+        made = Image.fromarray(np.ascontiguousarray(np.moveaxis(stretched(pixels), 0, -1)))
     else:
-        picture = Image.fromarray(np.hstack([stretched(plane) for plane in pixels[:4]]))
-    scale = LONGEST / max(picture.size)
+        made = Image.fromarray(np.hstack([stretched(plane) for plane in pixels[:4]]))
+    scale = longest / max(made.size)
     if scale < 1:
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        picture = picture.resize(size, Image.Resampling.BOX)
-    written = io.BytesIO()
-    picture.save(written, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+        size = (max(1, round(made.width * scale)), max(1, round(made.height * scale)))
+        made = made.resize(size, Image.Resampling.BOX)
+    return made
+
+
+def _picture(manifest: Manifest, row: Any) -> str:
+    """The image of a row as a data URI: its own window only."""
+    return embedded(picture(manifest.open(row).crop(manifest.window(row))))

@@ -39,13 +39,23 @@ CREATE TABLE jobs (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, kind TEXT NOT NU
   done REAL NOT NULL DEFAULT 0, total REAL NOT NULL DEFAULT 0, what TEXT NOT NULL DEFAULT '', since REAL,
   before REAL NOT NULL DEFAULT 0, result TEXT NOT NULL DEFAULT '{}', error TEXT NOT NULL DEFAULT '{}');
 CREATE INDEX jobs_in_line ON jobs (state, created);
+CREATE TABLE studies (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, title TEXT NOT NULL, code TEXT UNIQUE NOT NULL,
+  created REAL NOT NULL, state TEXT NOT NULL, job TEXT NOT NULL DEFAULT '', facts TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE study_images (study TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL, name TEXT NOT NULL,
+  row TEXT NOT NULL, truth TEXT, "group" TEXT, told TEXT NOT NULL DEFAULT '{}', PRIMARY KEY (study, number));
+CREATE TABLE readers (id TEXT PRIMARY KEY, study TEXT NOT NULL, person INTEGER NOT NULL, name TEXT NOT NULL,
+  created REAL NOT NULL, facts TEXT NOT NULL DEFAULT '{}', UNIQUE (study, name));
+CREATE TABLE showings (code TEXT PRIMARY KEY, reader TEXT NOT NULL, round INTEGER NOT NULL, place INTEGER NOT NULL,
+  image INTEGER NOT NULL, again INTEGER NOT NULL DEFAULT 0, answer TEXT, confidence INTEGER,
+  seconds REAL NOT NULL DEFAULT 0, time REAL, back INTEGER NOT NULL DEFAULT 0, changes INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (reader, round, place));
 CREATE TABLE audit (id INTEGER PRIMARY KEY, time REAL NOT NULL, person INTEGER, name TEXT NOT NULL, act TEXT NOT NULL,
   "object" TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT '', version TEXT NOT NULL, address TEXT NOT NULL);
 """
 
 
 class Store:
-    """The file `web.sqlite` and the folders `sets`, `jobs`, `models` of a web tool; used by server and workers alike.
+    """The file `web.sqlite` and the folders beside it (`sets`, `jobs`, `models`, `studies`), for server and workers.
 
     Every thread has a connection of its own. What is written is on the disk when the call returns (write-ahead log):
     a kill loses nothing that was answered.
@@ -54,7 +64,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         try:
-            for part in ("sets", "jobs", "models"):
+            for part in ("sets", "jobs", "models", "studies"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PotencyError(f"nothing can be kept here: {error.strerror or error}", str(folder),

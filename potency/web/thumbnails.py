@@ -48,8 +48,21 @@ def thumbnail(path: Path, place: Path, name: str, side: int) -> Path:
 
 def plane(path: Path, side: int) -> NDArray[np.uint8]:
     """Pixels (H, W) or (H, W, 3) of 8 bits for the eye, read at the coarsest size that `side` allows."""
-    from potency.data.readers import open_image
     from potency.evaluation.gallery import stretched
+
+    crop = coarse(path, side)
+    if crop.shape[0] == 3 and crop.dtype == np.uint8:
+        return np.ascontiguousarray(np.moveaxis(stretched(crop), 0, -1))
+    return np.ascontiguousarray(stretched(crop[0]))
+
+
+def coarse(path: Path, side: int) -> NDArray[Any]:
+    """Pixels (C, H, W) of an image, its middle plane and time, read at the coarsest size that `side` allows.
+
+    Raises:
+        ImageError: the image cannot be read.
+    """
+    from potency.data.readers import open_image
 
     image = open_image(path)
     sizes = image.sizes
@@ -61,9 +74,7 @@ def plane(path: Path, side: int) -> NDArray[np.uint8]:
     crop = thinned(image, step)
     if not crop.size:
         raise ImageError("the image has no pixels", str(path), "export it again")
-    if crop.shape[0] == 3 and crop.dtype == np.uint8:
-        return np.ascontiguousarray(np.moveaxis(stretched(crop), 0, -1))
-    return np.ascontiguousarray(stretched(crop[0]))
+    return crop
 
 
 def thinned(image: Image, step: int) -> NDArray[Any]:

@@ -1,0 +1,98 @@
+"""The work before a reader study: every image is drawn as readers see it, and the model is asked about all of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from potency.errors import ImageError, PotencyError
+from potency.web.studies import Studies
+from potency.web.thumbnails import coarse
+from potency.web.work.kind import Kind, Order
+from potency.web.work.models import loaded
+from potency.web.work.rows import manifest_of
+
+SIDE = 1600  # pixels of a picture's longer side
+
+
+def run(order: Order) -> Mapping[str, Any]:
+    """Draw the pictures, ask the model, open the study."""
+    studies = Studies(order.store, order.owner)
+    study = studies.find(order.arguments["study"])
+    gone = _drawn(order, studies, study.id, str(study.facts["set"]))
+    images = [row for row in studies.images(study.id) if row["number"] not in gone]
+    if len(images) < 2:
+        raise PotencyError("under two images can be read", study.title, "look at the images, and make another study")
+    if study.facts.get("model"):
+        _asked(order, studies, study.id, study.facts, images)
+    for number in gone:
+        order.store.change("DELETE FROM study_images WHERE study = ? AND number = ?", study.id, number)
+    repeated = [row["number"] for row in images][: int(study.facts.get("twice", 0))]
+    studies.remember(study.id, images=len(images), repeated=repeated, unread=len(gone))
+    studies.open(study.id)
+    return {"study": study.id, "images": len(images), "unread": len(gone)}
+
+
+def _drawn(order: Order, studies: Studies, study: str, set: str) -> list[int]:
+    """Keep a picture of every image, with nothing in it but pixels; the numbers of those that cannot be read."""
+    from potency.evaluation.reading import picture
+
+    paths, gone = order.sets.paths(set), []
+    images = studies.images(study)
+    for place, row in enumerate(images):
+        order.progress(place, len(images), "drawing the pictures")
+        made = studies.picture(study, row["number"])
+        if made.is_file():
+            continue
+        made.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            pixels = coarse(paths[row["file"]], SIDE)
+        except (ImageError, KeyError):
+            gone.append(int(row["number"]))
+            continue
+        part = made.with_suffix(".part")
+        picture(pixels, SIDE).save(part, format="PNG")
+        part.replace(made)
+    return gone
+
+
+def _asked(order: Order, studies: Studies, study: str, facts: Mapping[str, Any], images: list[dict[str, Any]]) -> None:
+    """Ask the model about every image, and keep what it says and, where wished, its map."""
+    from potency.inference.predict import predict
+    from potency.web.work.answer import told
+
+    order.progress(0, 0, "loading the model")
+    bundle = loaded(order.shelf.folder(str(facts["model"])))
+    files = {row["file"]: int(row["number"]) for row in images}
+    manifest = manifest_of(order.sets, str(facts["set"]))[0].where(lambda table: table["id"].isin(files))
+    made = predict(manifest, bundle, into=order.folder / "answers", progress=order.step("asking the model"))
+    said = {}
+    for row in made.table.to_dict("records"):
+        found = told(row, bundle) if bundle.card.plan.classes else _number(row)
+        said[str(row["id"])] = {**found, "map": False}
+    if facts.get("maps"):
+        from potency.explanation.explain import explain
+
+        maps = explain(manifest, bundle, into=order.folder / "maps", progress=order.step("drawing maps"))
+        for row in maps.table.to_dict("records"):
+            if isinstance(row.get("explanation"), str):
+                place = studies.picture(study, files[str(row["id"])], "maps")
+                place.parent.mkdir(exist_ok=True)
+                shutil.copyfile((order.folder / "maps" / Path(row["explanation"])).with_suffix(".png"), place)
+                said[str(row["id"])]["map"] = True
+    with order.store.writing() as base:
+        rows = [(json.dumps(said[file]), study, number) for file, number in files.items() if file in said]
+        base.executemany("UPDATE study_images SET told = ? WHERE study = ? AND number = ?", rows)
+
+
+def _number(row: Mapping[Any, Any]) -> dict[str, Any]:
+    error, value = row.get("prediction.error"), row.get("prediction")
+    if isinstance(error, str) or value is None or value != value:
+        return {"error": str(error or "no answer").partition("\n")[0]}
+    return {"answer": f"{float(value):.4g}"}
+
+
+KIND = Kind("study", "Reader study: preparation", "work/study.html", run)
