@@ -37,6 +37,8 @@ EXAMPLES: Mapping[str, Example] = {
                      {"look": "brightfield", "cells": 24, "groups": 4, "wells": 3, "seed": 11}),
     "phase": Example("24 cells, pluripotent or differentiating, phase contrast (simulated)", "crops",
                      {"look": "phase", "cells": 24, "groups": 4, "wells": 3, "seed": 12}),
+    "nuclei": Example("4 fields of stained cells, nuclei and three markers, fluorescence (simulated)", "fields",
+                      {"look": "fluorescence", "cells": 240, "groups": 2, "wells": 2, "seed": 5}),
 }  # fmt: skip
 
 

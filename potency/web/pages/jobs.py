@@ -31,6 +31,7 @@ class Shown:
     job: Job
     kind: str
     template: str
+    head: str
     full: bool
 
 
@@ -46,7 +47,8 @@ def one(visit: Here, job: str) -> Shown:
     """One job: its progress while it runs, its result when it is done."""
     found = visit.jobs.find(job, visit.person.id)
     kind = KINDS.get(found.kind)
-    return Shown(found, kind.title if kind else found.kind, kind.template if kind else "work/none.html", _full(visit))
+    title, template = (kind.title, kind.template) if kind else (found.kind, "work/none.html")
+    return Shown(found, title, template, kind.head if kind else "", _full(visit))
 
 
 @pages.action("/jobs/{job}/cancel", then=lambda job: f"/jobs/{job.id}", role="reader")

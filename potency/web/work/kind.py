@@ -57,9 +57,11 @@ class Kind:
         title: for people, in the list of jobs.
         template: that shows its result, `work/<name>.html`; it is given `job` and the result's fields as `found`.
         run: does it; its result is plain JSON.
+        head: a template for the head of its page, with styles and scripts that the result needs; "" for none.
     """
 
     name: str
     title: str
     template: str
     run: Callable[[Order], Mapping[str, Any]]
+    head: str = ""
