@@ -24,12 +24,13 @@ class Layer:
     Attributes:
         name: in addresses; letters.
         title: for people.
-        kind: "labels": a label image of the size of the image, drawn as outlines, areas, or areas by class; "map": numbers
-            from 0 to 1 (or -1 to 1), of any size, as of a relevance map; "tracks": JSON, {"tracks": [{"id": 1,
+        single: one of its objects, for people.
+        kind: "labels": a label image of the size of the image, drawn as outlines, areas, or areas by class; "map":
+            numbers from 0 to 1 (or -1 to 1), of any size, as of a relevance map; "tracks": JSON, {"tracks": [{"id": 1,
             "points": [[t, y, x], ...]}]}.
         path: the file, from the folder of the job.
-        objects: a table of what is known of each object (Parquet), from the folder of the job, with the columns `object`
-            and `tile.of` (the id of the image's file); "" for none.
+        objects: a table of what is known of each object (Parquet), from the folder of the job, with the columns
+            `object` and `tile.of` (the id of the image's file); "" for none.
         t, z: the time and plane that it belongs to; None for all.
         on: whether it is shown at first.
     """
@@ -38,6 +39,7 @@ class Layer:
     title: str
     kind: str
     path: str
+    single: str = "Object"
     objects: str = ""
     t: int | None = None
     z: int | None = None

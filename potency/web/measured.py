@@ -9,13 +9,10 @@ from typing import Any
 from potency.evaluation.wording import figure, places_of
 from potency.pictures.found import called, unit_of
 
-FIRST = (
-    "class", "score", "equivalent_diameter_area", "area", "perimeter", "eccentricity", "solidity", "form_factor",
-    "axis_major_length", "axis_minor_length",
-)  # fmt: skip
+FIRST = ("class", "score", "equivalent_diameter_area", "area", "perimeter", "eccentricity", "solidity")
 UM = {"_um": 1, "_um2": 2}
-BRIGHT = ("intensity_mean-", "intensity_std-", "intensity_max-")
-MANY = 16  # columns on a page; the files hold all
+BRIGHT = "intensity_mean-"
+MANY = 11  # columns on a page; the files hold all
 
 
 def columns(names: Iterable[str], known: bool) -> list[str]:
@@ -32,7 +29,7 @@ def columns(names: Iterable[str], known: bool) -> list[str]:
             found.append(in_um)
         elif name in there:
             found.append(name)
-    return (found + [name for part in BRIGHT for name in there if name.startswith(part)])[:MANY]
+    return (found + [name for name in there if name.startswith(BRIGHT)])[:MANY]
 
 
 def title(name: str) -> str:
@@ -41,10 +38,7 @@ def title(name: str) -> str:
     >>> title("area_um2"), title("intensity_mean-dapi"), title("equivalent_diameter_area")
     ('area, µm²', 'mean intensity dapi', 'diameter, px')
     """
-    for part, words in zip(BRIGHT, ("mean intensity", "deviation of intensity", "highest intensity"), strict=True):
-        if name.startswith(part):
-            return f"{words} {name.removeprefix(part)}"
-    return called(name)
+    return f"mean intensity {name.removeprefix(BRIGHT)}" if name.startswith(BRIGHT) else called(name)
 
 
 def value(cell: Any) -> str:

@@ -229,7 +229,7 @@ def _write(path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int], bands:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
+            np.lib.format.write_array_header_1_0(file, head)
             begin = file.tell()
             for top, pixels in bands:
                 for channel, plane in enumerate(pixels):
@@ -291,11 +291,10 @@ def _shrunk(pixels: NDArray[Any], step: float, shape: tuple[int, int], labels: b
         pixels = np.pad(pixels, ((0, 0), (0, max(0, short[0])), (0, max(0, short[1]))), mode="edge")
     pixels = pixels[:, : high * by, : wide * by]
     kind = np.float64 if pixels.dtype.itemsize > 4 else np.float32
-    total = pixels[:, 0::by].astype(kind)
+    total: NDArray[np.floating[Any]] = pixels[:, 0::by].astype(kind)
     for k in range(1, by):
-        total += pixels[:, k::by]
-    mean = total[:, :, 0::by].copy()
+        np.add(total, pixels[:, k::by], out=total)
+    mean: NDArray[np.floating[Any]] = total[:, :, 0::by].copy()
     for k in range(1, by):
-        mean += total[:, :, k::by]
-    mean /= by * by
-    return mean.astype(pixels.dtype)
+        np.add(mean, total[:, :, k::by], out=mean)
+    return (mean / (by * by)).astype(pixels.dtype)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.errors import ImageError, PotencyError
+from potency.errors import PotencyError
+from potency.web.pyramid import TILE
 
 FOLDER = "thumbnails"
 
@@ -24,7 +26,7 @@ def thumbnail(path: Path, place: Path, name: str, side: int) -> Path:
         return made
     from PIL import Image as Picture
 
-    pixels = plane(path, side)
+    pixels = plane(path, side, place, name)
     picture = Picture.fromarray(pixels)
     picture.thumbnail((side, side), Picture.Resampling.BOX)
     made.parent.mkdir(exist_ok=True)
@@ -38,21 +40,15 @@ def thumbnail(path: Path, place: Path, name: str, side: int) -> Path:
     return made
 
 
-def plane(path: Path, side: int) -> NDArray[np.uint8]:
-    """Pixels (H, W) or (H, W, 3) of 8 bits for the eye, read at the coarsest size that `side` allows."""
-    from potency.data.readers import open_image
+def plane(path: Path, side: int, place: Path, name: str) -> NDArray[np.uint8]:
+    """Pixels (H, W) or (H, W, 3) of 8 bits for the eye, read in bounded memory at about the size that `side` allows."""
     from potency.evaluation.gallery import stretched
+    from potency.web.views import opened
 
-    image = open_image(path)
-    sizes = image.sizes
-    longest = max(sizes["Y"], sizes["X"])
-    if longest > 4 * side and image.pixel_size:
-        image = image.at(max(image.pixel_size["Y"], image.pixel_size["X"]) * longest / (2 * side))
-        sizes = image.sizes
-    step = max(1, max(sizes["Y"], sizes["X"]) // (2 * side)) if longest > 4096 else 1
-    crop = image.crop(None, t=sizes.get("T", 1) // 2, z=sizes.get("Z", 1) // 2)[:, ::step, ::step]
-    if not crop.size:
-        raise ImageError("the image has no pixels", str(path), "export it again")
-    if crop.shape[0] == 3 and crop.dtype == np.uint8:
-        return np.ascontiguousarray(np.moveaxis(stretched(crop), 0, -1))
-    return np.ascontiguousarray(stretched(crop[0]))
+    view = opened(path, place, name)
+    pyramid = view.pyramid()
+    level = min(pyramid.top, max(0, math.ceil(math.log2(side / TILE)) + 1))
+    pixels = pyramid.window(level, (0, pyramid.height, 0, pyramid.width))
+    if view.colour:
+        return np.ascontiguousarray(np.moveaxis(stretched(pixels), 0, -1))
+    return np.ascontiguousarray(stretched(pixels[0]))

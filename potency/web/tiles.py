@@ -92,7 +92,8 @@ def channels_of(image: Image, pyramid: Pyramid) -> list[Channel]:
     """The channels of an image with the contrast that is fixed for all of it; `pyramid` has them all."""
     if is_colour(image):
         return [Channel(name, STAINS[name].replace("ff5340", "ff0000"), 0, 255, 0, 255, True) for name in RGB]
-    found, alone = [], len(image.channels) == 1
+    found: list[Channel] = []
+    alone = len(image.channels) == 1
     pixels = pyramid.sample()
     for number, name in enumerate(image.channels):
         values = pixels[number].astype(np.float64)
@@ -100,7 +101,7 @@ def channels_of(image: Image, pyramid: Pyramid) -> list[Channel]:
         low, high = np.percentile(values, PALE) if values.size else (0.0, 1.0)
         least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
         high = high if high > low else low + 1
-        colour = WHITE if alone else _colour(name, number)
+        colour = WHITE if alone else colour_of(name, number, tuple(one.colour for one in found))
         if image.dtype == np.uint8:
             least, most = 0.0, 255.0
         else:
@@ -109,9 +110,15 @@ def channels_of(image: Image, pyramid: Pyramid) -> list[Channel]:
     return found
 
 
-def _colour(name: str, number: int) -> str:
-    known = next((colour for part, colour in STAINS.items() if part in name.lower()), None)
-    return known or ORDER[number % len(ORDER)]
+def colour_of(name: str, number: int, taken: tuple[str, ...] = ()) -> str:
+    """The colour of a channel, by the stain that its name holds, else the next that is not taken.
+
+    >>> colour_of("DAPI", 3), colour_of("TUBB3", 1), colour_of("GFAP", 2, ("3d7bff", "35d04a"))
+    ('3d7bff', 'ff4fd8', 'ff4fd8')
+    """
+    known = next((colour for part, colour in STAINS.items() if part in name.lower()), "")
+    left = [colour for colour in ORDER if colour not in taken] if taken else []
+    return known or (left[0] if left else ORDER[number % len(ORDER)])
 
 
 def picture(pixels: NDArray[Any], shown: Shown) -> NDArray[np.uint8]:

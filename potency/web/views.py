@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from potency.data.image import Image
 from potency.errors import PotencyError
 from potency.web.pyramid import Pyramid
-from potency.web.tiles import Channel, Drawer, Shown, channels_of, is_colour, outlined, picture, png, with_edge
+from potency.web.tiles import (
+    Channel,
+    Drawer,
+    Shown,
+    channels_of,
+    colour_of,
+    is_colour,
+    outlined,
+    picture,
+    png,
+    with_edge,
+)
 
 FOLDER = "views"  # of overviews, in the folder of a set or a job
 TOGETHER = 4  # channels that are read at once; of more each is read when it is shown
@@ -78,7 +89,7 @@ class View:
         for number, name in enumerate(self.image.channels):
             one = Image(_Named(self.image, name), self.image.name)  # type: ignore[arg-type]
             (channel,) = channels_of(one, self.pyramid(channel=number))
-            colour = channels_of_many(number, name)
+            colour = colour_of(name, number)
             found.append(Channel(name, colour, channel.low, channel.high, channel.least, channel.most, number < 1))
         return found
 
@@ -165,13 +176,6 @@ class _Named:
     @property
     def channels(self) -> tuple[str, ...]:
         return (self.name,)
-
-
-def channels_of_many(number: int, name: str) -> str:
-    """The colour of a channel of an image of many."""
-    from potency.web.tiles import ORDER, STAINS
-
-    return next((colour for part, colour in STAINS.items() if part in name.lower()), ORDER[number % len(ORDER)])
 
 
 def _by_class(places: dict[int, int]) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:

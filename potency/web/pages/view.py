@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fastapi import Response
@@ -26,7 +27,7 @@ BRIEF = 8  # measurements that are told of an object under the pointer
 
 @dataclass(frozen=True)
 class Overlay:
-    """A layer as the viewer needs it; `url` + "/{level}/{x}_{y}.png?style=" gives its tiles, tracks lie at `url`.json."""
+    """A layer as the viewer needs it; its tiles lie at `url`/{level}/{x}_{y}.png?style=, its tracks at `url`.json."""
 
     name: str
     title: str
@@ -165,14 +166,14 @@ def at(visit: Here, set: str, file: str, x: int, y: int, t: int = 0, z: int = 0,
     view = _view(visit, set, _shown(visit, set, file))
     values = view.at(x, y, t, z)
     found = []
-    folder = visit.store.place("jobs", visit.jobs.find(job, visit.person.id).id) if job else None
-    for layer in layers.read(folder, file) if folder else ():
+    folder = visit.store.place("jobs", visit.jobs.find(job, visit.person.id).id) if job else Path()
+    for layer in layers.read(folder, file) if job else ():
         if layer.kind == "labels" and layer.t in (None, t) and layer.z in (None, z):
             labels = opened(layers.find(folder, file, layer.name)[1], folder, f"{layer.name}-{file}", labels=True)
             number = int(labels.at(x, y, 0, 0)[0])
             if number:
                 facts = _told(layers.told(folder, layer, file, number))
-                found.append(Found(layer.title, number, facts))
+                found.append(Found(layer.single, number, facts))
     return At(x, y, values, found)
 
 

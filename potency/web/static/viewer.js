@@ -9,6 +9,14 @@ const make = (name, facts = {}, ...inside) => {
   return made;
 };
 
+const icon = (path) => {
+  const names = "http://www.w3.org/2000/svg", made = document.createElementNS(names, "svg"), line = document.createElementNS(names, "path");
+  for (const [key, value] of [["viewBox", "0 0 16 16"], ["width", "16"], ["height", "16"], ["aria-hidden", "true"]]) made.setAttribute(key, value);
+  for (const [key, value] of [["d", path], ["fill", "none"], ["stroke", "currentColor"], ["stroke-width", "1.8"]]) line.setAttribute(key, value);
+  made.append(line);
+  return made;
+};
+
 // OpenSeadragon would put a style element into the page, which the page's policy refuses; its one rule is in viewer.css.
 if (!document.querySelector("style[data-openseadragon-mobile-css]")) {
   const mark = document.createElementNS("urn:potency", "style");
@@ -27,11 +35,12 @@ class Viewer {
     this.lines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     this.lines.setAttribute("class", "lines");
     this.side = make("div", { className: "panel" });
-    const button = (label, sign, act) => make("button", { type: "button", title: label, textContent: sign, onclick: act, data: { "aria-label": label } });
+    const button = (label, act, ...inside) => make("button", { type: "button", title: label, onclick: act, data: { "aria-label": label } }, ...inside);
     const tools = make("div", { className: "tools" },
-      button("Larger", "+", () => this.zoom(1.6)), button("Smaller", "−", () => this.zoom(1 / 1.6)),
-      button("All of it", "⤢", () => this.osd.viewport.goHome()), button("One pixel of the file is one of the screen", "1:1", () => this.actual()),
-      button("Fill the screen", "⛶", () => this.fill()));
+      button("Larger", () => this.zoom(1.6), icon("M8 2v12M2 8h12")), button("Smaller", () => this.zoom(1 / 1.6), icon("M2 8h12")),
+      button("All of it", () => this.osd.viewport.goHome(), icon("M2 3h12v10H2zM5 6h6v4H5z")),
+      button("1:1, a pixel of the file is a pixel of the screen", () => this.actual(), "1:1"),
+      button("Fill the screen", () => this.fill(), icon("M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4")));
     this.frame = make("div", { className: "framed" }, this.stage, this.lines, this.bar, this.said, this.status, tools);
     box.replaceChildren(this.frame, this.side);
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -152,7 +161,7 @@ class Viewer {
   }
 
   zoom(by) { this.osd.viewport.zoomBy(by).applyConstraints(); }
-  actual() { this.osd.viewport.zoomTo(this.osd.viewport.imageToViewportZoom(1)).applyConstraints(); }
+  actual() { this.osd.viewport.zoomTo(this.image.imageToViewportZoom(1)).applyConstraints(); }
   fill() { if (document.fullscreenElement) document.exitFullscreen(); else this.box.requestFullscreen?.(); }
 
   look({ x, y, side }, at_once = false) {
@@ -177,7 +186,7 @@ class Viewer {
   // The scale bar, sharp pixels when they are large, and tracks.
   moved() {
     if (!this.image) return;
-    const zoom = this.osd.viewport.viewportToImageZoom(this.osd.viewport.getZoom(true));
+    const zoom = this.image.viewportToImageZoom(this.osd.viewport.getZoom(true));
     if (!(zoom > 0)) return;
     for (let k = 0; k < this.osd.world.getItemCount(); k++) this.osd.drawer.setImageSmoothingEnabled(zoom < 2);
     const um = this.facts.um, most = 140 / zoom * (um ?? 1), ten = 10 ** Math.floor(Math.log10(most));

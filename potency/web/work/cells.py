@@ -1,4 +1,4 @@
-"""The work behind "find cells": every cell of every image outlined, counted and measured, and files for other programs."""
+"""The work behind "find cells": every cell of every image outlined, counted, measured, given to other programs."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def run(order: Order) -> Mapping[str, Any]:
     objects = measured(order, manifest, found)
     exports = exported(order, found, objects)
     layers.write(order.folder, {
-        cells.file.id: [layers.Layer(name="cells", title="Cells", kind="labels", path=cells.labels, t=cells.t, z=cells.z,
-                                     objects="objects.parquet")]
+        cells.file.id: [layers.Layer(name="cells", title="Cells", single="Cell", kind="labels", path=cells.labels,
+                                     objects="objects.parquet", t=cells.t, z=cells.z)]
         for cells in found if cells.labels
     })  # fmt: skip
     unread = [{"name": file.name, "file": file.id, **(file.error or {})} for file in order.sets.files(set_.id)
@@ -152,9 +152,9 @@ def answered(order: Order, bundle: Bundle, manifest: Manifest, found: list[Cells
                        progress=progress)  # fmt: skip
         done += len(places)
         for place, row in zip(places, made.table.to_dict("records"), strict=True):
-            error = row.get("prediction.error")
-            if isinstance(error, str):
-                what, _, rest = error.partition("; where: ")
+            fault = row.get("prediction.error")
+            if isinstance(fault, str):
+                what, _, rest = fault.partition("; where: ")
                 found[place].error, found[place].mend = what, rest.partition("; mend: ")[2]
             else:
                 found[place].answer = (made.folder / str(row["prediction"])).resolve()
@@ -196,7 +196,7 @@ def plots(objects: pd.DataFrame, found: list[Cells]) -> list[dict[str, str]]:
     from potency.pictures.found import size_column
     from potency.web.drawn import attributed
 
-    names = [size_column(objects), next((name for name in objects if str(name).startswith("intensity_mean")), "")]
+    names = [size_column(objects), next((name for name in map(str, objects) if name.startswith("intensity_mean")), "")]
     by = "image" if 1 < len({cells.file.id for cells in found if cells.count}) <= spread.LINES else ""
     made = []
     for name in filter(None, names):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -162,5 +162,5 @@ def _files(place: Path, name: str) -> Iterator[tuple[Path, str]]:
             yield path, f"{name}.zarr/{path.relative_to(place).as_posix()}"
 
 
-def _told(path: Path, title: str, hint: str) -> Mapping[str, Any]:
+def _told(path: Path, title: str, hint: str) -> dict[str, Any]:
     return {"path": f"{FOLDER}/{path.name}", "title": title, "hint": hint, "bytes": path.stat().st_size}

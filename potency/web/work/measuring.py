@@ -1,10 +1,10 @@
-"""The labels that a model gave, as large as their image and without what was not wanted, and what is measured of them."""
+"""The labels that a model gave: as large as their image, without what was not wanted, and measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,7 @@ def as_large(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     [[1, 1, 2, 2], [1, 1, 2, 2]]
     """
     rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(shape, labels.shape, strict=True))
-    return labels[rows[:, None], columns]
+    return np.asarray(labels[rows[:, None], columns])
 
 
 def kept(labels: NDArray[Any], least: float, whole: bool) -> tuple[NDArray[np.uint32], int]:
@@ -155,7 +155,7 @@ def measured(order: Order, manifest: Manifest, found: list[Cells]) -> pd.DataFra
         where = {cells.file.id: str((order.folder / cells.labels).resolve()) for cells in some}
         rows = manifest.where(manifest.table["id"].isin(list(where)))
         rows = rows.add({"labels": [where[str(id)] for id in rows.table["id"]]}, "labels")
-        rows.table.drop(columns="c", errors="ignore", inplace=True)
+        rows = replace(rows, table=rows.table.drop(columns="c", errors="ignore"))  # measured in all channels
 
         def progress(now: int, _: int, before: int = done) -> None:
             order.progress(before + now, of, "measuring")
@@ -173,6 +173,7 @@ def measured(order: Order, manifest: Manifest, found: list[Cells]) -> pd.DataFra
                 cells.error, cells.labels = account.wrong[cells.file.id], ""
         parts.append(read_table(path)[0])
     names = {cells.file.id: cells.file.name for cells in found}
+    parts = [part for part in parts if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["tile.of", "object", "group"])
     table = table[table["object"].notna()]
     table = table.assign(image=table["tile.of"].map(names), object=table["object"].astype("int64"),
