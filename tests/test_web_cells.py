@@ -181,7 +181,8 @@ def test_tables_and_outlines_are_those_of_the_labels(
 ) -> None:
     job, result, ids = found
     folder = place / "jobs" / job
-    given = {one["path"].rpartition("/")[2]: client.get(f"/jobs/{job}/files/{one['path']}") for one in result["exports"]}
+    paths = [one["path"] for one in result["exports"]]
+    given = {path.rpartition("/")[2]: client.get(f"/jobs/{job}/files/{path}") for path in paths}
     assert set(given) == {"cells.csv", "cells.parquet", *(one.archive for one in EXPORTS)}
     text = given["cells.csv"].text
     assert str(place) not in text and "'=field.png" in text and "=field.png" not in text.replace("'=field", "")
@@ -272,7 +273,8 @@ def test_sizes_that_mean_nothing_are_refused(client: TestClient) -> None:
 def test_cells_are_found_at_another_scale(client: TestClient, place: Path) -> None:
     large = np.kron(field(PLACES[:3], (64, 160)), np.ones((5, 5), np.uint8))
     set, (id,) = sent(client, large=png(large))
-    job = client.post("/cells.json", data={"model": "nuclei", "set": set, "diameter": "90", "whole": "true"}).json()["id"]
+    asked = {"model": "nuclei", "set": set, "diameter": "90", "whole": "true"}
+    job = client.post("/cells.json", data=asked).json()["id"]
     Worker(Store(place)).turn()
     (image,) = client.get(f"/jobs/{job}.json").json()["job"]["result"]["images"]
     assert image["count"] == 3 and image["size"] == pytest.approx(2 * 5 * RADIUS, rel=0.15), image
