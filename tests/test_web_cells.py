@@ -99,6 +99,9 @@ def test_tiles_are_the_means_of_pixels_and_no_more_than_a_band_is_read(
     assert largest <= (2100 * 1100 if kind == "strip" else 514 * 514)
     assert len(asked) == 1 or kind != "strip", "what can only be read whole is read once"
     assert made.ready and Pyramid(image, tmp_path / "kept", "a").ready
+    for path in (tmp_path / "kept").iterdir():
+        path.unlink()
+    assert made.tile(0, 0, 0).shape == (1, 132, 69), "what was cleared away is made again"
     with pytest.raises(PotencyError, match="no such tile"):
         made.tile(4, 99, 0)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.image import Image
-from potency.errors import ImageError, PotencyError
+from potency.errors import ImageError
+from potency.web.bands import Bands, shrunk, write_bands
 
 TILE = 256  # pixels a side of one tile
 DIRECT = 2048  # pixels a side that are read for one tile at most
@@ -27,8 +27,6 @@ THREADS = 2
 PIECE = 2**24  # pixels of a strip or tile: of a file in larger pieces every window costs as much as all of it
 HELD = 64 * 2**20  # bytes of a plane that is held in memory whole; larger ones are read window by window
 KEPT = 192 * 2**20  # bytes of such planes that are held at once
-
-Bands = Iterable[tuple[int, NDArray[Any]]]  # first row, and pixels (C, rows, X)
 
 _PLANES: OrderedDict[tuple[Any, ...], NDArray[Any]] = OrderedDict()
 _MAKING: dict[Path, threading.Lock] = {}
@@ -86,6 +84,14 @@ class Pyramid:
         y0, y1, x0, x1 = max(0, box[0]), min(high, box[1]), max(0, box[2]), min(wide, box[3])
         if not 0 <= level <= self.top or y0 >= y1 or x0 >= x1:
             raise ImageError("the image has no such tile", f"level {level}", f"levels go from 0 to {self.top}")
+        try:
+            return self._window(factor, (y0, y1, x0, x1))
+        except FileNotFoundError:  # somebody has cleared the overviews away: they are made again
+            self.sources = self._levels()
+            return self._window(factor, (y0, y1, x0, x1))
+
+    def _window(self, factor: int, box: tuple[int, int, int, int]) -> NDArray[Any]:
+        y0, y1, x0, x1 = box
         source = self._source(factor, max(y1 - y0, x1 - x0))
         step = factor / source.shrink
         near = [math.floor(edge * step) for edge in (y0, x0)]
@@ -94,7 +100,7 @@ class Pyramid:
         pixels = source.read((near[0], far[0], near[1], far[1]))
         if step == 1:
             return pixels
-        return _shrunk(pixels, step, (y1 - y0, x1 - x0), self.labels)
+        return shrunk(pixels, step, (y1 - y0, x1 - x0), self.labels)
 
     def tile(self, level: int, x: int, y: int) -> NDArray[Any]:
         """Pixels (C, h, w) of one tile."""
@@ -179,7 +185,7 @@ class Pyramid:
         def band(top: int) -> tuple[int, NDArray[Any]]:
             stop = min(height, top + rows)
             pixels = source.read((top * STEP, min(source.height, stop * STEP), 0, source.width))
-            return top, _shrunk(pixels, STEP, (stop - top, width), self.labels)
+            return top, shrunk(pixels, STEP, (stop - top, width), self.labels)
 
         def bands() -> Iterator[tuple[int, NDArray[Any]]]:
             with ThreadPoolExecutor(THREADS) as threads:
@@ -216,31 +222,10 @@ class Pyramid:
             lock = _MAKING.setdefault(path, threading.Lock())
         with lock:
             if not path.is_file():
-                _write(path, self.image.dtype, shape, self._counted(bands()))
+                write_bands(path, self.image.dtype, shape, self._counted(bands()))
         with _GUARD:
             _MAKING.pop(path, None)
         return Source(shrink, shape[1], shape[2], _part_of(partial(np.load, path, "r")))
-
-
-def _write(path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int], bands: Bands) -> None:
-    """Write an array band by band; a full disk is an error and no crash, as it would be of a memory map."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, head)
-            begin = file.tell()
-            for top, pixels in bands:
-                for channel, plane in enumerate(pixels):
-                    file.seek(begin + (channel * shape[1] + top) * shape[2] * dtype.itemsize)
-                    file.write(np.ascontiguousarray(plane).data)
-        part.replace(path)
-    except OSError as error:
-        raise PotencyError(f"the overview of the image cannot be kept: {error.strerror or error}", "the disk",
-                           "delete images, jobs or models that nobody needs") from error  # fmt: skip
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _part_of(whole: Callable[[], NDArray[Any]]) -> Callable[[tuple[int, int, int, int]], NDArray[Any]]:
@@ -272,29 +257,3 @@ def _in_pieces(image: Image) -> bool:
     if isinstance(pixels, Tiff):
         return pixels.level[0].final or math.prod(pixels.level[0].chunk) <= PIECE
     return not isinstance(pixels, Photo)
-
-
-def _shrunk(pixels: NDArray[Any], step: float, shape: tuple[int, int], labels: bool) -> NDArray[Any]:
-    """Pixels (C, h, w) made `step` times coarser, to (C, *shape): their averages, or of labels each so many-th.
-
-    >>> _shrunk(np.arange(16).reshape(1, 4, 4), 2, (2, 2), False).tolist()
-    [[[2, 4], [10, 12]]]
-    """
-    high, wide = shape
-    if labels or step != int(step):
-        rows, columns = (np.minimum(((np.arange(n) + 0.5) * step).astype(int), side - 1)
-                         for n, side in zip(shape, pixels.shape[1:], strict=True))  # fmt: skip
-        return pixels[:, rows[:, None], columns]
-    by = int(step)
-    short = (high * by - pixels.shape[1], wide * by - pixels.shape[2])
-    if short[0] > 0 or short[1] > 0:
-        pixels = np.pad(pixels, ((0, 0), (0, max(0, short[0])), (0, max(0, short[1]))), mode="edge")
-    pixels = pixels[:, : high * by, : wide * by]
-    kind = np.float64 if pixels.dtype.itemsize > 4 else np.float32
-    total: NDArray[np.floating[Any]] = pixels[:, 0::by].astype(kind)
-    for k in range(1, by):
-        np.add(total, pixels[:, k::by], out=total)
-    mean: NDArray[np.floating[Any]] = total[:, :, 0::by].copy()
-    for k in range(1, by):
-        np.add(mean, total[:, :, k::by], out=mean)
-    return (mean / (by * by)).astype(pixels.dtype)

@@ -93,8 +93,7 @@ class Viewer {
     this.stamp = 0;
     this.osd.world.removeAll();
     this.lines.replaceChildren();
-    const source = { width: facts.width, height: facts.height, tileSize: facts.tile, minLevel: 0, maxLevel: facts.levels - 1, getTileUrl: (level, x, y) => this.tile(level, x, y) };
-    this.image = await this.added(source, 1);
+    this.image = await this.added(this.source(facts.ready), 1);
     this.osd.viewport.goHome(true);
     for (const layer of this.layers) await this.lay(layer);
     panel(this, this.side, make);
@@ -103,8 +102,14 @@ class Viewer {
     this.moved();
   }
 
-  added(source, opacity) {
-    return new Promise((good, bad) => this.osd.addTiledImage({ tileSource: source, opacity, success: (event) => good(event.item), error: bad }));
+  // Until a large image has been read once, only the finest of its levels come at once.
+  source(ready) {
+    const f = this.facts;
+    return { width: f.width, height: f.height, tileSize: f.tile, minLevel: ready ? 0 : Math.max(0, f.levels - 3), maxLevel: f.levels - 1, getTileUrl: (level, x, y) => this.tile(level, x, y) };
+  }
+
+  added(source, opacity, index) {
+    return new Promise((good, bad) => this.osd.addTiledImage({ tileSource: source, opacity, index, success: (event) => good(event.item), error: bad }));
   }
 
   // A large image is read once from end to end; meanwhile its middle is shown, of which few pixels are needed.
@@ -119,6 +124,8 @@ class Viewer {
       await new Promise((next) => setTimeout(next, 700));
     }
     this.status.textContent = "";
+    this.osd.world.removeItem(this.image);
+    this.image = await this.added(this.source(true), 1, 0);
     this.osd.viewport.goHome();
   }
 
