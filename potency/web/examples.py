@@ -44,6 +44,8 @@ EXAMPLES: Mapping[str, Example] = {
                       table=True),
     "plates": Example("Two plates of 60 wells, phase contrast (simulated)", "wells",
                       {"look": "phase", "cells": 600, "groups": 2, "wells": 60, "field": 64, "seed": 5}, table=True),
+    "nuclei": Example("4 fields of stained cells, nuclei and three markers, fluorescence (simulated)", "fields",
+                      {"look": "fluorescence", "cells": 240, "groups": 2, "wells": 2, "seed": 5}),
 }  # fmt: skip
 
 

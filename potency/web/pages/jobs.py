@@ -34,7 +34,7 @@ class Shown:
     template: str
     full: bool
     live: dict[str, Any]
-    sheet: str
+    head: str
 
 
 @pages.page("/jobs", "jobs.html")
@@ -52,7 +52,7 @@ def one(visit: Here, job: str) -> Shown:
     if kind is None:
         return Shown(found, found.kind, "work/none.html", _full(visit), {}, "")
     live = dict(kind.live(visit.store.place("jobs", found.id))) if kind.live else {}
-    return Shown(found, kind.title, kind.template, _full(visit), live, kind.sheet)
+    return Shown(found, kind.title, kind.template, _full(visit), live, kind.head)
 
 
 @pages.action("/jobs/{job}/cancel", then=lambda job: f"/jobs/{job.id}", role="reader")

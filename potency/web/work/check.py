@@ -162,4 +162,4 @@ def _some(files: Any) -> list[str]:
     return there[:: max(1, len(there) // THUMBS)][:THUMBS]
 
 
-KIND = Kind("check", "Check before training", "work/check.html", run, sheet="train")
+KIND = Kind("check", "Check before training", "work/check.html", run, head="work/train.head.html")

@@ -58,7 +58,7 @@ class Kind:
         template: that shows its result, `work/<name>.html`; it is given `job` and the result's fields as `found`.
         run: does it; its result is plain JSON.
         live: what the job's folder tells while it runs, shown by `work/<name>-live.html` as `live`; None: nothing.
-        sheet: a style sheet `static/<sheet>.css` that its page needs.
+        head: a template for the head of its page, with styles and scripts that the result needs; "" for none.
     """
 
     name: str
@@ -66,4 +66,4 @@ class Kind:
     template: str
     run: Callable[[Order], Mapping[str, Any]]
     live: Callable[[Path], Mapping[str, Any]] | None = None
-    sheet: str = ""
+    head: str = ""

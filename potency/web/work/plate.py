@@ -260,4 +260,4 @@ def _natural(text: str) -> Any:
     return natural(text)
 
 
-KIND = Kind("plate", "Plate map", "work/plate.html", run, sheet="plate")
+KIND = Kind("plate", "Plate map", "work/plate.html", run, head="work/plate.head.html")

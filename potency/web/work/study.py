@@ -49,7 +49,7 @@ def _drawn(order: Order, studies: Studies, study: str, set: str) -> list[int]:
             continue
         made.parent.mkdir(parents=True, exist_ok=True)
         try:
-            pixels = coarse(paths[row["file"]], SIDE)
+            pixels = coarse(paths[row["file"]], SIDE, order.store.place("sets", set), row["file"])
         except (ImageError, KeyError):
             gone.append(int(row["number"]))
             continue

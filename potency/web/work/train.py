@@ -133,4 +133,4 @@ def _note(folder: Path, task: Task, steps: int) -> None:
     part.replace(folder / NOTE)
 
 
-KIND = Kind("train", "Train a model", "work/train.html", run, live=live, sheet="train")
+KIND = Kind("train", "Train a model", "work/train.html", run, live=live, head="work/train.head.html")

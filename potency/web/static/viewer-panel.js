@@ -1,0 +1,71 @@
+// The controls beside an image: channels with their contrast, time and plane, and what lies over it.
+"use strict";
+
+export function panel(viewer, side, make) {
+  let count = 0;
+  const row = (label, control, told) => {
+    control.id = `v${Math.random().toString(36).slice(2)}${count++}`;
+    return make("p", { className: "line" }, make("label", { textContent: label, htmlFor: control.id }), control, ...(told ? [told] : []));
+  };
+  const range = (value, least, most, step, act) => {
+    const made = make("input", { type: "range", min: least, max: most, step, value });
+    made.addEventListener("input", () => act(+made.value));
+    return made;
+  };
+  const short = (value) => `${+value.toPrecision(4)}`;
+
+  const axis = (name, title, total) => {
+    const told = make("output", { textContent: `${viewer[name] + 1} of ${total}` });
+    const slider = range(viewer[name], 0, total - 1, 1, (value) => viewer.step(name, value - viewer[name]));
+    slider.dataset.axis = name;
+    const say = () => { slider.value = viewer[name]; told.textContent = `${viewer[name] + 1} of ${total}`; };
+    slider.addEventListener("moved", say);
+    return row(title, slider, told);
+  };
+
+  const channel = (one) => {
+    const on = make("input", { type: "checkbox", checked: one.on });
+    on.addEventListener("change", () => { one.on = on.checked; viewer.redraw(); });
+    const colour = make("input", { type: "color", value: `#${one.colour}`, data: { "aria-label": `Colour of ${one.name}` } });
+    colour.addEventListener("input", () => { one.colour = colour.value.slice(1); viewer.redraw(); });
+    const step = Math.max((one.most - one.least) / 500, 1e-9), told = make("output", { textContent: `${short(one.low)} – ${short(one.high)}` });
+    const dark = range(one.low, one.least, one.most, step, (value) => { one.low = Math.min(value, one.high - step); said(); });
+    const bright = range(one.high, one.least, one.most, step, (value) => { one.high = Math.max(value, one.low + step); said(); });
+    const said = () => { told.textContent = `${short(one.low)} – ${short(one.high)}`; viewer.redraw(); };
+    dark.setAttribute("aria-label", `${one.name}: what is black`);
+    bright.setAttribute("aria-label", `${one.name}: what is bright`);
+    const head = make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.name, title: one.name })), ...(viewer.facts.colour ? [] : [colour]), told);
+    return make("div", { className: "channel" }, head, dark, bright);
+  };
+
+  const layer = (one, number) => {
+    const on = make("input", { type: "checkbox", checked: one.on });
+    on.addEventListener("change", () => { one.on = on.checked; viewer.styled(one); });
+    const clear = range(one.opacity, 0, 1, 0.05, (value) => { one.opacity = value; viewer.styled(one); });
+    clear.setAttribute("aria-label", `${one.title}: how opaque`);
+    const parts = [make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.title, title: one.title }))), clear];
+    if (one.styles.length > 1) {
+      const pick = make("select", { data: { "aria-label": `${one.title}: how drawn` } });
+      for (const [value, words] of [["outline", "outlines"], ["area", "areas"], ["class", "areas by class"]])
+        if (one.styles.includes(value)) pick.append(make("option", { value, textContent: words, selected: value === one.style }));
+      pick.addEventListener("change", () => viewer.styled(one, pick.value));
+      parts.push(pick);
+    }
+    if (one.classes.length) {
+      const key = make("ul", { className: "key" });
+      one.classes.forEach((name, place) => key.append(make("li", { className: `hue${place % 8}`, textContent: name })));
+      parts.push(key);
+    }
+    return make("div", { className: "layer", data: { "data-layer": number } }, ...parts);
+  };
+
+  const { frames, planes } = viewer.facts, made = [];
+  if (planes > 1) made.push(axis("z", "Plane", planes));
+  if (frames > 1) made.push(axis("t", "Time", frames));
+  if (made.length) made.unshift(make("h3", { textContent: "Where" }));
+  if (viewer.layers.length) made.push(make("h3", { textContent: "Over it" }), ...viewer.layers.map(layer));
+  const again = make("button", { type: "button", className: "plain small", textContent: "as at first" });
+  again.addEventListener("click", () => { viewer.channels = viewer.facts.channels.map((one) => ({ ...one })); panel(viewer, side, make); viewer.redraw(); });
+  made.push(make("h3", { textContent: viewer.channels.length > 1 ? "Channels" : "Contrast" }), ...viewer.channels.map(channel), again);
+  side.replaceChildren(...made);
+}
