@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from potency.web.frame import Pages
-from potency.web.pages import about, answer, enter, home, images, jobs, models
+from potency.web.pages import about, answer, correct, correct_mask, enter, home, images, jobs, models
 from potency.web.paper import NAVIGATION
 
 __all__ = ["PAGES"]
 
 PAGES: tuple[Pages, ...] = (
-    home.pages, answer.pages, images.pages, jobs.pages, models.pages, about.pages, enter.pages,
+    home.pages, answer.pages, correct.pages, correct_mask.pages, images.pages, jobs.pages, models.pages, about.pages,
+    enter.pages,
 )  # fmt: skip
 NAVIGATION[:] = [entry for pages in PAGES for entry in pages.navigation]
