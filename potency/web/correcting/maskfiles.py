@@ -34,7 +34,7 @@ def patch(labels: Labels, box: Box) -> Patch:
     starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
     lengths = np.diff(np.append(starts, flat.size))
     runs = np.stack([flat[starts].astype(np.int64), lengths], axis=1).ravel().tolist() if flat.size else []
-    return Patch(box[0], box[1], *part.shape, runs)
+    return Patch(box[0], box[1], part.shape[0], part.shape[1], runs)
 
 
 def read(place: Path, mask: str, shape: tuple[int, int]) -> Labels:

@@ -107,7 +107,7 @@ def split(labels: Labels, label: int, points: Points, fresh: int) -> Labels:
 
 
 def merged(labels: Labels, label: int, other: int) -> Labels:
-    """The image with `other` as a part of `label`; background between them of no more than `GAP` px becomes it too.
+    """The image with `other` as a part of `label`; where they do not touch, a gap of `GAP` px is filled.
 
     Raises:
         PotencyError: there is no such cell, or they are one already.
@@ -123,7 +123,8 @@ def merged(labels: Labels, label: int, other: int) -> Labels:
     made = labels.copy()
     part = made[top:bottom, left:right]
     far = [ndimage.distance_transform_edt(part != number) for number in (label, other)]
-    part[(part == 0) & (far[0] + far[1] <= GAP + 1)] = label
+    if far[0][part == other].min() >= 2:  # they touch nowhere
+        part[(part == 0) & (far[0] + far[1] <= GAP + 1)] = label
     part[part == other] = label
     return made
 

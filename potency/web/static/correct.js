@@ -210,4 +210,5 @@ const begin = async () => {
   await sender.left();
   editor.dataset.ready = "1";
 };
+export const now = () => ({ view, tools, sender });  // for those who look from outside: tests, the console of a browser
 begin().catch((fault) => say("refused", fault.what ? fault : { what: "the image cannot be shown", where: "this page", mend: "load the page again" }, 0));
