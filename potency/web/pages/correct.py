@@ -57,6 +57,7 @@ class Overview:
     jobs: list[Job]
     steps: int
     gone: bool
+    simulated: bool
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,12 @@ def one(visit: Here, correction: str, page: int = 1) -> Overview:
     page = min(max(1, page), of)
     jobs = [job for job in visit.jobs.of(visit.person.id, ("propose", "finetune"))
             if job.arguments.get("correction") == correction]  # fmt: skip
-    gone = not any(one.id == found.set for one in visit.sets.all())
+    source = next((one for one in visit.sets.all() if one.id == found.set), None)
+    simulated = source is not None and bool(source.facts.get("simulated"))
     following = queue[0] if queue else None
     shown = items[(page - 1) * SHOWN : page * SHOWN]
-    return Overview(found, following, shown, page, of, visit.shelf.all(found.kind), jobs, STEPS, gone)
+    return Overview(found, following, shown, page, of, visit.shelf.all(found.kind), jobs, STEPS,
+                    source is None, simulated)  # fmt: skip
 
 
 @pages.action("/correct/{correction}/delete", then=lambda _: "/correct")

@@ -55,6 +55,7 @@ class Editor:
     redo: int
     fresh: int
     side: int
+    simulated: bool
 
 
 @pages.page("/correct/{correction}/{item}", "correct-image.html")
@@ -68,7 +69,8 @@ def one(visit: Here, correction: str, item: str) -> Editor:
     planes = sizes.get("Z", 1) * sizes.get("T", 1)
     now = Edits(visit.store, found, image, file if found.kind == LABELS else None).state()
     return Editor(found, image, queue[0] if queue else "", len(queue), *shape_of(file),
-                  list(file.facts.get("channels") or []), planes, now.undo, now.redo, now.fresh, SIDE)  # fmt: skip
+                  list(file.facts.get("channels") or []), planes, now.undo, now.redo, now.fresh, SIDE,
+                  bool(there.sets.find(found.set).facts.get("simulated")))  # fmt: skip
 
 
 @pages.action("/correct/{correction}/{item}/edits", then=lambda told: "/correct")

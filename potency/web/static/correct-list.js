@@ -18,7 +18,7 @@ const show = (card, answer) => {
   card.querySelector("select").value = name;
   mark(card);
   const count = cards.filter((one) => one.dataset.state === "done").length - first;
-  document.getElementById("done").textContent = began + count;
+  document.getElementById("done").textContent = document.querySelector(".going progress").value = began + count;
 };
 const mark = (card) => card.classList.toggle("changed", Boolean(card.dataset.class && card.dataset.said && card.dataset.class !== card.dataset.said));
 const began = Number(document.getElementById("done").textContent), first = cards.filter((one) => one.dataset.state === "done").length;
@@ -41,7 +41,7 @@ const say = (card, state, fault, count) => {
   if (fault.mend && state !== "out") add("span", fault.mend);
   if (state === "out") {
     Object.assign(add("a", "Log in (opens another page)"), { href: "/enter", target: "_blank", className: "button main" });
-    add("button", "I have logged in: send it").addEventListener("click", () => senders.forEach((one) => one.again()));
+    add("button", "I have logged in: send").addEventListener("click", () => senders.forEach((one) => one.again()));
   }
   if (state === "conflict" || state === "refused") {
     add("span", card.getAttribute("aria-label"));

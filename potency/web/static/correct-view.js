@@ -78,7 +78,7 @@ export class View {
   }
 
   colour(label) {
-    if (!this.names.length) return APART[Math.imul(label, 7) % APART.length];
+    if (!this.names.length) return APART[(Math.imul(label, 2654435761) >>> 20) % APART.length];
     const place = this.names.indexOf(this.classes[label]);
     return place < 0 ? GREY : APART[place % APART.length];
   }

@@ -43,7 +43,7 @@ const say = (state, fault, count) => {
   if (state === "out") {
     const link = add("a", "Log in (opens another page)");
     Object.assign(link, { href: "/enter", target: "_blank", className: "button main" });
-    add("button", "I have logged in: send them", () => sender.again());
+    add("button", "I have logged in: send", () => sender.again());
   } else {
     if (fault.where) add("span", fault.where);
     if (fault.mend) add("span", fault.mend);

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 ENOUGH = 20  # images learned from, from which on some of them calibrate the probabilities
 BEFORE, AFTER = "prediction@before", "prediction"
+POOR = 0.3  # of a score whose best value is 1
+STILL = "Yet it is still far from good: correct more images, or let it learn for more steps."
 WORDS = {
-    "better": "Better on images it had not seen: use the new model.",
-    "worse": "Worse on images it had not seen: keep the old model.",
-    "same": "No better on images it had not seen: keep the old model.",
-    "unsure": "Higher on images it had not seen, but this may be chance: correct more images before you rely on it.",
+    "better": "Better than the old model, on images that neither learned from.",
+    "worse": "Worse than the old model, on images that neither learned from: keep the old one.",
+    "same": "No better than the old model, on images that neither learned from: keep the old one.",
+    "unsure": "A better score on images that neither learned from, but this may be chance: correct more images before "
+              "you rely on it.",
     "none": "No score: too few images are done to keep some back. It may be better or worse; nobody can tell.",
 }
 
@@ -120,7 +123,9 @@ def verdict(report: Report | None) -> dict[str, Any]:
         said = "unsure" if gain > 0 else "same"
     figures = {name: None if one is None else {"value": one.value, "low": one.low, "high": one.high}
                for name, one in (("before", both[BEFORE]), ("after", both[AFTER]), ("difference", apart))}  # fmt: skip
-    return {"verdict": said, "words": WORDS[said], "metric": metric, **figures, "groups": report.groups,
+    poor = kind.better > 0 and both[AFTER] is not None and both[AFTER].value < POOR  # type: ignore[union-attr]
+    words = WORDS[said] + (" " + STILL if poor and said in ("better", "unsure") else "")
+    return {"verdict": said, "words": words, "metric": metric, **figures, "groups": report.groups,
             "better": kind.better}  # fmt: skip
 
 
