@@ -21,6 +21,7 @@ ID = re.compile(r"^[0-9a-f]{16}$")
 NOTED = re.compile(r"[a-z0-9:._-]{0,64}( [0-9a-f]{0,64})?")  # ids and the names of models in the package
 WAIT = 10.0  # seconds that a writer waits for another one
 VERSION = 1
+PARTS = ("sets", "jobs", "models", "studies", "corrections")
 SCHEMA = """
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, password TEXT NOT NULL, role TEXT NOT NULL,
   created REAL NOT NULL, active INTEGER NOT NULL DEFAULT 1);
@@ -49,13 +50,25 @@ CREATE TABLE showings (code TEXT PRIMARY KEY, reader TEXT NOT NULL, round INTEGE
   image INTEGER NOT NULL, again INTEGER NOT NULL DEFAULT 0, answer TEXT, confidence INTEGER,
   seconds REAL NOT NULL DEFAULT 0, time REAL, back INTEGER NOT NULL DEFAULT 0, changes INTEGER NOT NULL DEFAULT 0,
   UNIQUE (reader, round, place));
+CREATE TABLE corrections (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, title TEXT NOT NULL, "set" TEXT NOT NULL,
+  kind TEXT NOT NULL, model TEXT NOT NULL DEFAULT '', created REAL NOT NULL, facts TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE corrected (id TEXT PRIMARY KEY, correction TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL,
+  name TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT 0, snapshot INTEGER NOT NULL DEFAULT 0,
+  mask TEXT NOT NULL DEFAULT '', begun TEXT NOT NULL DEFAULT '', "next" INTEGER NOT NULL DEFAULT 1,
+  classes TEXT NOT NULL DEFAULT '{}', state TEXT NOT NULL DEFAULT 'open', part TEXT NOT NULL DEFAULT '',
+  cells INTEGER, score REAL, reason TEXT NOT NULL DEFAULT '', said TEXT NOT NULL DEFAULT '{}', changed REAL);
+CREATE INDEX corrected_of ON corrected (correction, number);
+CREATE TABLE edits (item TEXT NOT NULL, number INTEGER NOT NULL, "key" TEXT NOT NULL, kind TEXT NOT NULL,
+  operation TEXT NOT NULL, box TEXT NOT NULL DEFAULT '', before BLOB, after BLOB, classes TEXT NOT NULL DEFAULT '{}',
+  undoes INTEGER, person INTEGER, time REAL NOT NULL, PRIMARY KEY (item, number));
+CREATE UNIQUE INDEX edits_once ON edits (item, "key");
 CREATE TABLE audit (id INTEGER PRIMARY KEY, time REAL NOT NULL, person INTEGER, name TEXT NOT NULL, act TEXT NOT NULL,
   "object" TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT '', version TEXT NOT NULL, address TEXT NOT NULL);
 """
 
 
 class Store:
-    """The file `web.sqlite` and the folders beside it (`sets`, `jobs`, `models`, `studies`), for server and workers.
+    """The file `web.sqlite` and the folders beside it (`PARTS`), used by server and workers alike.
 
     Every thread has a connection of its own. What is written is on the disk when the call returns (write-ahead log):
     a kill loses nothing that was answered.
@@ -64,7 +77,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         try:
-            for part in ("sets", "jobs", "models", "studies"):
+            for part in PARTS:
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PotencyError(f"nothing can be kept here: {error.strerror or error}", str(folder),

@@ -7,6 +7,8 @@ from potency.web.pages import (
     about,
     answer,
     cells,
+    correct,
+    correct_mask,
     enter,
     home,
     images,
@@ -25,6 +27,6 @@ from potency.web.paper import NAVIGATION
 __all__ = ["PAGES"]
 
 PAGES: tuple[Pages, ...] = (
-    home.pages, answer.pages, images.pages, jobs.pages, models.pages, about.pages, enter.pages, people.pages, log.pages, train.pages, plate.pages, reading.pages, read.pages, cells.pages, view.pages,
+    home.pages, answer.pages, images.pages, jobs.pages, models.pages, about.pages, enter.pages, people.pages, log.pages, train.pages, plate.pages, reading.pages, read.pages, cells.pages, view.pages, correct.pages, correct_mask.pages,
 )  # fmt: skip
 NAVIGATION[:] = [entry for pages in PAGES for entry in pages.navigation]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from potency.web.work import answer, bring, cells, check, maps, plate, reading, study, train
+from potency.web.work import answer, bring, cells, check, finetune, maps, plate, propose, reading, study, train
 from potency.web.work.kind import Kind, Order
 
 __all__ = ["KINDS", "Kind", "Order"]
@@ -12,6 +12,6 @@ __all__ = ["KINDS", "Kind", "Order"]
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        answer.KIND, bring.KIND, maps.KIND, check.KIND, plate.KIND, train.KIND, study.KIND, reading.KIND, cells.KIND,
+        answer.KIND, bring.KIND, maps.KIND, check.KIND, plate.KIND, train.KIND, study.KIND, reading.KIND, cells.KIND, propose.KIND, finetune.KIND,
     )
 }  # fmt: skip
