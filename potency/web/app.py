@@ -14,7 +14,9 @@ from potency import __version__
 from potency.errors import PotencyError
 from potency.web.faults import told
 from potency.web.guard import Guard
+from potency.web.instant import Instant
 from potency.web.pages import PAGES
+from potency.web.recent import Recent
 from potency.web.settings import Settings
 from potency.web.store import Store
 
@@ -30,6 +32,7 @@ def create(settings: Settings) -> FastAPI:
     store = Store(settings.folder)
     app = FastAPI(title="potency", version=__version__, description=ABOUT, docs_url=None, redoc_url=None)
     app.state.settings, app.state.store = settings, store
+    app.state.instant, app.state.recent = Instant(store, settings.limits.waiting), Recent(store)
     for error in (PotencyError, HTTPException, RequestValidationError, TimeoutError, Exception):
         app.add_exception_handler(error, told)
     for pages in PAGES:

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from potency.web.faults import Refused
+from potency.web.instant import Instant
 from potency.web.intake import Intake
 from potency.web.jobs import Job, Jobs
 from potency.web.paper import printed
@@ -34,6 +35,7 @@ class Visit:
     address: str
     settings: Settings
     store: Store
+    instant: Instant | None = None  # answers at once; None where a test makes a visit of its own
 
     @property
     def jobs(self) -> Jobs:
@@ -85,7 +87,7 @@ async def visiting(request: Request) -> Visit:
             raise Refused(403, "the form is from another session", "the form",
                           "go back, load the page again, and send it once more")  # fmt: skip
     state = request.app.state
-    return Visit(person, request.state.address, state.settings, state.store)
+    return Visit(person, request.state.address, state.settings, state.store, state.instant)
 
 
 Here = Annotated[Visit, Depends(visiting)]

@@ -14,11 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from potency.web.faults import Refused, answered
 from potency.web.people import GUEST, LOCAL, People, Person
+from potency.web.recent import Recent
 from potency.web.settings import Settings
 from potency.web.store import Store
 
 COOKIE = "potency_session"
 SAFE = ("GET", "HEAD", "OPTIONS")
+INSTANT = "/predict.json"  # answers by the hundred a second: it has a rate and a limit of its own
 FREE = ("/enter", "/enter.json", "/static/", "/health")  # what nobody needs to be known for
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -69,7 +71,9 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, store: Store) -> None:
         self.app, self.settings, self.people = app, settings, People(store)
         self.rate = Rate(settings.limits.requests, settings.limits.requests * BURST)
+        self.instant = Rate(settings.limits.answers, settings.limits.answers)
         self.entries = Rate(LOGINS / 60, LOGINS)
+        self.recent = Recent(store)
         self._free: int | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,13 +123,14 @@ class Guard:
         secret = SimpleCookie(headers.get("cookie", "")).get(COOKIE) if "cookie" in headers else None
         person: Person | None = None
         if bearer:
-            person = await asyncio.to_thread(self._of_key, bearer)
+            person = await self.recent.look(("key", bearer), lambda: self._of_key(bearer))
         elif secret is not None:
-            person = await asyncio.to_thread(self.people.person, secret.value)
+            person = await self.recent.look(("session", secret.value), lambda: self.people.person(secret.value))
         if person is None and self.settings.open and not bearer:
-            person = await asyncio.to_thread(self._local, scope, headers, cookie)
+            person = await self._local(scope, headers, cookie)
         state["person"] = person
-        wait = self.rate.wait(str(person.id) if person else state["address"])
+        rate = self.instant if scope["path"] == INSTANT else self.rate
+        wait = rate.wait(str(person.id) if person else state["address"])
         if wait:
             raise Refused(429, "too many requests at once", "this page", f"wait {max(1, round(wait))} s",
                           {"retry-after": str(max(1, round(wait)))})  # fmt: skip
@@ -146,13 +151,13 @@ class Guard:
             return Person(self.people.always(GUEST, "analyst"), GUEST, "analyst", "", key=True)
         return self.people.person(key, "key")
 
-    def _local(self, scope: Scope, headers: Headers, cookie: list[str]) -> Person:
+    async def _local(self, scope: Scope, headers: Headers, cookie: list[str]) -> Person:
         """Whoever sits at this machine: a browser gets a session, for the sake of its forms; a script needs none."""
-        id = self.people.always(LOCAL, "admin")
+        id = await self.recent.look("local", lambda: self.people.always(LOCAL, "admin"))
         if scope["method"] in SAFE and "text/html" in headers.get("accept", ""):
-            secret = self.people.enter(id)
+            secret = await asyncio.to_thread(self.people.enter, id)
             cookie.append(session(secret, self.settings))
-            found = self.people.person(secret)
+            found = await asyncio.to_thread(self.people.person, secret)
             if found is not None:
                 return found
         browser = "sec-fetch-site" in headers or "origin" in headers
@@ -161,10 +166,10 @@ class Guard:
     def _counted(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """The body, refused where it is too large or too slow; checked as it comes, whatever its header says."""
         limits = self.settings.limits
+        most = limits.instant if scope["path"] == INSTANT else limits.request
         told = headers.get("content-length", "0")
-        if not told.isdigit() or int(told) > limits.request:
-            raise Refused(413, f"the upload is larger than {limits.request / 2**30:.3g} GB", "the request",
-                          "send fewer files at once")  # fmt: skip
+        if not told.isdigit() or int(told) > most:
+            raise _too_large(most)
         if int(told) > 2**20 and self.people.store.free < limits.free + 2 * int(told):
             raise Refused(507, "the disk of this machine is full", "the upload",
                           "delete images, jobs or models that nobody needs; then send it again")  # fmt: skip
@@ -174,12 +179,15 @@ class Guard:
             nonlocal came
             message = await asyncio.wait_for(receive(), max(0.01, until - time.monotonic()) if came >= 0 else None)
             came += len(message.get("body", b""))
-            if came > limits.request:
-                raise Refused(413, f"the upload is larger than {limits.request / 2**30:.3g} GB", "the request",
-                              "send fewer files at once")  # fmt: skip
+            if came > most:
+                raise _too_large(most)
             return message
 
         return counting if scope["method"] not in SAFE else receive
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(413, f"the upload is larger than {most / 2**30:.3g} GB", "the request", "send fewer files at once")
 
 
 def session(secret: str, settings: Settings, gone: bool = False) -> str:

@@ -33,6 +33,7 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
     with contextlib.ExitStack() as stack:
         app = create(settings)
         stack.enter_context(claimed(settings.folder))
+        stack.callback(app.state.instant.close)
         listening = stack.enter_context(_listening(settings))
         port = listening.getsockname()[1]
         stack.enter_context(Crew(app.state.store, settings.workers, settings.limits.free))
