@@ -40,10 +40,7 @@ class View:
     @classmethod
     def of(cls, manifest: Manifest, row: Mapping[str, Any], plan: Plan | None = None) -> View:
         """Open the image of a row as a plan asks: at its pixel size, and as one channel where it knows but one."""
-        whole = manifest.open(row)
-        if plan is not None and len(plan.channels) == 1:
-            whole = single(whole, plan.channels[0])
-        image = whole if plan is None or plan.pixel_size is None else whole.at(plan.pixel_size)
+        whole, image = cls._seen(manifest.open(row), plan)
         height, width = image.shape[-2:]  # Y and X are the last of "TCZYX"
         start = row.get("tile.y")
         if start is None or pd.isna(start):
@@ -53,6 +50,18 @@ class View:
         top, bottom = round(row["tile.y"] * tall), round((row["tile.y"] + row["tile.height"]) * tall)
         left, right = round(row["tile.x"] * broad), round((row["tile.x"] + row["tile.width"]) * broad)
         return cls(image, top, left, max(1, bottom - top), max(1, right - left))
+
+    @classmethod
+    def whole(cls, image: Image, plan: Plan) -> View:
+        """All of an image, as a plan asks."""
+        seen = cls._seen(image, plan)[1]
+        return cls(seen, 0, 0, *seen.shape[-2:])
+
+    @staticmethod
+    def _seen(whole: Image, plan: Plan | None) -> tuple[Image, Image]:
+        if plan is not None and len(plan.channels) == 1:
+            whole = single(whole, plan.channels[0])
+        return whole, whole if plan is None or plan.pixel_size is None else whole.at(plan.pixel_size)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -109,7 +109,7 @@ class Work:
             assert self.folder is not None
             with _LOADING:  # threads of one worker share one bundle
                 bundle = _load(self.folder, self.identity, self.device, self.precision)
-        return _Run(self, bundle, batch).outcomes()
+        return Run(self, bundle, batch).outcomes()
 
 
 _LOADING = threading.Lock()
@@ -127,7 +127,7 @@ def _load(folder: Path, identity: str, device: str, precision: str) -> Bundle:
     return accelerate(bundle, device, precision=precision)
 
 
-class _Run:
+class Run:
     """One batch on its way through the bundle."""
 
     def __init__(self, work: Work, bundle: Bundle, batch: Batch) -> None:

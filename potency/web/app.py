@@ -16,8 +16,10 @@ from potency.errors import PotencyError
 from potency.web import bringing
 from potency.web.faults import told
 from potency.web.guard import Guard, Tries
+from potency.web.instant import Instant
 from potency.web.pages import PAGES
 from potency.web.people import People
+from potency.web.recent import Recent
 from potency.web.settings import Settings
 from potency.web.store import Store
 
@@ -33,6 +35,7 @@ def create(settings: Settings) -> FastAPI:
     store = Store(settings.folder)
     app = FastAPI(title="potency", version=__version__, description=ABOUT, docs_url=None, redoc_url=None)
     app.state.settings, app.state.store, app.state.tries = settings, store, Tries()
+    app.state.instant, app.state.recent = Instant(store, settings.limits.waiting), Recent(store)
     People(store).sweep(settings.token, settings.open)
     bringing.sweep(store)
     store.change("DELETE FROM audit WHERE time < ?", time.time() - settings.limits.logged * 86400)

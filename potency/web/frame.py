@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from potency.web.faults import Refused
 from potency.web.guard import SAFE, Tries
+from potency.web.instant import Instant
 from potency.web.intake import Intake
 from potency.web.jobs import Job, Jobs
 from potency.web.paper import printed
@@ -39,6 +40,7 @@ class Visit:
     store: Store
     tries: Tries = field(default_factory=Tries)
     strip: bool = False  # the form asks that what could name a person is taken out of files
+    instant: Instant | None = None  # answers at once; None where a test makes a visit of its own
 
     @property
     def jobs(self) -> Jobs:
@@ -92,7 +94,7 @@ async def visiting(request: Request) -> Visit:
     if request.method not in SAFE and "form" in request.headers.get("content-type", ""):
         strip = str((await request.form()).get("strip", "")).lower() in ("true", "on", "1", "yes")
     state = request.app.state
-    return Visit(person, request.state.address, state.settings, state.store, state.tries, strip)
+    return Visit(person, request.state.address, state.settings, state.store, state.tries, strip, state.instant)
 
 
 Here = Annotated[Visit, Depends(visiting)]

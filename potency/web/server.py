@@ -42,6 +42,7 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
                                f"potency serve --add NAME:admin --into {settings.folder}")  # fmt: skip
         journal.begin()
         _arriving(settings)
+        stack.callback(app.state.instant.close)
         listening = stack.enter_context(_listening(settings))
         port = listening.getsockname()[1]
         stack.enter_context(Crew(app.state.store, settings.workers, settings.limits.free))

@@ -24,6 +24,9 @@ class Limits:
     kept: int = 200 * GIGA  # bytes that one person may keep
     queued: int = 100  # jobs of one person that wait or run
     requests: float = 50.0  # a second from one person, in bursts of ten seconds' worth
+    answers: float = 500.0  # a second from one person at /predict.json
+    instant: int = 64 * 2**20  # bytes of one request there
+    waiting: int = 64  # requests that wait for an answer there; the next is told to come again
     seconds: float = 30.0  # that one request may take to arrive, and more for what has come:
     pace: float = 64 * 2**10  # bytes a second at least
     connections: int = 512  # of all visitors at once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -83,6 +84,8 @@ class Store:
             raise PotencyError(f"nothing can be kept here: {error.strerror or error}", str(folder),
                                "choose another --into") from error  # fmt: skip
         self._own = threading.local()
+        self._writes = itertools.count(1)
+        self.written = 0  # another number after each transaction of this process: what was read before may be old
         with self.writing() as base:
             (version,) = base.execute("PRAGMA user_version").fetchone()
             if version == 0:
@@ -118,6 +121,7 @@ class Store:
             base.execute("ROLLBACK")
             raise
         base.execute("COMMIT")
+        self.written = next(self._writes)
 
     def rows(self, query: str, *values: object) -> list[Row]:
         """The rows of a query."""

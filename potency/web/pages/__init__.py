@@ -12,6 +12,7 @@ from potency.web.pages import (
     enter,
     home,
     images,
+    instant,
     jobs,
     log,
     models,
@@ -27,6 +28,8 @@ from potency.web.paper import NAVIGATION
 __all__ = ["PAGES"]
 
 PAGES: tuple[Pages, ...] = (
-    home.pages, answer.pages, images.pages, jobs.pages, models.pages, about.pages, enter.pages, people.pages, log.pages, train.pages, plate.pages, reading.pages, read.pages, cells.pages, view.pages, correct.pages, correct_mask.pages,
+    instant.pages,  # first: pages are looked for in this order, and it answers by the hundred
+    home.pages, answer.pages, cells.pages, plate.pages, train.pages, correct.pages, correct_mask.pages, reading.pages,
+    read.pages, images.pages, view.pages, jobs.pages, models.pages, people.pages, log.pages, about.pages, enter.pages,
 )  # fmt: skip
 NAVIGATION[:] = [entry for pages in PAGES for entry in pages.navigation]

@@ -9,9 +9,8 @@ from potency.web.work.kind import Kind, Order
 
 __all__ = ["KINDS", "Kind", "Order"]
 
-KINDS: Mapping[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        answer.KIND, bring.KIND, maps.KIND, check.KIND, plate.KIND, train.KIND, study.KIND, reading.KIND, cells.KIND, propose.KIND, finetune.KIND,
-    )
-}  # fmt: skip
+_LIST = (
+    answer.KIND, maps.KIND, cells.KIND, plate.KIND, check.KIND, train.KIND, propose.KIND, finetune.KIND, study.KIND,
+    reading.KIND, bring.KIND,
+)  # fmt: skip
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _LIST}
