@@ -23,9 +23,11 @@ def kept(folder: Path, name: str) -> FileResponse:
     Raises:
         Missing: the folder has no such file. The name is compared with the files there and never joined to a path.
     """
-    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    path = there.get(name)
-    if path is None or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
+    path: Path | None = folder
+    for part in name.split("/"):  # from folder to folder: a job may have made thousands of files
+        there = path is not None and path.is_dir() and not path.is_symlink()
+        path = next((one for one in path.iterdir() if one.name == part), None) if path is not None and there else None
+    if path is None or not path.is_file() or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
         raise Missing("there is no such file", name[-80:], "go back to the page of the job")
     kind = SHOWN.get(path.suffix.lower())
     headers = {"content-security-policy": SANDBOX, "x-frame-options": "SAMEORIGIN"} if path.suffix == ".html" else {}

@@ -26,12 +26,13 @@ class Listed:
 
 @dataclass(frozen=True)
 class Shown:
-    """One job, and what kind of work it is."""
+    """One job, and what kind of work it is; `place` is a page of its own, where its kind has one."""
 
     job: Job
     kind: str
     template: str
     full: bool
+    place: str
 
 
 @pages.page("/jobs", "jobs.html")
@@ -46,7 +47,9 @@ def one(visit: Here, job: str) -> Shown:
     """One job: its progress while it runs, its result when it is done."""
     found = visit.jobs.find(job, visit.person.id)
     kind = KINDS.get(found.kind)
-    return Shown(found, kind.title if kind else found.kind, kind.template if kind else "work/none.html", _full(visit))
+    if kind is None:
+        return Shown(found, found.kind, "work/none.html", _full(visit), "")
+    return Shown(found, kind.title, kind.template, _full(visit), kind.place(found))
 
 
 @pages.action("/jobs/{job}/cancel", then=lambda job: f"/jobs/{job.id}", role="reader")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from potency.web.jobs import Job
 from potency.web.sets import Sets
 from potency.web.shelf import Shelf
 from potency.web.store import Store
@@ -57,9 +58,11 @@ class Kind:
         title: for people, in the list of jobs.
         template: that shows its result, `work/<name>.html`; it is given `job` and the result's fields as `found`.
         run: does it; its result is plain JSON.
+        place: where a job of this kind has a page of its own; "" for none but that of every job.
     """
 
     name: str
     title: str
     template: str
     run: Callable[[Order], Mapping[str, Any]]
+    place: Callable[[Job], str] = lambda job: ""
