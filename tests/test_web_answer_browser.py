@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from browser import browsing, looked_at, page_of, serving
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,10 @@ def test_many_images_from_the_model_that_suits_them_to_a_map_of_one(tool: str, b
         page.click(".answer .name >> nth=0")
         page.click("text=Draw a map of what the model looked at")
         page.wait_for_selector(".why img")
-        page.click(".answer .name >> nth=0") if page.locator(".answers").count() else None
+        assert page.locator(".large .near img").count() == 5 and "Hiding first" in page.inner_text(".why")
         looked_at(page, "answer-one-with-map")
+        page.click("text=next")
+        page.wait_for_selector("text=Draw a map of what the model looked at")
 
 
 def test_one_image_is_large_and_one_that_is_unlike_says_so(tool: str, browser: Browser) -> None:
@@ -88,8 +90,10 @@ def test_a_broken_image_costs_the_others_nothing(tool: str, browser: Browser) ->
         page.check("input[value='example:pluripotent']")
         page.click("text=Get the answer")
         page.wait_for_selector(".answers .answer")
+        assert page.locator(".answer").count() == 3
+        assert "torn.png" in page.inner_text(".answer.failed") and page.locator(".answer.failed .bad").count() == 1
+        assert page.inner_text(".counts .wrong").split() == ["1", "not", "answered"]
         looked_at(page, "answer-broken")
-
-
-def named(page: Page) -> list[str]:
-    return page.locator(".answer .name").all_inner_texts()
+        page.click(".counts .wrong")
+        page.wait_for_url("**show=errors")
+        assert page.locator(".answer").count() == 1

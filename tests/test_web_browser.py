@@ -34,6 +34,7 @@ def test_a_first_visit_leads_from_example_images_to_answers(tool: str, browser: 
         page.dblclick("text=Get the answer")
         page.wait_for_selector(".answers")
         assert page.locator(".answer").count() == 24
+        page.wait_for_selector(".answer figure img")  # maps are drawn while one reads
         assert page.locator(".answer figure img").count() > 0
         looked_at(page, "answers")
         page.go_back()

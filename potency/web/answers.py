@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -139,26 +140,37 @@ class Found:
 def read(folder: Path) -> Found | None:
     """The answers in the folder of a job, with the maps that there are by now; None before there are any."""
     try:
-        told = json.loads((folder / FILE).read_text("utf-8"))
+        found = _answers(folder / FILE, _stamp(folder / FILE))
     except OSError:
         return None
     maps = maps_of(folder)
-    rows = [_row(row, maps.get(row["file"])) for row in told["rows"]]
-    return Found(rows, told["classes"], told["knows"], told["sets"], told["gallery"], told["engine"])
-
-
-def _row(told: Mapping[str, Any], own: Map | None) -> Row:
-    near = [Near(**one) for one in told["nearest"]]
-    return Row(**{**told, "nearest": near, "map": own})
+    rows = [replace(row, map=maps[row.file]) if row.file in maps else row for row in found.rows]
+    return replace(found, rows=rows)
 
 
 def maps_of(folder: Path) -> dict[str, Map]:
     """The maps of a job by the id of their image; of several methods the one that was asked for last."""
-    files = sorted(folder.glob("maps-*.json"), key=lambda path: path.stat().st_mtime)
     found: dict[str, Map] = {}
-    for path in files:
-        found |= {file: Map(**told) for file, told in json.loads(path.read_text("utf-8")).items()}
+    for path in sorted(folder.glob("maps-*.json"), key=_stamp):
+        found |= _maps(path, _stamp(path))
     return found
+
+
+def _stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+# A page of thousands of answers is asked for every other second while maps are drawn: it is parsed when it changes.
+@lru_cache(maxsize=16)
+def _answers(path: Path, stamp: int) -> Found:
+    told = json.loads(path.read_text("utf-8"))
+    rows = [Row(**{**row, "nearest": [Near(**one) for one in row["nearest"]], "map": None}) for row in told["rows"]]
+    return Found(**{**told, "rows": rows})
+
+
+@lru_cache(maxsize=32)
+def _maps(path: Path, stamp: int) -> dict[str, Map]:
+    return {file: Map(**told) for file, told in json.loads(path.read_text("utf-8")).items()}
 
 
 def write_maps(folder: Path, method: str, maps: Mapping[str, Map]) -> None:

@@ -176,7 +176,13 @@ def one(visit: Here, job: str, file: str) -> One:
                _drawing(visit, asked, found), dict(METHODS))  # fmt: skip
 
 
-@pages.action("/answer/{job}/maps", then=lambda made: f"/answer/{made.arguments['job']}", role="reader")
+def _back(made: Job) -> str:
+    """Where a browser goes once maps are asked for: to the one image, or to all."""
+    files = made.arguments.get("files", [])
+    return f"/answer/{made.arguments.get('job', made.id)}" + (f"/{files[0]}" if len(files) == 1 else "")
+
+
+@pages.action("/answer/{job}/maps", then=_back, role="reader")
 def explain(
     visit: Here,
     job: str,

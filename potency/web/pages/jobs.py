@@ -27,7 +27,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Shown:
-    """One job, what kind of work it is, and what it tells while it runs and of how it ran."""
+    """One job, its kind of work, what it tells while it runs; `place` is a page of its own, where its kind has one."""
 
     job: Job
     kind: str
@@ -35,6 +35,7 @@ class Shown:
     full: bool
     live: dict[str, Any]
     head: str
+    place: str
 
 
 @pages.page("/jobs", "jobs.html")
@@ -50,9 +51,9 @@ def one(visit: Here, job: str) -> Shown:
     found = visit.jobs.find(job, visit.person.id)
     kind = KINDS.get(found.kind)
     if kind is None:
-        return Shown(found, found.kind, "work/none.html", _full(visit), {}, "")
+        return Shown(found, found.kind, "work/none.html", _full(visit), {}, "", "")
     live = dict(kind.live(visit.store.place("jobs", found.id))) if kind.live else {}
-    return Shown(found, kind.title, kind.template, _full(visit), live, kind.head)
+    return Shown(found, kind.title, kind.template, _full(visit), live, kind.head, kind.place(found))
 
 
 @pages.action("/jobs/{job}/cancel", then=lambda job: f"/jobs/{job.id}", role="reader")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from potency.bundle import Bundle
     from potency.data.manifest import Manifest
 
-INLINE = 50  # rows that the result of the job itself holds; pages and their twins have all of them
+INLINE = 50  # rows that the result of the job itself holds, bare: a list of jobs reads all of theirs
 NEIGHBOURS = 5
 
 
@@ -48,7 +48,8 @@ def run(order: Order) -> Mapping[str, Any]:
     most = int(order.arguments.get("maps", EXPLAINED))
     wanted = [row.file for row in rows if not row.error][:most]
     draw(order.folder, manifest, bundle, wanted, order.arguments.get("method") or METHOD, order.progress)
-    return {"rows": [asdict(row) for row in rows[:INLINE]], "of": len(rows), "counts": asdict(found.counts),
+    bare = [asdict(replace(row, nearest=[])) for row in rows[:INLINE]]
+    return {"rows": bare, "of": len(rows), "counts": asdict(found.counts),
             "classes": found.classes, "set": order.arguments["set"], "model": order.arguments["model"],
             "engine": found.engine}  # fmt: skip
 
@@ -108,4 +109,4 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-KIND = Kind("answer", "What is it?", "work/answer.html", run)
+KIND = Kind("answer", "What is it?", "work/answer.html", run, lambda job: f"/answer/{job.id}")

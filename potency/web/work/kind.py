@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from potency.web.jobs import Job
 from potency.web.sets import Sets
 from potency.web.shelf import Shelf
 from potency.web.store import Store
@@ -59,6 +60,7 @@ class Kind:
         run: does it; its result is plain JSON.
         live: what the job's folder tells while it runs, shown by `work/<name>-live.html` as `live`; None: nothing.
         head: a template for the head of its page, with styles and scripts that the result needs; "" for none.
+        place: where a job of this kind has a page of its own; "" for none but that of every job.
     """
 
     name: str
@@ -67,3 +69,4 @@ class Kind:
     run: Callable[[Order], Mapping[str, Any]]
     live: Callable[[Path], Mapping[str, Any]] | None = None
     head: str = ""
+    place: Callable[[Job], str] = lambda job: ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from potency.errors import PotencyError
+from potency.errors import PlanError, PotencyError
 from potency.web.answers import Map, maps_of, read, write_maps
 from potency.web.jobs import Jobs
 from potency.web.work.kind import Kind, Order, Progress
@@ -60,19 +60,22 @@ def draw(
 
     place = folder / f"maps-{method}"
     progress(0, len(wanted), "drawing maps")
-    for end in range(TOGETHER, len(wanted) + TOGETHER, TOGETHER):
-        some = set(wanted[:end])
+    for start in range(0, len(wanted), TOGETHER):
+        some = set(wanted[start : start + TOGETHER])
         rows = manifest.where(manifest.table["id"].isin(some).tolist())
-        step: Callable[[int, int], object] = lambda done, _: progress(done, len(wanted), "drawing maps")  # noqa: E731
-        try:
-            made = explain(rows, bundle, into=place, method=method, progress=step)
-        except PotencyError as error:
-            fails = [f"{error.what}: {error.mend}"]
-            write_maps(folder, method, {file: Map("", "", method, fails=fails) for file in wanted})
-            return
         there = {file: one for file, one in maps_of(folder).items() if one.method == method}
-        write_maps(folder, method, there | {str(row["id"]): _map(place, row, method)
-                                            for row in made.table.to_dict("records")})  # fmt: skip
+        try:
+            made = explain(rows, bundle, into=place, method=method, progress=_from(start, len(wanted), progress))
+        except PlanError as error:  # the method does not suit the model: no other image would fare better
+            fails = [f"{error.what}: {error.mend}"]
+            write_maps(folder, method, {file: Map("", "", method, fails=fails) for file in wanted} | there)
+            return
+        new = {str(row["id"]): _map(place, row, method) for row in made.table.to_dict("records")}
+        write_maps(folder, method, there | new)
+
+
+def _from(start: int, total: int, progress: Progress) -> Callable[[int, int], object]:
+    return lambda done, _: progress(start + done, total, "drawing maps")
 
 
 def _map(place: Path, row: Mapping[Any, Any], method: str) -> Map:
@@ -143,4 +146,4 @@ def _known(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-KIND = Kind("maps", "Why? Maps", "work/maps.html", run)
+KIND = Kind("maps", "Why? Maps", "work/maps.html", run, lambda job: f"/answer/{job.arguments['job']}")

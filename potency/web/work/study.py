@@ -6,14 +6,18 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from potency.errors import ImageError, PotencyError
 from potency.web.studies import Studies
 from potency.web.thumbnails import coarse
+from potency.web.work.answer import answered
 from potency.web.work.kind import Kind, Order
 from potency.web.work.models import loaded
 from potency.web.work.rows import manifest_of
+
+if TYPE_CHECKING:
+    from potency.bundle import Bundle
 
 SIDE = 1600  # pixels of a picture's longer side
 
@@ -62,7 +66,6 @@ def _drawn(order: Order, studies: Studies, study: str, set: str) -> list[int]:
 def _asked(order: Order, studies: Studies, study: str, facts: Mapping[str, Any], images: list[dict[str, Any]]) -> None:
     """Ask the model about every image, and keep what it says and, where wished, its map."""
     from potency.inference.predict import predict
-    from potency.web.work.answer import told
 
     order.progress(0, 0, "loading the model")
     bundle = loaded(order.shelf.folder(str(facts["model"])))
@@ -71,7 +74,7 @@ def _asked(order: Order, studies: Studies, study: str, facts: Mapping[str, Any],
     made = predict(manifest, bundle, into=order.folder / "answers", progress=order.step("asking the model"))
     said = {}
     for row in made.table.to_dict("records"):
-        found = told(row, bundle) if bundle.card.plan.classes else _number(row)
+        found = _class(row, bundle) if bundle.card.plan.classes else _number(row)
         said[str(row["id"])] = {**found, "map": False}
     if facts.get("maps"):
         from potency.explanation.explain import explain
@@ -86,6 +89,13 @@ def _asked(order: Order, studies: Studies, study: str, facts: Mapping[str, Any],
     with order.store.writing() as base:
         rows = [(json.dumps(said[file]), study, number) for file, number in files.items() if file in said]
         base.executemany("UPDATE study_images SET told = ? WHERE study = ? AND number = ?", rows)
+
+
+def _class(row: Mapping[Any, Any], bundle: Bundle) -> dict[str, Any]:
+    found = answered(row, str(row["id"]), "", bundle, [])
+    if found.error:
+        return {"error": found.error["what"]}
+    return {"answer": found.answer, "probabilities": found.probabilities, "unlike": found.unlike is True}
 
 
 def _number(row: Mapping[Any, Any]) -> dict[str, Any]:
