@@ -211,7 +211,7 @@ def test_a_closed_study_has_a_report_and_tells_readers_how_they_did(tool: TestCl
     assert "How you did" in page(tool, path) and "closed" in page(tool, f"/read/{study['code']}")
     assert "Write the report" in page(tool, f"/reading/{study['id']}")
     (own,) = tool.get(f"{path}.json").json()["own"]
-    assert own["lines"][0] == "6 answered, 0 not told" and own["lines"][1].startswith("Accuracy .50")
+    assert own["lines"][0] == "6 answered, 0 you could not tell" and own["lines"][1].startswith("Accuracy .50")
     assert tool.post(f"/reading/{study['id']}/close.json").status_code == 400
     job = tool.post(f"/reading/{study['id']}/report.json").json()["id"]
     assert Worker(tool.store).turn()  # type: ignore[attr-defined]

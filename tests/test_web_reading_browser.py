@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browser import browsing, looked_at, page_of, serving
+from browser import SHOTS, browsing, looked_at, page_of, serving
 from playwright.sync_api import Browser, Page
 
 from potency.simulate import simulate
@@ -71,7 +71,7 @@ def test_a_study_is_made_read_and_judged(tool: str, browser: Browser, labels: Pa
         page.click("button:text('Add it')")
         page.locator("#truth option", has_text="label of labels.csv").wait_for(state="attached")
         assert page.input_value("#classes"), "the classes are those of the labels"
-        page.fill("#title", "Which medium?")
+        page.fill("#title", "Which fate?")
         page.fill("[name=images]", str(IMAGES))
         page.fill("[name=twice]", "0")
         page.check("[name=rounds][value='2']")
@@ -90,6 +90,9 @@ def test_a_study_is_made_read_and_judged(tool: str, browser: Browser, labels: Pa
             read(page, name, skip)
         page.goto(f"{study}/results")
         assert page.locator("h2:text('Round two less round one')").count() == 1
+        picture = page.locator(".disputed img").first
+        picture.scroll_into_view_if_needed()
+        assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
         looked_at(page, "reading-results")
         page.goto(study)
         looked_at(page, "reading-study")
@@ -98,9 +101,9 @@ def test_a_study_is_made_read_and_judged(tool: str, browser: Browser, labels: Pa
         page.click("text=Write the report")
         page.click("text=Open the report")
         page.wait_for_selector("h2:text('Agreement of all readers')")
-        page.screenshot(path=str(labels.with_name("report.png")))
+        page.screenshot(path=SHOTS / "reading-report.png", full_page=True)
         page.goto(f"{tool}reading")
-        page.click("text=Which medium? >> nth=0")
+        page.click("text=Which fate? >> nth=0")
         assert "Accuracy" in page.inner_text("main")
         looked_at(page, "reading-how-i-did")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from potency.evaluation.drawing import MAIN, MUTED, OTHER, Plot, ruled, sheet
 from potency.evaluation.gallery import Card, Wall
+from potency.evaluation.intervals import FEWEST_GROUPS
 from potency.evaluation.paper import printed
 from potency.evaluation.tables import Table
 from potency.evaluation.wording import chance, count, figure, inline, known, spoken
@@ -51,8 +52,10 @@ def verdict(found: Findings) -> str:
         rest = f", the mean of {len(first)} readers in round one" if len(first) > 1 else " in round one"
         said.append(f"{title(lead)} {figure(mean, 2, unit)}{rest}.")
     if change is not None:
-        inside = change.low is None or change.high is None or change.low <= 0 <= change.high
-        told = "inconclusive" if inside else "better" if (change.value > 0) == (lead == "accuracy") else "worse"
+        told = "too few groups for an interval"
+        if change.low is not None and change.high is not None:
+            inside, up = change.low <= 0 <= change.high, (change.value > 0) == (lead == "accuracy")
+            told = "inconclusive" if inside else "better" if up else "worse"
         said.append(f"Round two less round one: {spoken(change, lead, signed=True)} ({told}).")
     for one in found.agreement[:1]:
         name = "fleiss" if found.kind == "category" else "icc21"
@@ -78,7 +81,7 @@ def tables(found: Findings) -> dict[str, Table]:
 
 def confusions(found: Findings) -> dict[str, Table]:
     """The confusion matrix of each reader, round and the model."""
-    head = ("truly", *(f"said {name}" for name in found.classes), "cannot tell")
+    head = ("truly \\ said", *found.classes, "cannot tell")
     return {
         called(line): Table(head, tuple((true, *map(str, row)) for true, row in zip(found.classes, line.confusion,
                                                                                     strict=True)))
@@ -88,7 +91,7 @@ def confusions(found: Findings) -> dict[str, Table]:
 
 def called(line: Line) -> str:
     """A line by its name: "anna, round 1"."""
-    return f"{line.reader}, round {line.round}" if line.round else f"{line.reader} (the model alone)"
+    return f"{line.reader}, round {line.round}" if line.round else "the model alone"
 
 
 def plot(found: Findings) -> Plot | None:
@@ -131,17 +134,17 @@ def method(found: Findings) -> list[str]:
     """How the figures were made, in sentences."""
     over = (f"whole groups of images ({found.groups})" if found.groups_known else
             f"single images ({found.groups}), because no groups are known")  # fmt: skip
-    said = [f"In brackets: 95 % intervals, drawn over {over}.",
+    said = [*([f"In brackets: 95 % intervals, drawn over {over}."] if found.groups >= FEWEST_GROUPS else []),
             "An image that is shown twice counts once against the truth, by its first showing; who cannot tell has "
             "given no answer, which is counted and no mistake."]  # fmt: skip
-    if found.change:
+    if found.change and found.groups >= FEWEST_GROUPS:
         like = "drawn over readers as well, so it holds for readers like these" if "readers" in found.change else (
             "drawn over images only: it holds for these readers and says nothing of others")  # fmt: skip
         said.append(f"The mean change of readers is {like}.")
     if found.agreement and found.kind == "number":
         said.append("ICC(2,1) asks for the same number, ICC(3,1) only for the same order and distances (Shrout and "
                     "Fleiss 1979); both rest on images that all readers of the round have answered.")  # fmt: skip
-    return [*said, *(note for note in found.notes if not note.startswith("groups unknown"))]
+    return [*said, *(f"{note[:1].upper()}{note[1:]}." for note in found.notes)]
 
 
 def _spoken(one: Interval | None, name: str, signed: bool = False) -> str:
@@ -164,8 +167,8 @@ def _against_truth(name: str, classes: Sequence[str]) -> str:
 def _readers(found: Findings) -> Table:
     names = _names([line.figures for line in found.lines])
     head = ("Reader", "Round", "Answered", "Cannot tell", *(_against_truth(name, found.classes) for name in names))
-    rows = [(line.reader, str(line.round or "model"), str(line.answered), str(line.unsure),
-             *_cells(line.figures, names)) for line in found.lines]  # fmt: skip
+    rows = [(line.reader if line.round else "the model", str(line.round or "alone"), str(line.answered),
+             str(line.unsure), *_cells(line.figures, names)) for line in found.lines]  # fmt: skip
     note = f"Numbers in {found.unit}." if found.unit else ""
     return Table(head, tuple(rows), note)
 

@@ -184,7 +184,8 @@ def read(problem: Problem, answered: Answered, order: Order) -> tuple[Answered, 
     people_said = f"{len(found)} people have answered" if found else "Nobody has answered yet, so there is no figure"
     about = (f"{people_said}. The page shows at most {READ} of the images that the networks were tested on, in random "
              f"order and without names; a reader presses a digit for each. Put the file it downloads into {place.name}/"
-             " and run the same command again: the reader stands in the table of these images then.")  # fmt: skip
+             " and run the same command again: the reader stands in the table of these images then. A reader study of "
+             "`potency serve` gives the same file for each reader of the same folder.")  # fmt: skip
     sheet = Sheet(f"{problem.name}-people", f"{problem.title}: people", about, problem.simulated,
                   links=((f"{place.name}/reader.html", "Read the images"),))  # fmt: skip
     return answered, sheet
@@ -214,7 +215,7 @@ RECIPE = Recipe(
     published=(NETWORK, PEOPLE),
     missing=(
         "images of actin in three lines (the relative shows nuclei)",
-        "the human figure, until people have read the page",
+        "the human figure, until people have read the page, or the same folder in a reader study of `potency serve`",
         "a run to its end at the default budget on real images, which nobody has watched yet",
     ),
     method="CNN, transfer learning, enhancement ablation",

@@ -32,6 +32,6 @@ ROWS = (
     row(
         "her2", "HER2 0/1+/2+/3+ assistance", "AI-assisted reading in two rounds, 246 cases",
         (("precision and recall of 0 v. 1+", "rise", ""),),
-        "membrane completeness and intensity to a score", "reader study page with and without assistance", "agreement",
+        "membrane completeness and intensity to a score",
     ),
 )  # fmt: skip

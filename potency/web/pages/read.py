@@ -196,7 +196,7 @@ def _own(visit: Here, study: Study, reader: Reader) -> list[Own]:
 
     made = tally.findings(Studies(visit.store, study.owner), study)
     return [
-        Own(line.round, [f"{line.answered} answered, {line.unsure} not told",
+        Own(line.round, [f"{line.answered} answered, {line.unsure} you could not tell",
                          *(f"{title(name, study.classes)} {spoken(one, name)}" for name, one in line.figures.items()),
                          *([f"median {line.seconds[1]:.1f} s an image"] if line.seconds else [])])
         for line in made.lines if line.reader == reader.name and line.round

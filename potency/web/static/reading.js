@@ -42,7 +42,7 @@
   const model = async () => {
     const told = turn.model;
     if (!by("says") || !told) return;
-    const sure = told.probability === null ? "" : ` ${Math.round(100 * told.probability)} %`;
+    const sure = told.probability === null ? "" : `\u00a0${Math.round(100 * told.probability)}\u00a0%`;
     by("said").textContent = told.error || `${told.answer}${sure}`;
     by("unlike").hidden = !told.unlike;
     by("bars").replaceChildren(...Object.entries(told.probabilities).map(([name, share]) => {
