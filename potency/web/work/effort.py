@@ -28,11 +28,11 @@ class Effort:
 
 EFFORTS: Mapping[str, Effort] = {
     "quick": Effort("A quick look", "Is there anything to learn? Fewer steps and folds: figures are rough, and the "
-                    "model is not the best that can be had.", 3, 0.2),
+                    "model is not the best that can be had.", 3, 0.25),
     "thorough": Effort("Thorough", "The figures for a decision or a paper: five folds, all the steps that these images "
                        "ask for.", 5, 1.0),
 }  # fmt: skip
-FEWEST = 60  # steps of a quick look
+FEWEST = 200  # steps of a quick look: with fewer the network has hardly begun, and the look says nothing
 NETWORKS: Mapping[str, str] = {
     "tiny": "tiny: for single cells and small sets, quick on a laptop",
     "mobilenetv3": "MobileNet v3, small",

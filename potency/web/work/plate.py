@@ -119,8 +119,8 @@ def in_wells(order: Order, set: str) -> tuple[Manifest, dict[str, File]]:
     if faults and (listed or order.arguments.get("names")):
         raise faults[0]
     raise ManifestError("neither the names nor a table tell the wells", order.sets.find(set).title,
-                        "name files like P7_B03_s2_DAPI.tif, say how names are made (File names), or bring a table with "
-                        "the columns image and well")
+                        "name files like P7_B03_s2_DAPI.tif, say how names are made, or bring a table with the "
+                        "columns image and well")
 
 
 def _judged(order: Order, manifest: Manifest) -> tuple[pd.DataFrame, list[Measure]]:
@@ -131,7 +131,7 @@ def _judged(order: Order, manifest: Manifest) -> tuple[pd.DataFrame, list[Measur
     numbers = [name for name in names if name not in ("quality.flags", "quality.error")]
     numbers = [name for name in numbers if not name.endswith("not_finite") or made[name].gt(0).any()]
     order_of = {name: at for at, name in enumerate(TITLES)}
-    numbers.sort(key=lambda name: order_of.get(name.rpartition(".")[2], len(order_of)))
+    numbers.sort(key=lambda name: (name.rpartition(".")[0], order_of.get(name.rpartition(".")[2], len(order_of))))
     return made[names], [_measure(name, "Quality") for name in numbers]
 
 
@@ -194,7 +194,9 @@ def _measure(name: str, group: str) -> Measure:
     head, _, last = name.rpartition(".")
     title, unit = TITLES.get(last, (last.replace("_", " ").capitalize(), ""))
     channel = ".".join(part for part in head.split(".") if part not in ("quality", "measure", "intensity"))
-    return Measure(name, f"{title} ({channel})" if channel and channel != "grey" else title, unit, group)
+    if channel in ("", "grey"):
+        return Measure(name, title, unit, group)
+    return Measure(name, f"{title} ({channel})", unit, f"{group}, {channel}")
 
 
 def _images(manifest: Manifest, table: pd.DataFrame, measures: Sequence[Measure],
