@@ -1,12 +1,14 @@
-"""Made-up fields of bright discs on dark ground, as files to upload."""
+"""Made-up fields of bright discs on dark ground as files to upload, and a client that uploads them."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tifffile
+from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -42,3 +44,23 @@ def stack() -> bytes:
     t, z, c = np.meshgrid(range(2), range(3), range(2), indexing="ij")
     light = (100 * t + 10 * z + 1000 * c)[..., None, None] + 2 * field().astype(int)
     return tiff(light.astype(np.uint16), "TZCYX", Channel={"Name": ["DAPI", "GFP"]})
+
+
+def sent(client: TestClient, **files: bytes) -> tuple[str, list[str]]:
+    """The set of an upload and the ids of its files; a name stands for `name.png` but for a suffix after `__`."""
+    named = [("files", (name.replace("__", ".") if "__" in name else f"{name}.png", data))
+             for name, data in files.items()]  # fmt: skip
+    set = client.post("/images.json", files=named).json()["set"]
+    return set, [one["id"] for one in client.get(f"/images/{set}.json").json()["files"]]
+
+
+def page(client: TestClient, path: str) -> str:
+    """A page as a browser gets it; the session that it began ends, since the tests are scripts."""
+    text = client.get(path, headers={"accept": "text/html"}).text
+    client.cookies.clear()
+    return text
+
+
+def pixels(answer: Any) -> np.ndarray:
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))

@@ -6,8 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import Form, UploadFile
-from pydantic import BaseModel, Field
+from fastapi import Depends, Form, UploadFile
 
 from potency.errors import PotencyError
 from potency.web import measured, views
@@ -15,6 +14,7 @@ from potency.web.frame import Here, Pages
 from potency.web.jobs import Job, Missing
 from potency.web.sets import ImageSet
 from potency.web.shelf import Model
+from potency.web.work.cells import Options, refused
 
 pages = Pages(("Find cells", "/cells"))
 LISTED = 200  # cells on one page; all are in the files
@@ -72,39 +72,29 @@ def cells(visit: Here, set: str = "") -> Choice:
     return Choice(visit.shelf.all("labels"), visit.sets.all(), chosen)
 
 
-class Asked(BaseModel):
-    """The form: images (uploaded now, or a set that is here), a model, and how cells are to be found.
-
-    Sizes are diameters in `unit` (px or um); an empty one is left to the model.
-    """
-
-    model: str
-    files: list[UploadFile] = []
-    set: str = ""
-    channel: Annotated[str, Field(max_length=100)] = ""
-    diameter: str = ""
-    smallest: str = ""
-    unit: Literal["px", "um"] = "px"
-    pixel_size: str = ""
-    whole: bool = False
-    csrf: str = ""
-    title: str = ""
+def wished(
+    channel: Annotated[str, Form(max_length=100)] = "", diameter: Annotated[str, Form(max_length=40)] = "",
+    smallest: Annotated[str, Form(max_length=40)] = "", unit: Annotated[Literal["px", "um"], Form()] = "px",
+    pixel_size: Annotated[str, Form(max_length=40)] = "", whole: Annotated[bool, Form()] = False,
+) -> Options:  # fmt: skip
+    """How cells are to be found; sizes are diameters in `unit`, an empty one is left to the model."""
+    return Options(channel=channel.strip(), diameter=number(diameter, "diameter"), um=unit == "um", whole=whole,
+                   smallest=number(smallest, "smallest"), pixel_size=number(pixel_size, "pixel size"))  # fmt: skip
 
 
 @pages.action("/cells", then=lambda job: f"/jobs/{job.id}", role="reader")
-def ask(visit: Here, form: Annotated[Asked, Form()]) -> Job:
-    """Find and measure the cells of images."""
-    from potency.web.work.cells import Options, refused
-
-    found = visit.shelf.find(form.model)
+def ask(
+    visit: Here, how: Annotated[Options, Depends(wished)], model: Annotated[str, Form()],
+    files: Annotated[list[UploadFile], Form()] = [],  # noqa: B006
+    set: Annotated[str, Form()] = "",
+) -> Job:  # fmt: skip
+    """Find and measure the cells of images: uploaded now, or a set that is here."""
+    found = visit.shelf.find(model)
     if found.answer != "labels":
         raise PotencyError("this model outlines nothing", found.title, "choose a model of the list")
-    options = Options(channel=form.channel.strip(), diameter=number(form.diameter, "diameter"),
-                      smallest=number(form.smallest, "smallest"), um=form.unit == "um", whole=form.whole,
-                      pixel_size=number(form.pixel_size, "pixel size"))  # fmt: skip
-    refused(options, form.model)
-    chosen = form.set or visit.intake.take(form.files).set
-    return visit.ask("cells", visit.sets.find(chosen).title, form.model, set=chosen, **asdict(options))
+    refused(how, model)
+    chosen = set or visit.intake.take(files).set
+    return visit.ask("cells", visit.sets.find(chosen).title, model, set=chosen, **asdict(how))
 
 
 def number(text: str, what: str) -> float:

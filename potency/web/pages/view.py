@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Response
+from fastapi import Depends, Response
 from starlette.responses import FileResponse
 
 from potency.errors import ImageError
@@ -148,15 +148,34 @@ def ready(visit: Here, set: str, file: str) -> Ready:
 _LOOKING: set[tuple[str, str]] = set()
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How a tile is to be drawn: the query of its address."""
+
+    c: str
+    t: int | None
+    z: int | None
+    colour: str
+    low: str
+    high: str
+
+
+def asked(
+    c: str = "", t: int | None = None, z: int | None = None, colour: str = "", low: str = "", high: str = ""
+) -> Asked:
+    """The query of a tile: channels `c` by number, `colour` (hex) and contrast from `low` to `high` of each."""
+    return Asked(c, t, z, colour, low, high)
+
+
 @pages.router.get("/view/{set}/{file}/tile/{level}/{x}_{y}.png", response_class=Response, tags=["view"])
 def tile(
-    visit: Here, set: str, file: str, level: int, x: int, y: int, c: str = "", t: int | None = None,
-    z: int | None = None, colour: str = "", low: str = "", high: str = "",
-) -> Response:  # fmt: skip
+    visit: Here, set: str, file: str, level: int, x: int, y: int, how: Annotated[Asked, Depends(asked)]
+) -> Response:
     """One tile as PNG: channels `c` by number, `colour` (hex) and contrast from `low` to `high` of each."""
     view = _view(visit, set, _shown(visit, set, file))
-    shown = chosen(view.channels, c, colour, low, high)
-    t, z = view.frames // 2 if t is None else t, view.planes // 2 if z is None else z
+    shown = chosen(view.channels, how.c, how.colour, how.low, how.high)
+    t = view.frames // 2 if how.t is None else how.t
+    z = view.planes // 2 if how.z is None else how.z
     return _png(lambda: view.tile(level, x, y, t, z, shown))
 
 
