@@ -30,6 +30,8 @@ class Refused(PotencyError):
 def answered(scope: Scope, error: Exception) -> Response:
     """The answer to a request that cannot be served: what, where, mend; 4xx where the sender can mend it."""
     status, fields, headers = described(error)
+    if isinstance(error, PotencyError):  # so that a client raises the error that the verb would have raised there
+        headers = {**headers, "x-potency-error": type(error).__name__}
     if wants_json(scope):
         return JSONResponse(fields, status, headers)
     state = scope.get("state", {})

@@ -64,7 +64,8 @@ class Worker:
         except Cancelled:
             return "cancelled", {}, {}
         except PotencyError as error:
-            return "failed", {}, {"what": error.what, "where": self._shown(error.where), "mend": error.mend}
+            return "failed", {}, {"what": error.what, "where": self._shown(error.where), "mend": error.mend,
+                                  "kind": type(error).__name__}  # fmt: skip
         except OSError as error:
             if error.errno in NO_ROOM or shutil.disk_usage(folder).free < self.free:
                 self._wait(job)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from potency.web.frame import Pages
-from potency.web.pages import about, answer, enter, home, images, instant, jobs, models
+from potency.web.pages import about, answer, enter, home, images, instant, jobs, models, pieces, verbs
 from potency.web.paper import NAVIGATION
 
 __all__ = ["PAGES"]
 
 PAGES: tuple[Pages, ...] = (
     instant.pages,  # first: pages are looked for in this order, and it answers by the hundred
-    home.pages, answer.pages, images.pages, jobs.pages, models.pages, about.pages, enter.pages,
+    home.pages, answer.pages, images.pages, jobs.pages, models.pages, about.pages, enter.pages, verbs.pages,
+    pieces.pages,
 )  # fmt: skip
 NAVIGATION[:] = [entry for pages in PAGES for entry in pages.navigation]
