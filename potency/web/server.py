@@ -7,19 +7,26 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from potency.errors import MissingExtra, PotencyError
 from potency.web.settings import Settings
+from potency.web.store import ID, Store
 
 
-def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
+def serve(settings: Settings, ready: Callable[[str], object] = print, warm: Sequence[str] = ()) -> None:
     """Serve until the process is stopped; `ready` is called with the address once pages are answered.
 
+    Args:
+        warm: models (names of the package, or ids) that are made ready for `/predict.json` at once, in a thread.
+
     Raises:
-        PotencyError: the address or its port cannot be had, or the folder is in use. MissingExtra: no web server.
+        PotencyError: the address or its port cannot be had, the folder is in use, or a model is not there.
+            MissingExtra: no web server.
     """
     try:
         import uvicorn
@@ -34,6 +41,11 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
         app = create(settings)
         stack.enter_context(claimed(settings.folder))
         stack.callback(app.state.instant.close)
+        folders = [model_folder(app.state.store, name) for name in warm]
+        # What arrives is kept on the disk whose room is looked after, not in a /tmp that may be memory.
+        arriving = settings.folder / "arriving"
+        arriving.mkdir(exist_ok=True)
+        tempfile.tempdir = str(arriving.resolve())
         listening = stack.enter_context(_listening(settings))
         port = listening.getsockname()[1]
         stack.enter_context(Crew(app.state.store, settings.workers, settings.limits.free))
@@ -45,11 +57,27 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
         async def startup(*words: Any, **more: Any) -> None:
             await begun(*words, **more)
             ready(address(settings, port))
+            for folder in folders:
+                app.state.instant.ready(folder)
 
         # The web server repeats the signal that stopped it; as an exit it lets the workers end and frees their jobs.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         server.startup = startup  # type: ignore[method-assign]
         server.run(sockets=[listening])
+
+
+def model_folder(store: Store, name: str) -> Path:
+    """Where the bundle of a model lies, by its name in the package or its id on a shelf.
+
+    Raises:
+        PotencyError: there is no such model.
+    """
+    from potency.bundle.shipped import located
+
+    folder = store.place("models", name) if ID.match(name) else located(name)
+    if not (folder / "card.json").is_file():
+        raise PotencyError(f"there is no model {name!r}", "--warm", "give a name or id that the page of models lists")
+    return folder
 
 
 def address(settings: Settings, port: int) -> str:
