@@ -16,6 +16,7 @@ _FACE = {
     "AnswerError": "potency.errors",
     "Bundle": "potency.bundle",
     "BundleError": "potency.errors",
+    "Client": "potency.web.client",
     "Image": "potency.data.image",
     "ImageError": "potency.errors",
     "Manifest": "potency.data.manifest",

@@ -33,6 +33,8 @@ def answered(scope: Scope, error: Exception) -> Response:
     status, fields, headers = described(error)
     if "app" in scope and hasattr(scope["app"].state, "store"):
         fields = {name: scope["app"].state.store.discreet(text) for name, text in fields.items()}
+    if isinstance(error, PotencyError):  # so that a client raises the error that the verb would have raised there
+        headers = {**headers, "x-potency-error": type(error).__name__}
     if wants_json(scope):
         return JSONResponse(fields, status, headers)
     state = scope.get("state", {})

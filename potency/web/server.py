@@ -10,19 +10,25 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from potency.errors import MissingExtra, PotencyError
 from potency.web.people import People
 from potency.web.settings import Settings
+from potency.web.store import ID, Store
 
 
-def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
+def serve(settings: Settings, ready: Callable[[str], object] = print, warm: Sequence[str] = ()) -> None:
     """Serve until the process is stopped; `ready` is called with the address once pages are answered.
 
+    Args:
+        warm: models (names of the package, or ids) that are made ready for `/predict.json` at once, in a thread.
+
     Raises:
-        PotencyError: the address or its port cannot be had, or the folder is in use. MissingExtra: no web server.
+        PotencyError: the address or its port cannot be had, the folder is in use, or a model is not there.
+            MissingExtra: no web server.
     """
     try:
         import uvicorn
@@ -43,6 +49,7 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
         journal.begin()
         _arriving(settings)
         stack.callback(app.state.instant.close)
+        folders = [model_folder(app.state.store, name) for name in warm]
         listening = stack.enter_context(_listening(settings))
         port = listening.getsockname()[1]
         stack.enter_context(Crew(app.state.store, settings.workers, settings.limits.free))
@@ -56,6 +63,8 @@ def serve(settings: Settings, ready: Callable[[str], object] = print) -> None:
         async def startup(*words: Any, **more: Any) -> None:
             await begun(*words, **more)
             ready(address(settings, port))
+            for folder in folders:
+                app.state.instant.ready(folder)
 
         # The web server repeats the signal that stopped it; as an exit it lets the workers end and frees their jobs.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -68,7 +77,21 @@ def _arriving(settings: Settings) -> None:
     place = settings.folder / "arriving"
     shutil.rmtree(place, ignore_errors=True)  # of a server that was killed
     place.mkdir()
-    tempfile.tempdir = str(place)
+    tempfile.tempdir = str(place.resolve())
+
+
+def model_folder(store: Store, name: str) -> Path:
+    """Where the bundle of a model lies, by its name in the package or its id on a shelf.
+
+    Raises:
+        PotencyError: there is no such model.
+    """
+    from potency.bundle.shipped import located
+
+    folder = store.place("models", name) if ID.match(name) else located(name)
+    if not (folder / "card.json").is_file():
+        raise PotencyError(f"there is no model {name!r}", "--warm", "give a name or id that the page of models lists")
+    return folder
 
 
 def address(settings: Settings, port: int) -> str:

@@ -66,7 +66,7 @@ class Worker:
             return "cancelled", {}, {}
         except PotencyError as error:
             return "failed", {}, {"what": self.store.discreet(error.what), "where": self.store.discreet(error.where),
-                                  "mend": self.store.discreet(error.mend)}  # fmt: skip
+                                  "mend": self.store.discreet(error.mend), "kind": type(error).__name__}  # fmt: skip
         except OSError as error:
             if error.errno in NO_ROOM or shutil.disk_usage(folder).free < self.free:
                 self._wait(job)

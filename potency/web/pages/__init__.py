@@ -17,10 +17,12 @@ from potency.web.pages import (
     log,
     models,
     people,
+    pieces,
     plate,
     read,
     reading,
     train,
+    verbs,
     view,
 )
 from potency.web.paper import NAVIGATION
@@ -31,5 +33,6 @@ PAGES: tuple[Pages, ...] = (
     instant.pages,  # first: pages are looked for in this order, and it answers by the hundred
     home.pages, answer.pages, cells.pages, plate.pages, train.pages, correct.pages, correct_mask.pages, reading.pages,
     read.pages, images.pages, view.pages, jobs.pages, models.pages, people.pages, log.pages, about.pages, enter.pages,
+    verbs.pages, pieces.pages,
 )  # fmt: skip
 NAVIGATION[:] = [entry for pages in PAGES for entry in pages.navigation]

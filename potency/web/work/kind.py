@@ -44,9 +44,13 @@ class Order:
     def shelf(self) -> Shelf:
         return Shelf(self.store, self.owner)
 
-    def step(self, what: str) -> Callable[[int, int], object]:
+    def step(self, what: str) -> Callable[[int, int], None]:
         """The progress of two numbers that the verbs call, under a name."""
-        return lambda done, total: self.progress(done, total, what)
+
+        def told(done: int, total: int) -> None:
+            self.progress(done, total, what)
+
+        return told
 
 
 @dataclass(frozen=True)
