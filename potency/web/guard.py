@@ -154,6 +154,8 @@ class Guard:
         }:  # fmt: skip
             raise Refused(421, "this page is not called by that name", host[:80],
                           "open the address that `potency serve` printed, or add --name")  # fmt: skip
+        if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may take it for two requests
+            raise Refused(400, "two lengths were told of one request", "the request", "send it again")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         ours = site in ("same-origin", "none")
         if scope["method"] in SAFE:

@@ -99,7 +99,8 @@ def bring(
     limits, id = visit.settings.limits, new_id()
     brought(files, waiting(visit.store, id), limits, limits.kept - visit.sets.bytes)
     name = cleaned(files[0].filename or "").rpartition("/")[2].removesuffix(".zip")
-    return visit.ask("bring", shown(title) or (name if len(files) == 1 else "a model"), brought=id)
+    called = shown(title) or (name if len(files) == 1 else "a model")
+    return visit.ask("bring", called, brought=id, called=called)
 
 
 @pages.router.get("/models/{model}/bundle.zip", include_in_schema=False)

@@ -20,7 +20,7 @@ MEMORY = 4 * 2**30  # bytes that a model may take beyond what the worker has: a 
 def run(order: Order) -> Mapping[str, Any]:
     """Load the bundle and let it answer its own examples; only then it stands on the shelf."""
     id = str(order.arguments["brought"])
-    title, place, folder = order.arguments["title"], waiting(order.store, id), order.store.place("models", id)
+    title, place, folder = order.arguments["called"], waiting(order.store, id), order.store.place("models", id)
     if not folder.is_dir():  # it is where a worker was killed between the last two steps
         if not place.is_dir():
             raise BundleError("the files of the model are gone", title, "bring them again")

@@ -1,0 +1,144 @@
+"""Pages of accounts in a real browser, and names made to harm wherever they are shown: nothing of them ever runs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import tifffile
+from browser import browsing, looked_at, page_of, serving
+from playwright.sync_api import Browser, Page
+from visitors import PASSWORD, png
+
+from potency.web.people import People
+from potency.web.store import Store
+
+ATTACK = '"><img src=x onerror="window.hurt=1"><script>window.hurt=1</script>{{7*7}}'
+
+
+@pytest.fixture(scope="module")
+def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp("lab") / "web"
+    people = People(Store(folder))
+    for name, role in {"ada": "admin", ATTACK[:40]: "analyst", "rob": "reader"}.items():
+        people.add(name, PASSWORD, role)
+    with serving(folder, "--accounts") as address:
+        yield address, folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as found:
+        yield found
+
+
+def enter(page: Page, address: str, name: str) -> None:
+    page.goto(address + "enter")
+    page.fill("#name", name)
+    page.fill("#password", PASSWORD)
+    page.click("button:has-text('Log in')")
+    page.wait_for_selector(".who")
+
+
+def unhurt(page: Page, name: str) -> None:
+    assert page.evaluate("window.hurt") is None, name
+    assert page.locator("main img[src='x'], main script").count() == 0, name
+    assert "49" not in page.locator("h1").first.inner_text(), name
+
+
+def test_an_admin_adds_somebody_who_logs_in_and_makes_a_key(tool: tuple[str, Path], browser: Browser) -> None:
+    address, _ = tool
+    with page_of(browser) as page:
+        page.goto(address + "enter")
+        looked_at(page, "enter")
+        enter(page, address, "ada")
+        page.click("a[href='/account']")
+        page.click("text=People")
+        page.fill("#name", "Mara Muster-Langername von und zu Zellbiologie")
+        page.fill("#password", PASSWORD)
+        looked_at(page, "people")
+        page.click("main button:has-text('Add')")
+        page.wait_for_selector("text=Role and state")
+        looked_at(page, "person")
+        page.goto(address + "log")
+        looked_at(page, "log")
+        page.select_option("#act", "add analyst")
+        page.click("text=Show")
+        page.wait_for_url("**act=add*")
+        assert page.locator("tbody tr").count() == 1
+    with page_of(browser, color_scheme="dark", viewport={"width": 820, "height": 1180}) as page:
+        enter(page, address, "Mara Muster-Langername von und zu Zellbiologie")
+        page.click("a[href='/account']")
+        page.fill("#label", "folder watcher")
+        page.dblclick("text=Make a key")
+        page.wait_for_selector("#secret")
+        secret = page.inner_text("#secret")
+        looked_at(page, "key")
+        page.click("text=I have copied it")
+        assert page.locator("text=folder watcher").count() == 1 and secret not in page.content()
+        looked_at(page, "account")
+        told = httpx.get(address + "index.json", headers={"authorization": f"Bearer {secret}"})
+        assert told.status_code == 200
+        page.click("text=Log out")
+        page.wait_for_selector("#password")
+        page.go_back()
+        assert page.locator("text=folder watcher").count() == 0, "going back after logging out shows nothing"
+
+
+def test_what_is_named_to_harm_is_shown_as_text_everywhere(tool: tuple[str, Path], browser: Browser) -> None:
+    address, _ = tool
+    written = io.BytesIO()
+    meta = {"axes": "CYX", "Channel": {"Name": [ATTACK, "GFP", "RFP"]}, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(written, np.zeros((3, 20, 20), "uint8"), metadata=meta, photometric="minisblack", ome=True)
+    with page_of(browser) as page:
+        enter(page, address, ATTACK[:40])
+        csrf = page.get_attribute("meta[name=csrf]", "content") or ""
+        cookies = {one["name"]: one["value"] for one in page.context.cookies()}  # type: ignore[typeddict-item]
+        with httpx.Client(base_url=address, cookies=cookies, headers={"x-csrf-token": csrf}, timeout=60) as client:
+            files = [("files", (name, data)) for name, data in
+                     {f"{ATTACK}.png": png(), f"{ATTACK}.ome.tif": written.getvalue(), f"{ATTACK}.txt": b"x"}.items()]
+            set = client.post("/images.json", files=files, data={"title": ATTACK}).json()["set"]
+            job = client.post("/answer.json", data={"model": "example:medium", "set": set}).json()["id"]
+            client.post("/account/keys.json", data={"label": ATTACK})
+        for path in ("", "answer", "images", f"images/{set}", "jobs", f"jobs/{job}", "models", "about", "account"):
+            page.goto(address + path)
+            unhurt(page, path)
+            if path == f"images/{set}":
+                looked_at(page, "names-that-attack")
+    with page_of(browser) as page:
+        enter(page, address, "ada")
+        for path in ("people", "people/2", "log", f"log?name={ATTACK}&act={ATTACK}"):
+            page.goto(address + path)
+            unhurt(page, path)
+
+
+def test_files_that_hold_more_than_pixels_are_told_and_cleaned(tool: tuple[str, Path], browser: Browser) -> None:
+    address, folder = tool
+    written = io.BytesIO()
+    tifffile.imwrite(written, np.zeros((20, 20), "uint8"), extratags=[(315, 2, 0, "Mara Muster", True)])
+    with page_of(browser) as page:
+        enter(page, address, ATTACK[:40])
+        page.goto(address + "images")
+        page.click("summary:has-text('More')")
+        looked_at(page, "upload-more")
+        for strip in (False, True):
+            page.goto(address + "images")
+            page.set_input_files("input[name=files]", [{"name": "a.tif", "mimeType": "image/tiff",
+                                                        "buffer": written.getvalue()}])  # fmt: skip
+            if strip:
+                page.click("summary:has-text('More')")
+                page.check("input[name=strip]")
+            page.click("text=Bring them")
+            page.wait_for_selector(".wall")
+            if not strip:
+                assert "owner in 1" in page.inner_text(".banner")
+                looked_at(page, "personal")
+                page.click("text=Take it out of the files")
+                page.wait_for_selector("text=Taken out of the files")
+            assert "owner (1)" in page.inner_text("main") and not page.locator(".banner").count()
+    kept = [path for path in (folder / "sets").rglob("*.tif") if path.is_file()]
+    assert len(kept) >= 2 and not [path for path in kept if b"Mara Muster" in path.read_bytes()]
