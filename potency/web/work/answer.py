@@ -109,4 +109,4 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-KIND = Kind("answer", "What is it?", "work/answer.html", run, lambda job: f"/answer/{job.id}")
+KIND = Kind("answer", "What is it?", "work/answer.html", run, place=lambda job: f"/answer/{job.id}")

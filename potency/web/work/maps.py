@@ -146,4 +146,4 @@ def _known(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-KIND = Kind("maps", "Why? Maps", "work/maps.html", run, lambda job: f"/answer/{job.arguments['job']}")
+KIND = Kind("maps", "Why? Maps", "work/maps.html", run, place=lambda job: f"/answer/{job.arguments['job']}")
