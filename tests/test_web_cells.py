@@ -138,6 +138,8 @@ def test_two_thousand_cells_are_listed_and_written(client: TestClient, place: Pa
     assert "&lt;b&gt;" in page(client, f"/cells/{job}/objects")
     masks.write(folder / "labels.tif", masks.of_labels(labels))
     cells = Cells(File("f", 0, "many.tif", 0, "", {}), labels="labels.tif", count=2000)
+    (tmp_path / ".part").mkdir()
+    (tmp_path / ".part" / "left by a worker that was killed").touch()
     with _Archives(tmp_path) as archives:
         archives.add(folder, cells, "many", table)
     with zipfile.ZipFile(tmp_path / "imagej.zip") as archive, archive.open("many_rois.zip") as inner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,41 @@ def test_the_viewer_shows_channels_times_and_planes(client: TestClient) -> None:
     assert at["values"][1] - at["values"][0] == 1000 and at["objects"] == []
     wrong = ("c=5", "low=a", "colour=red", "t=9", "c=0&low=1,2", "c=nan", "low=inf")
     assert [client.get(f"{tile}?{query}").status_code for query in wrong] == [400] * len(wrong)
-    assert client.get(tile.replace("0/0_0", "3/0_0")).status_code == 404
-    assert client.get(tile.replace("0/0_0", "0/0_7")).status_code == 404
+    for place in ("3/0_0", "0/0_7", "-999999999/0_0", f"0/{10**30}_0"):
+        assert client.get(tile.replace("0/0_0", place)).status_code == 404, place
+    assert client.get(f"/view/{set}/{id}/at.json?x={10**30}&y=0").status_code == 400
+
+
+def test_a_large_image_is_looked_at_once_and_its_faults_are_told(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyramid, "HELD", 1000)
+    monkeypatch.setattr(pyramid, "DIRECT", 512)
+    monkeypatch.setattr(pyramid, "STEP", 2)
+    set, (good, cut) = sent(client, good__tif=tiled(), cut__tif=tiled(spoilt=True))
+    assert client.get(f"/view/{set}/{good}.json").json()["ready"] is False
+    assert "decoded" in client.get(f"/view/{set}/{cut}.json").json()["what"]
+    for id, end in ((good, 200), (cut, 400)):
+        for _ in range(600):
+            answer = client.get(f"/view/{set}/{id}/ready.json")
+            if answer.status_code != 200 or answer.json()["ready"]:
+                break
+            time.sleep(0.02)
+        assert answer.status_code == end and (end == 200 or answer.json()["mend"]), answer.text
+
+
+def tiled(spoilt: bool = False) -> bytes:
+    """A tiled TIFF of 700 x 1000 px, compressed; or with a tile that cannot be unpacked."""
+    written = io.BytesIO()
+    rising = np.arange(700_000, dtype=np.uint32).reshape(700, 1000)
+    tifffile.imwrite(written, rising, tile=(128, 128), compression="zlib")
+    data = bytearray(written.getvalue())
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        page = file.pages[0]
+        start, count = page.dataoffsets[-3], page.databytecounts[-3]
+    if spoilt:
+        data[start : start + count] = bytes(count)
+    return bytes(data)
 
 
 def test_what_is_no_image_is_not_opened(client: TestClient) -> None:

@@ -79,10 +79,10 @@ class Pyramid:
         Raises:
             ImageError: there is nothing there, or the file cannot be read.
         """
-        factor = 2 ** (self.top - level)
-        high, wide = (-(-side // factor) for side in (self.height, self.width))
+        factor = 2 ** (self.top - level) if 0 <= level <= self.top else 0
+        high, wide = (-(-side // factor) if factor else 0 for side in (self.height, self.width))
         y0, y1, x0, x1 = max(0, box[0]), min(high, box[1]), max(0, box[2]), min(wide, box[3])
-        if not 0 <= level <= self.top or y0 >= y1 or x0 >= x1:
+        if y0 >= y1 or x0 >= x1:
             raise ImageError("the image has no such tile", f"level {level}", f"levels go from 0 to {self.top}")
         try:
             return self._window(factor, (y0, y1, x0, x1))

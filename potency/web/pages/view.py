@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Response
 from starlette.responses import FileResponse
 
-from potency.errors import ImageError
+from potency.errors import ImageError, PotencyError
 from potency.web import layers
 from potency.web.faults import Refused
 from potency.web.frame import Here, Pages, Visit
@@ -132,12 +132,16 @@ def ready(visit: Here, set: str, file: str) -> Ready:
     pyramid = view.pyramid()
     if pyramid.ready:
         return Ready(True, 1.0)
-    if not pyramid.share and (set, file) not in _LOOKING:
+    if fault := _FAILED.pop((set, file), None):
+        raise fault
+    if (set, file) not in _LOOKING:
         _LOOKING.add((set, file))
 
         def look() -> None:
             try:
                 pyramid.tile(0, 0, 0)
+            except PotencyError as error:  # told to who asks next
+                _FAILED[set, file] = error
             finally:
                 _LOOKING.discard((set, file))
 
@@ -146,6 +150,7 @@ def ready(visit: Here, set: str, file: str) -> Ready:
 
 
 _LOOKING: set[tuple[str, str]] = set()
+_FAILED: dict[tuple[str, str], PotencyError] = {}
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,9 @@ class Viewer {
     const path = this.path, at = `/view/${this.facts.set}/${this.facts.file}/ready.json`;
     this.look({ x: this.facts.width / 2, y: this.facts.height / 2, side: 700 }, true);
     for (;;) {
-      const told = await (await fetch(at)).json();
+      const answer = await fetch(at), told = await answer.json();
       if (this.path !== path) return;
+      if (!answer.ok) { this.fault(told); return; }
       if (told.ready) break;
       this.status.textContent = `Reading this large image for the first time: ${Math.round(100 * told.share)} %. Its middle is shown meanwhile.`;
       await new Promise((next) => setTimeout(next, 700));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -102,7 +103,8 @@ class _Archives:
         labels: NDArray[np.uint32] = open_image(place)[{}].astype(np.uint32)
         annotation = described(masks.of_labels(labels), objects[objects["tile.of"] == cells.file.id])
         temporary = self.folder / ".part"
-        temporary.mkdir(exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)  # of a worker that was killed
+        temporary.mkdir()
         for one in EXPORTS:
             path = temporary / (PurePosixPath(name).name + one.end)
             format = "coco" if one.end == ".json" else None
