@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from potency.errors import PotencyError
+from potency.errors import AnswerError, PotencyError
 from potency.web.correcting import strokes
 from potency.web.correcting.corrections import DONE, OPEN, WHOLE, Correction, Item, shape_of
 from potency.web.correcting.maskfiles import Patch, box_in, packed, patch, put, read, write
@@ -218,9 +219,10 @@ class Edits:
         row = self._row()
         if self.file is None or row["revision"] - row["snapshot"] < EVERY:
             return
-        path = write(self.place, self.labels(row), self.item.id)
-        query = "UPDATE corrected SET mask = ?, snapshot = ? WHERE id = ? AND snapshot < ?"
-        self.store.change(query, path, row["revision"], self.item.id, row["revision"])
+        with contextlib.suppress(AnswerError):  # no room for it: the log has everything, a later change tries again
+            path = write(self.place, self.labels(row), self.item.id)
+            query = "UPDATE corrected SET mask = ?, snapshot = ? WHERE id = ? AND snapshot < ?"
+            self.store.change(query, path, row["revision"], self.item.id, row["revision"])
 
     def _patches(self, since: int, row: Row) -> list[Patch]:
         query = "SELECT box FROM edits WHERE item = ? AND number > ? AND box != ''"

@@ -127,8 +127,8 @@ def parted(items: Sequence[Item], groups: Sequence[str], digests: Sequence[str],
         told[max(free, key=lambda one: size[one])] = LEARN
     for group in free:
         if group not in told:
-            # Never so many that more is kept back than is learned from.
-            take = held < aim and held + size[group] <= len(items) / 2
+            # As near to the share as whole groups come, and never more than is learned from.
+            take = held + size[group] / 2 <= aim and held + size[group] <= len(items) / 2
             told[group] = HELD if take else LEARN
             held += size[group] * take
     if not any(part == LEARN for part in told.values()):

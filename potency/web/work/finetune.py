@@ -109,10 +109,11 @@ def judged(order: Order, rows: Rows, place: Path, start: Bundle, tuned: Bundle) 
 def verdict(report: Report | None) -> dict[str, Any]:
     """Both scores, their difference, and what follows in words."""
     from potency.answers import ANSWERS
+    from potency.evaluation.terms import METRICS
 
     if report is None:
-        return {"verdict": "none", "words": WORDS["none"], "metric": "", "before": None, "after": None,
-                "difference": None, "groups": 0, "better": 1}  # fmt: skip
+        return {"verdict": "none", "words": WORDS["none"], "metric": "", "name": "", "says": "", "before": None,
+                "after": None, "difference": None, "groups": 0, "better": 1}  # fmt: skip
     metric, kind = report.headline, ANSWERS[report.task]
     both = {name: report.numbers[name].get(metric) for name in (BEFORE, AFTER)}
     contest = report.contests[0]
@@ -125,8 +126,9 @@ def verdict(report: Report | None) -> dict[str, Any]:
                for name, one in (("before", both[BEFORE]), ("after", both[AFTER]), ("difference", apart))}  # fmt: skip
     poor = kind.better > 0 and both[AFTER] is not None and both[AFTER].value < POOR  # type: ignore[union-attr]
     words = WORDS[said] + (" " + STILL if poor and said in ("better", "unsure") else "")
-    return {"verdict": said, "words": words, "metric": metric, **figures, "groups": report.groups,
-            "better": kind.better}  # fmt: skip
+    name, says = METRICS.get(metric, (metric, ""))[:2]
+    return {"verdict": said, "words": words, "metric": metric, "name": name, "says": says, **figures,
+            "groups": report.groups, "better": kind.better}  # fmt: skip
 
 
 def carded(tuned: Bundle, start: Bundle, order: Order, found: Correction, rows: Rows, report: Report | None) -> Bundle:
