@@ -31,6 +31,7 @@ from potency.cli import (
     serve,
     show,
     visualise,
+    watch,
 )
 
 __all__ = ["app", "run"]
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 for room in (
     *(demo, data, audit, measure, controls, learn, pretrain, label, answer, reason, visualise),
-    *(points, pool, choose, quantise, reader, serve, pictures, show, card, doctor),
+    *(points, pool, choose, quantise, reader, serve, watch, pictures, show, card, doctor),
 ):
     app.registered_commands += room.app.registered_commands
 
