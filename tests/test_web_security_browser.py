@@ -67,7 +67,7 @@ def test_an_admin_adds_somebody_who_logs_in_and_makes_a_key(tool: tuple[str, Pat
         page.goto(address + "log")
         looked_at(page, "log")
         page.select_option("#act", "add analyst")
-        page.click("text=Show")
+        page.click("button:has-text('Show')")
         page.wait_for_url("**act=add*")
         assert page.locator("tbody tr").count() == 1
     with page_of(browser, color_scheme="dark", viewport={"width": 820, "height": 1180}) as page:

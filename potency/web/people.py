@@ -26,6 +26,7 @@ LEAST, MOST = 10, 1000  # characters of a password
 LABEL = 80  # characters of what a key is called
 KEYS = 20  # of one person
 LOCAL, GUEST = "local", "token"  # whoever sits at this machine; whoever came with the token
+ADMINS = "SELECT count(*) AS n FROM people WHERE role = 'admin' AND active AND password != ''"
 AT_ONCE = threading.BoundedSemaphore(2)  # a password is hashed in 64 MB on all cores: a crowd at the door must wait
 
 
@@ -188,10 +189,7 @@ class People:
         Raises:
             PotencyError: it is short, or the account has none.
         """
-        account = self.account(person)
-        if account.name in (LOCAL, GUEST):
-            raise PotencyError("this account has no password", account.name, "start with --accounts")
-        hashed = self._hashed(account.role, password)
+        hashed = self._hashed(self.account(person).role, password)
         self.store.change("UPDATE people SET password = ? WHERE id = ?", hashed, person)
 
     def all(self) -> list[Account]:
@@ -220,8 +218,7 @@ class People:
         with self.store.writing() as base:
             query = "UPDATE people SET role = ?, active = ? WHERE id = ?"
             base.execute(query, (_role(role), int(active), id))
-            left = "SELECT count(*) FROM people WHERE role = 'admin' AND active AND password != ''"
-            if account.role == "admin" and account.active and not base.execute(left).fetchone()[0]:
+            if account.role == "admin" and account.active and not base.execute(ADMINS).fetchone()["n"]:
                 raise PotencyError("nobody would be left who may manage accounts", account.name,
                                    "make somebody else an admin first")  # fmt: skip
             if not active:
@@ -231,8 +228,7 @@ class People:
     @property
     def admins(self) -> int:
         """How many people may manage accounts."""
-        query = "SELECT count(*) AS n FROM people WHERE role = 'admin' AND active AND password != ''"
-        return int((self.store.row(query) or {"n": 0})["n"])
+        return int((self.store.row(ADMINS) or {"n": 0})["n"])
 
     def guest(self, token: str) -> str:
         """Begin a session of whoever came with the token; it ends with that token."""
@@ -258,12 +254,10 @@ class People:
         return [Account(**{**row, "active": bool(row["active"])}) for row in self.store.rows(query, *values)]
 
     def _hashed(self, role: str, password: str) -> str:
-        if len(password) < LEAST:
-            raise PotencyError(f"the password has under {LEAST} characters", "password", "choose a longer one")
-        if len(password) > MOST:
-            raise PotencyError(f"the password has over {MOST} characters", "password", "choose a shorter one")
-        if len(set(password)) < 5:
-            raise PotencyError("the password is one or a few characters repeated", "password", "choose another one")
+        wrong = {f"has under {LEAST} characters": len(password) < LEAST, f"has over {MOST}": len(password) > MOST,
+                 "is one or a few characters repeated": len(set(password)) < 5}  # fmt: skip
+        for what in (words for words, so in wrong.items() if so):
+            raise PotencyError(f"the password {what}", "password", "choose another one")
         with AT_ONCE:
             return _hasher().hash(unicodedata.normalize("NFC", password))
 
