@@ -82,7 +82,9 @@ def test_names_tell_plates_wells_and_channels(client: TestClient) -> None:
 def test_a_table_tells_wells_and_its_numbers_are_measures(client: TestClient) -> None:
     rows = "\n".join(f"x{k}.png,{w},{k / 2},<b>drug" for k, w in enumerate(("A1", "a02", "H12")))
     files = {**{f"x{k}.png": field(30 + k) for k in range(3)}, "wells.csv": f"image,Well,dose,label\n{rows}\n".encode()}
-    job = done(client, files)
+    job = done(client, files, model="example:medium")
+    asked = [one for one in client.get(f"/plate/{job['id']}.json").json()["measures"] if "prediction" in one["key"]]
+    assert len(asked) > 1 and asked[0]["title"].startswith("Probability of "), asked
     told = client.get(f"/plate/{job['id']}.json", params={"measure": "dose"}).json()
     assert told["measure"] == {"key": "dose", "title": "dose", "unit": "", "group": "From the table"}
     assert told["size"] == 96 and {spot["well"] for spot in told["plates"][0]["spots"] if spot["there"]} == {

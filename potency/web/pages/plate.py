@@ -73,12 +73,14 @@ def ask(
     model: Annotated[str, Form(max_length=80)] = "",
     intensity: Annotated[bool, Form()] = False,
     names: Annotated[str, Form(max_length=200)] = "",
+    channel: Annotated[str, Form(max_length=80)] = "",
 ) -> Job:
     """Measure the wells of a plate: uploaded now, or a set that is here; with a model's answers where one is named."""
     if model:
         visit.shelf.find(model)
     chosen = visit.sets.find(set or visit.intake.take(files).set)
-    return visit.ask("plate", chosen.title, model, set=chosen.id, intensity=intensity, names=names.strip())
+    return visit.ask("plate", chosen.title, model, set=chosen.id, intensity=intensity, names=names.strip(),
+                     channel=channel.strip())  # fmt: skip
 
 
 @pages.page("/plate/{job}", "plate-map.html")

@@ -157,8 +157,11 @@ def _bright(order: Order, manifest: Manifest) -> tuple[pd.DataFrame, list[Measur
 
 def _asked(order: Order, manifest: Manifest) -> tuple[pd.DataFrame, list[Measure]]:
     """What a model says of every image: the probability of each class, its number, or how many objects it finds."""
+    from potency.data.parts import CHANNEL
     from potency.inference.predict import predict
 
+    if order.arguments.get("channel"):
+        manifest = manifest.add({CHANNEL: [order.arguments["channel"]] * len(manifest)})
     title = order.shelf.find(str(order.arguments["model"])).title
     bundle = loaded(order.shelf.folder(str(order.arguments["model"])))
     made = predict(manifest, bundle, into=order.folder / "answers", progress=order.step("asking the model")).table
@@ -166,11 +169,11 @@ def _asked(order: Order, manifest: Manifest) -> tuple[pd.DataFrame, list[Measure
     measures = [Measure(name, f"Probability of {name.removeprefix(PROBABILITY)}", "", title) for name in keep]
     if "prediction.count" in made:
         keep, measures = ["prediction.count"], [Measure("prediction.count", _counted(bundle), "per image", title)]
-    elif not keep and made["prediction"].dtype.kind == "f":
+    elif not keep and "prediction" in made and made["prediction"].dtype.kind == "f":
         keep, measures = ["prediction"], [Measure("prediction", "Predicted value", "", title)]
-    if not measures:
-        raise PotencyError("the answers of this model are no numbers", title, "choose one that names classes or counts")
     errors = [str(name) for name in made if str(name) == "prediction.error"]
+    if not measures and not errors:
+        raise PotencyError("the answers of this model are no numbers", title, "choose one that names classes or counts")
     return made[[*keep, *errors]], measures
 
 
