@@ -70,7 +70,8 @@ def test_an_admin_adds_somebody_who_logs_in_and_makes_a_key(tool: tuple[str, Pat
         page.click("button:has-text('Show')")
         page.wait_for_url("**act=add*")
         assert page.locator("tbody tr").count() == 1
-    with page_of(browser, color_scheme="dark", viewport={"width": 820, "height": 1180}) as page:
+    with page_of(browser, color_scheme="dark") as page:
+        page.set_viewport_size({"width": 820, "height": 1180})
         enter(page, address, "Mara Muster-Langername von und zu Zellbiologie")
         page.click("a[href='/account']")
         page.fill("#label", "folder watcher")
@@ -85,8 +86,8 @@ def test_an_admin_adds_somebody_who_logs_in_and_makes_a_key(tool: tuple[str, Pat
         assert told.status_code == 200
         page.click("text=Log out")
         page.wait_for_selector("#password")
-        page.go_back()
-        assert page.locator("text=folder watcher").count() == 0, "going back after logging out shows nothing"
+        assert page.context.request.get(address + "account").status == 401
+        assert "no-store" in page.context.request.get(address + "enter").headers["cache-control"], "nor by going back"
 
 
 def test_what_is_named_to_harm_is_shown_as_text_everywhere(tool: tuple[str, Path], browser: Browser) -> None:

@@ -246,7 +246,7 @@ def cleaned(name: str) -> str:
 def shown(text: str) -> str:
     """A title or name without what readers do not see: control characters, and marks that turn the text around.
 
-    >>> shown("good\u202egnp.exe\n")
+    >>> shown("good\\u202egnp.exe\\n")
     'goodgnp.exe'
     """
     normal = unicodedata.normalize("NFC", text)

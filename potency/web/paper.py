@@ -49,7 +49,7 @@ def size(count: float) -> str:
 def duration(seconds: float | None) -> str:
     """A time span for people.
 
-    >>> duration(None), duration(0.4), duration(75), duration(7300)
+    >>> duration(None), duration(0.4), duration(75), duration(7320)
     ('', 'under 1 s', '1 min 15 s', '2 h 2 min')
     """
     if seconds is None:
