@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
+from reader_study import SECRETS, all_said, images, made, page, png, said, seated, turn, two
 
 from potency.data.manifest import Manifest
 from potency.evaluation.reading import joined
 from potency.web.app import create
+from potency.web.desk import Desk
 from potency.web.people import People
 from potency.web.settings import Limits, Settings
 from potency.web.store import Store
 from potency.web.worker import Worker
-
-SECRETS = ("dark", "bright", "cellA", "donor7", "plate")  # classes, names and groups that must not be told
 
 
 @pytest.fixture(scope="module")
@@ -31,74 +30,6 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://127.0.0.1:8765") as client:
         client.store = app.state.store  # type: ignore[attr-defined]
         yield client
-
-
-def png(value: int) -> bytes:
-    written = io.BytesIO()
-    pixels = np.random.default_rng(value).integers(0, 200, (16, 16)).astype(np.uint8)
-    Image.fromarray(pixels).save(written, format="PNG")
-    return written.getvalue()
-
-
-def images(client: TestClient, count: int = 6, folder: str = "my images") -> str:
-    """A set of two classes, dark and bright, its names full of what must not be told."""
-    names = [f"{folder}/{SECRETS[k % 2]}/cellA_donor7_plate{k // 2}_{k}.png" for k in range(count)]
-    sent = client.post("/images.json", files=[("files", (name, png(k))) for k, name in enumerate(names)])
-    return str(sent.json()["set"])
-
-
-def page(client: TestClient, path: str) -> str:
-    """A page as a browser gets it, without staying the browser that it makes of the client."""
-    shown = client.get(path, headers={"accept": "text/html"})
-    client.cookies.clear()
-    assert shown.status_code == 200 and shown.text.startswith("<!doctype html>"), shown.text
-    return str(shown.text)
-
-
-def made(client: TestClient, set: str, **asked: Any) -> dict[str, Any]:
-    form = {"set": set, "title": "Which?", "truth": "folders", "classes": "one, two", **asked}
-    answered = client.post("/reading.json", data=form)
-    assert answered.status_code == 200, answered.text
-    study: dict[str, Any] = answered.json()
-    if "authorization" not in client.headers:
-        assert "being prepared" in page(client, f"/reading/{study['id']}")
-    assert Worker(client.store).turn()  # type: ignore[attr-defined]
-    found: dict[str, Any] = client.get(f"/reading/{study['id']}.json").json()["study"]
-    assert found["state"] == "open", client.get(f"/reading/{study['id']}.json").text
-    return found
-
-
-def seated(client: TestClient, code: str, name: str, begun: bool = True, **facts: Any) -> str:
-    """The path of a reader who has begun."""
-    seat = client.post(f"/read/{code}.json", data={"name": name, **facts})
-    assert seat.status_code == 200, seat.text
-    path = f"/read/{code}/{seat.json()['reader']}"
-    if begun:
-        client.post(f"{path}/begin.json", data={"round": 1})
-    return path
-
-
-def turn(client: TestClient, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"{path}.json").json()["turn"]
-    return found
-
-
-def said(client: TestClient, path: str, answer: str = "dark", seconds: float = 2.0, **more: Any) -> dict[str, Any]:
-    showing = more.pop("showing", None) or turn(client, path)["showing"]
-    data = {"showing": showing, "answer": answer, "seconds": seconds, **more}
-    answered = client.post(f"{path}/answer.json", data=data)
-    assert answered.status_code == 200, answered.text
-    found: dict[str, Any] = answered.json()
-    return found
-
-
-def all_said(client: TestClient, path: str, answer: str = "dark") -> None:
-    while turn(client, path)["stage"] == "reading":
-        said(client, path, answer)
-
-
-def two(client: TestClient, **more: Any) -> dict[str, Any]:
-    return made(client, images(client), classes="dark, bright", **more)
 
 
 def test_a_reader_is_told_nothing(tool: TestClient) -> None:
@@ -167,6 +98,50 @@ def test_rounds_come_in_turn_and_each_in_its_order(tool: TestClient) -> None:
     assert tool.post(f"/reading/{study['id']}/close.json").status_code == 200
     late = tool.post(f"{path}/answer.json", data={"showing": turn(tool, path)["showing"] or "0", "answer": "dark"})
     assert late.status_code == 400 and "closed" in late.json()["what"]
+
+
+def test_the_model_speaks_in_its_round_only(tool: TestClient) -> None:
+    study = two(tool, rounds=2)
+    store: Store = tool.store  # type: ignore[attr-defined]
+    told = {"answer": "bright", "probabilities": {"dark": 0.1, "bright": 0.9}, "unlike": True, "map": True}
+    facts = study["facts"] | {"model": "m", "model_title": "a model", "maps": True}
+    store.change("UPDATE studies SET facts = ? WHERE id = ?", json.dumps(facts), study["id"])
+    store.change("UPDATE study_images SET told = ? WHERE study = ?", json.dumps(told), study["id"])
+    maps = store.place("studies", study["id"]) / "maps"
+    maps.mkdir()
+    for number in range(6):
+        (maps / f"{number}.png").write_bytes(png(number))
+    path = seated(tool, study["code"], "anna")
+    assert turn(tool, path)["model"] is None and "0.9" not in tool.get(f"{path}.json").text
+    showing = turn(tool, path)["showing"]
+    assert tool.get(f"{path}/map/{showing}").status_code == 404
+    all_said(tool, path)
+    assert turn(tool, path)["model"] is None, "not before the round is begun"
+    tool.post(f"{path}/begin.json", data={"round": 2})
+    model = turn(tool, path)["model"]
+    assert model["answer"] == "bright" and model["probability"] == 0.9 and model["unlike"] and model["map"]
+    assert tool.get(f"{path}/map/{turn(tool, path)['showing']}").status_code == 200
+    assert tool.get(f"{path}/picture/{showing}").status_code == 404, "an image of the first round has another code now"
+    said(tool, path, "bright")
+    figures = tool.get(f"/reading/{study['id']}/results.json").json()["figures"]
+    assert figures["changes"][0]["images"] == 1 and {one["round"] for one in figures["against"]} == {1, 2}
+    assert [line["reader"] for line in figures["lines"]] == ["anna", "anna", "a model"]
+
+
+def test_many_tabs_at_once_answer_once(tool: TestClient) -> None:
+    study = two(tool)
+    path = seated(tool, study["code"], "anna")
+    store: Store = tool.store  # type: ignore[attr-defined]
+    person = store.row("SELECT person FROM readers WHERE id = ?", path.rpartition("/")[2])
+    showing = turn(tool, path)["showing"]
+
+    def answered(word: str) -> bool:
+        desk = Desk.of(store, study["code"], path.rpartition("/")[2], person["person"])  # type: ignore[index]
+        return desk.answer(showing, word, None, 1.0)
+
+    with ThreadPoolExecutor(8) as tabs:
+        assert sum(tabs.map(answered, ["dark", "bright"] * 8)) == 1
+    assert turn(tool, path)["done"] == 1
 
 
 def test_results_and_the_tables_that_the_command_line_reads(tool: TestClient, tmp_path: Path) -> None:
@@ -267,10 +242,8 @@ def test_a_study_that_cannot_be_is_refused_in_three_fields(tool: TestClient, ask
 
 def test_a_double_click_makes_one_study_and_an_image_that_breaks_is_left_out(tool: TestClient) -> None:
     whole = images(tool, 4)
-    good = png(3)
-    sent = tool.post("/images.json", data={"into": whole}, files=[("files", ("my images/dark/cut.png", good[:-30]))])
-    assert sent.status_code == 200
-    form = {"set": whole, "truth": "folders", "classes": "dark, bright", "images": "0"}
+    tool.post("/images.json", data={"into": whole}, files=[("files", ("my images/dark/cut.png", png(3)[:-30]))])
+    form = {"set": whole, "truth": "folders", "classes": "dark, bright"}
     ids = {tool.post("/reading.json", data=form).json()["id"] for _ in range(2)}
     assert len(ids) == 1
     assert Worker(tool.store).turn()  # type: ignore[attr-defined]
@@ -294,7 +267,8 @@ def test_with_accounts_readers_are_who_they_are_and_see_nothing_of_others(tmp_pa
         path = seated(as_("rita"), study["code"], "somebody else")
         assert as_("rita").get(f"{path}.json").json()["name"] == "rita"
         assert as_("rob").get(f"{path}.json").status_code == 404
-        assert as_("rob").get(f"{path}/picture/{turn(as_('rita'), path)['showing']}").status_code in (404, 200)
+        showing = turn(as_("rita"), path)["showing"]
+        assert as_("rob").get(f"{path}/picture/{showing}").status_code == 404
         for name in ("rita", "rob"):
             assert as_(name).post("/reading.json", data={"set": "0" * 16}).status_code == 403
             for asked in ("", "/results"):
