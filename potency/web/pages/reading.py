@@ -176,6 +176,8 @@ def one(visit: Here, study: str) -> Shown:
         job = visit.jobs.find(found.job, visit.person.id) if found.state == "preparing" else None
     except Missing:
         job = None
+    if job is not None and job.state == "done":  # it ended between the two looks
+        found = studies.find(study)
     return Shown(found, tally.settings_of(found), studies.progress(study), job, reports)
 
 
