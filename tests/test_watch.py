@@ -261,12 +261,11 @@ def test_a_server_may_answer(
 ) -> None:
     folder, into = place
     monkeypatch.setattr("potency.cli.watch.SETTLE", 0.01)
-    monkeypatch.setattr("potency.cli.watch.MANY", 2)
     for name in ("0.npy", "1.npy", "bad.npy"):
         written(folder / name)
     words = ["watch", str(folder), "--bundle", "small", "--url", "http://lab:8765/", "--into", str(into), "--once"]
     assert run(words) == 0
-    assert lab == [["0.npy", "1.npy"], ["bad.npy"]]
+    assert lab == [["0.npy", "1.npy", "bad.npy"]]
     table = Manifest.read(into / "predictions.parquet").table.set_index("id")
     assert table["prediction"].dropna().to_dict() == {"0.npy": "dim", "1.npy": "dim"}
     assert table.loc["bad.npy", "prediction.error"] == "no image; where: x; mend: y"

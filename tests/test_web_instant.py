@@ -133,12 +133,14 @@ def test_models_are_loaded_once_and_only_so_many_are_kept(
     assert [folder.name for folder in loads] == ["0", "1", "2", "1"]
 
 
-def test_the_log_counts_answers_and_names_the_model(tool: tuple[TestClient, str, Path]) -> None:
+def test_the_log_counts_answers_and_names_the_model(
+    tool: tuple[TestClient, str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     client, model, place = tool
     store: Store = client.app.state.store  # type: ignore[attr-defined]
     client.app.state.instant.flush()  # type: ignore[attr-defined]
     store.change("DELETE FROM audit")
-    client.app.state.instant._since = 1e12  # type: ignore[attr-defined]  # nothing is written by itself
+    monkeypatch.setattr("potency.web.instant.NOTED", 1e6)  # nothing is written by itself
     for _ in range(3):
         asked(client, model, place / "images" / "0.png", place / "images" / "1.png")
     client.app.state.instant.flush()  # type: ignore[attr-defined]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 SETTLE = 2.0  # seconds between the two looks of --once
-MANY = 32  # files of one request to a server
 KEY = "POTENCY_KEY"
 
 
@@ -170,7 +169,7 @@ def at_once(client: Any, rows: Manifest, bundle: str) -> Manifest:
     from potency.web.asking import error_of
 
     paths = [rows.folder / str(row["image"]) for row in rows.records()]
-    told = [one for i in range(0, len(paths), MANY) for one in client.answer(paths[i : i + MANY], bundle)]
+    told = client.answer(paths, bundle)
     cells = [
         {name: value for name, value in one.items() if name not in ("name", "error")}
         | {"prediction.error": describe(error_of(one["error"])) if "error" in one else None}

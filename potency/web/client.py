@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, float], object]
 STEP, SLOWEST = 0.2, 2.0  # seconds between two looks at a job: soon at first, then less often
+TOGETHER = 16  # images of one request for answers at once
 DONE = ("done", "failed", "cancelled")
 
 
@@ -59,8 +60,10 @@ class Client:
         >>> Client("http://127.0.0.1:8765/").answer(["a.png"], "example:medium")  # doctest: +SKIP
         [{'name': 'a.png', 'prediction': 'stem', ...}]
         """
-        files = [(Path(path).name, Path(path).read_bytes()) for path in images]
-        found: list[dict[str, Any]] = self.asking.post("predict.json", files, model=bundle)["answers"]
+        found: list[dict[str, Any]] = []
+        for i in range(0, len(images), TOGETHER):
+            files = [(Path(path).name, Path(path).read_bytes()) for path in images[i : i + TOGETHER]]
+            found += self.asking.post("predict.json", files, model=bundle)["answers"]
         return found
 
     def predict(self, manifest: str | Path | Manifest, bundle: str, *, into: str | Path, name: str = "prediction",

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
 from potency.web.faults import Refused
+from potency.web.shelf import version_of
 from potency.web.store import Store
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class _Line:
     """A model made ready, and the images that wait for it."""
 
     model: Immediate
+    version: str
     waiting: deque[_Asked] = field(default_factory=deque)
     busy: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,7 +72,7 @@ class Instant:
         self._lines: OrderedDict[tuple[str, float], Future[_Line]] = OrderedDict()
         self._lock = threading.Lock()
         self._noted: dict[tuple[Any, ...], int] = {}
-        self._since = 0.0
+        self._timer: threading.Timer | None = None
 
     @contextmanager
     def room(self) -> Iterator[None]:
@@ -93,7 +95,7 @@ class Instant:
         key = (str(folder), (folder / "card.json").stat().st_mtime)
         with self._lock:
             line = self._lines.get(key)
-            if line is None or (line.done() and line.exception() is not None):  # what failed is tried anew
+            if line is None or (line.done() and (line.cancelled() or line.exception())):  # what failed is tried anew
                 line = self._lines[key] = self._loading.submit(_loaded, folder)
             self._lines.move_to_end(key)
             while len(self._lines) > KEPT:
@@ -110,7 +112,7 @@ class Instant:
         Raises:
             PotencyError: the bundle cannot be loaded, or its answers lie in files.
         """
-        line = await asyncio.wrap_future(self.ready(folder))
+        line = await asyncio.shield(asyncio.wrap_future(self.ready(folder)))  # others wait for it too
         asked = [_Asked(name, stream) for name, stream in files]
         for one in asked:
             line.waiting.append(one)
@@ -162,14 +164,13 @@ class Instant:
     def note(self, person: Mapping[str, Any], model: str, address: str, images: int) -> None:
         """Count answers for the log: one line for all of a person and a model within some seconds."""
         key = (person["id"], person["name"], model, address)
-        now = time.monotonic()
         with self._lock:
+            first = not self._noted
             self._noted[key] = self._noted.get(key, 0) + images
-            late = now - self._since > NOTED
-            if late:
-                self._since = now
-        if late:
-            self._threads.submit(self.flush)
+            if first:
+                self._timer = threading.Timer(NOTED, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
 
     def flush(self) -> None:
         """Write what was counted into the log."""
@@ -182,6 +183,8 @@ class Instant:
         """Let what is under way end, and write the log."""
         self._loading.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(cancel_futures=True)
+        if self._timer is not None:
+            self._timer.cancel()
         self.flush()
 
 
@@ -191,7 +194,7 @@ def _loaded(folder: Path) -> _Line:
 
     model = Immediate(Bundle.load(folder))
     exercised(model)
-    return _Line(model)
+    return _Line(model, version_of(folder))
 
 
 def _suffix(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -67,13 +68,7 @@ class Shelf:
 
     def version(self, id: str) -> str:
         """What tells this model from another of its name: the beginning of the hash of its weights' file."""
-        import hashlib
-
-        total = hashlib.sha256()
-        for path in sorted(self.folder(id).glob("weights*")):
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-        return total.hexdigest()[:12]
+        return version_of(self.folder(id))
 
     def card(self, id: str) -> Card:
         """What a model says of itself."""
@@ -110,6 +105,15 @@ class Shelf:
         about, answer = str(card.data.get("about", "")), card.answer or _answer(card.task)
         return Model(id, title or str(card.data.get("title", id)), about, card.task, answer, tuple(card.plan.classes),
                      shipped, bool(card.data.get("simulated")), created)  # fmt: skip
+
+
+def version_of(folder: Path) -> str:
+    """The beginning of the hash of the weights of a bundle's folder."""
+    total = hashlib.sha256()
+    for path in sorted(folder.glob("weights*")):
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()[:12]
 
 
 def _answer(task: str) -> str:

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, cast
 
 from fastapi import Request
@@ -16,7 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from potency.errors import PotencyError
-from potency.web.frame import Pages, Visit, visiting
+from potency.web.frame import Pages, visiting
 from potency.web.guard import INSTANT
 from potency.web.intake import cleaned
 
@@ -61,18 +60,17 @@ async def predict(request: Request) -> Response:
         try:
             visit = await visiting(request)
             model, files = asked(form)
-            folder, version = await request.app.state.recent.look(
-                ("model", visit.person.id, model), lambda: _found(visit, model)
-            )
+            key = ("model", visit.person.id, model)
+            folder = await request.app.state.recent.look(key, lambda: visit.shelf.folder(model))
             said = await instant.answers(folder, files)
         finally:
             await form.close()
-        engine = instant.ready(folder).result().model.engine
+        line = instant.ready(folder).result()
     person = {"id": visit.person.id, "name": visit.person.name}
-    instant.note(person, f"{model} {version}", visit.address, len(files))
+    instant.note(person, f"{model} {line.version}", visit.address, len(files))
     answers = [{"name": name, **({"error": told(one.error)} if one.error else plain(one.cells))}
                for one, (name, _) in zip(said, files, strict=True)]  # fmt: skip
-    made = Answers(model, version, engine, round(time.perf_counter() - begun, 6), answers)
+    made = Answers(model, line.version, line.model.engine, round(time.perf_counter() - begun, 6), answers)
     return Response(json.dumps(vars(made)), media_type="application/json")
 
 
@@ -84,10 +82,6 @@ def asked(form: FormData) -> tuple[str, list[tuple[str, IO[bytes]]]]:
         raise PotencyError("a request names a model and holds a file or more", "the form",
                            "send the fields model and files, as multipart/form-data")  # fmt: skip
     return model, [(name, cast(IO[bytes], file)) for name, file in files]
-
-
-def _found(visit: Visit, model: str) -> tuple[Path, str]:
-    return visit.shelf.folder(model), visit.shelf.version(model)
 
 
 def told(error: PotencyError) -> dict[str, str]:
