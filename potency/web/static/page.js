@@ -91,8 +91,7 @@
         if (form.querySelector("[name=strip]")?.checked) body.append("strip", "true");
         set = (await post("/images.json", body, (done) => { bar.value += done; })).set;
       }
-      if (form.dataset.then) { location.href = form.dataset.then + set; return; }  // what goes on with the images
-      if (form.getAttribute("action") === "/images") { location.href = `/images/${set}`; return; }
+      if (form.getAttribute("action") === "/images") { location.href = `${form.dataset.then ?? "/images/"}${set}`; return; }
       const rest = new FormData(form);
       rest.delete("files");
       rest.set("set", set);
