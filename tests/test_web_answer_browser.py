@@ -46,7 +46,7 @@ def test_many_images_from_the_model_that_suits_them_to_a_map_of_one(tool: str, b
         page.click("main >> text=What is it?")
         assert page.is_checked("input[value='example:medium']"), "the model of these images is chosen already"
         looked_at(page, "answer-choice")
-        page.click("summary:has-text('More')")
+        page.click("details.more:has(#maps) summary")
         page.select_option("#maps", "0")
         page.click("text=Get the answer")
         page.wait_for_selector(".answers .answer")

@@ -31,6 +31,7 @@ LABELS = """async () => { const { labels } = (await import('/static/correct.js')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("web")
     People(Store(made)).add(NAME, PASSWORD, "analyst")
+    People(Store(made)).add("Ada", PASSWORD, "admin")
     return made
 
 

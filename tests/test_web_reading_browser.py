@@ -118,7 +118,7 @@ def read(page: Page, name: str, skip: int) -> None:
     first = shown(page)
     if not skip:
         looked_at(page, "reading-desk")
-        seen = page.content()
+        seen = page.inner_html("main")
         assert "plate" not in seen and page.locator("#says").count() == 0, "no name, and no model in round one"
         page.wait_for_timeout(300)
         page.keyboard.press("p")

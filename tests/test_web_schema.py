@@ -27,6 +27,9 @@ def test_no_request_meets_a_mistake_of_the_program(accounts: bool, tmp_path: Pat
         nonlocal count
         count += 1
         words = {name: value for name, value in case.as_transport_kwargs(base_url=HERE).items() if name in SENT}
+        for field in words.get("files") or ():  # numbers in the place of files cannot even be sent
+            if not isinstance(field[1][1], bytes | str):
+                return
         answer = client.request(**words)
         if answer.status_code >= 500 and answer.status_code not in (501, 507):
             found[f"{words['method']} {case.path}"] = (answer.status_code, str(words)[:500])

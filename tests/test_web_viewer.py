@@ -125,7 +125,7 @@ def test_a_large_image_is_looked_at_once_and_its_faults_are_told(
     set, (good, cut) = sent(client, good__tif=tiled(), cut__tif=tiled(spoilt=True))
     assert client.get(f"/view/{set}/{good}.json").json()["ready"] is False
     assert "decoded" in client.get(f"/view/{set}/{cut}.json").json()["what"]
-    for id, end in ((good, 200), (cut, 400)):
+    for id, end in ((good, 200), (cut, 415)):
         for _ in range(600):
             answer = client.get(f"/view/{set}/{id}/ready.json")
             if answer.status_code != 200 or answer.json()["ready"]:

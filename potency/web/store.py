@@ -19,7 +19,7 @@ from potency.errors import PotencyError
 
 Row = dict[str, Any]
 ID = re.compile(r"^[0-9a-f]{16}$")
-NOTED = re.compile(r"[a-z0-9:._-]{0,64}( [0-9a-f]{0,64})?")  # ids and the names of models in the package
+NOTED = re.compile(r"[a-z0-9:._-]{0,64}( [0-9a-f]{0,64})?|[0-9]{1,9} images")  # ids, names of models in the package
 WAIT = 10.0  # seconds that a writer waits for another one
 VERSION = 1
 PARTS = ("sets", "jobs", "models", "studies", "corrections")
