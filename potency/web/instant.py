@@ -143,20 +143,26 @@ class Instant:
                 break
             if one.answer.set_running_or_notify_cancel():  # else nobody waits for it any more
                 taken.append(one)
-        paths: list[Path] = []
         try:
-            for one in taken:
-                path = self.place / f"{secrets.token_hex(8)}{_suffix(one.name)}"
-                paths.append(path)
-                one.stream.seek(0)
-                with path.open("wb") as file:
-                    shutil.copyfileobj(one.stream, file, PIECE)
-            for one, path, said in zip(taken, paths, line.model(paths) if paths else (), strict=True):
-                one.answer.set_result(replace(said, error=said.error and _named(said.error, path, one.name)))
+            for one, said in zip(taken, self._said(line.model, taken) if taken else (), strict=True):
+                one.answer.set_result(said)
         except BaseException as fault:
             for one in taken:
                 if not one.answer.done():
                     one.answer.set_exception(fault)
+
+    def _said(self, model: Immediate, taken: Sequence[_Asked]) -> list[Said]:
+        """What a model says of images, for which they lie on the disk for a moment: readers take files."""
+        paths = [self.place / f"{secrets.token_hex(8)}{_suffix(one.name)}" for one in taken]
+        try:
+            for one, path in zip(taken, paths, strict=True):
+                one.stream.seek(0)
+                with path.open("wb") as file:
+                    shutil.copyfileobj(one.stream, file, PIECE)
+            return [
+                replace(said, error=said.error and _named(said.error, path, one.name))
+                for one, path, said in zip(taken, paths, model(paths), strict=True)
+            ]
         finally:
             for path in paths:
                 path.unlink(missing_ok=True)
@@ -177,7 +183,7 @@ class Instant:
         with self._lock:
             noted, self._noted = self._noted, {}
         for (id, name, model, address), images in noted.items():
-            self.store.audit({"id": id, "name": name}, "predict", f"{images} images", model, address)
+            self.store.audit({"id": id, "name": name}, "predict", f"{images}-images", model, address)
 
     def close(self) -> None:
         """Let what is under way end, and write the log."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from fastapi import Request
+from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
@@ -49,29 +50,35 @@ class Answers:
     answers: list[dict[str, Any]]
 
 
-@pages.router.post(INSTANT, response_model=Answers, openapi_extra={"requestBody": {"required": True, "content": BODY}},
-                   tags=["instant"])  # fmt: skip
 async def predict(request: Request) -> Response:
     """Answer up to 32 images at once: `curl -F model=ID -F files=@a.png`. 503 with Retry-After where too many ask."""
     begun, instant = time.perf_counter(), request.app.state.instant
-    with instant.room():
-        async with asyncio.timeout(SECONDS):
-            form = await request.form(max_files=FILES, max_fields=8)
-        try:
+    try:
+        with instant.room():
+            async with asyncio.timeout(SECONDS):
+                form = await request.form(max_files=FILES, max_fields=8)
             visit = await visiting(request)
             model, files = asked(form)
             key = ("model", visit.person.id, model)
             folder = await request.app.state.recent.look(key, lambda: visit.shelf.folder(model))
             said = await instant.answers(folder, files)
-        finally:
-            await form.close()
-        line = instant.ready(folder).result()
+    finally:
+        await request.close()  # of the files that came with it
+    line = instant.ready(folder).result()
     person = {"id": visit.person.id, "name": visit.person.name}
     instant.note(person, f"{model} {line.version}", visit.address, len(files))
     answers = [{"name": name, **({"error": told(one.error)} if one.error else plain(one.cells))}
                for one, (name, _) in zip(said, files, strict=True)]  # fmt: skip
-    made = Answers(model, line.version, line.model.engine, round(time.perf_counter() - begun, 6), answers)
+    seconds = round(time.perf_counter() - begun, 6)
+    made = Answers(model, line.version, line.model.engine, seconds, answers)
     return Response(json.dumps(vars(made)), media_type="application/json")
+
+
+# A plain route: whether there is room is asked before anything of the body is read, as no other page does.
+pages.router.add_api_route(
+    INSTANT, predict, methods=["POST"], response_model=Answers, tags=["instant"], route_class_override=APIRoute,
+    openapi_extra={"requestBody": {"required": True, "content": BODY}},
+)  # fmt: skip
 
 
 def asked(form: FormData) -> tuple[str, list[tuple[str, IO[bytes]]]]:
