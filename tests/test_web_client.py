@@ -217,6 +217,7 @@ def test_options_are_checked_before_a_job_is_made(address: str, client: Client, 
         assert http.post("verbs/predict.json", data={"set": set}).json()["what"] == "predict takes a model"
         assert http.post("verbs/paint.json", data={"set": set}).status_code == 404
         assert http.get("pieces/xyz.json").status_code == 400
+        assert http.get("pieces/0123456789abcdef.json").status_code == 404
         gap = {"mark": "0" * 16, "at": "5", "size": "9", "title": "t"}
         assert http.post("pieces.json", data=gap, files=[("files", ("a", b"x"))]).json() == {"have": 0, "set": ""}
     assert set_of_verbs() == {"predict", "explain", "measure", "evaluate", "train"}

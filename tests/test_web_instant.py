@@ -145,7 +145,7 @@ def test_the_log_counts_answers_and_names_the_model(
         asked(client, model, place / "images" / "0.png", place / "images" / "1.png")
     client.app.state.instant.flush()  # type: ignore[attr-defined]
     (line,) = store.rows("SELECT * FROM audit")
-    assert (line["act"], line["object"], line["name"]) == ("predict", "6-images", "local")
+    assert (line["act"], line["object"], line["name"]) == ("predict", "6 images", "local")
     assert line["model"].startswith(model) and "0.png" not in str(line)
 
 

@@ -18,6 +18,7 @@ from urllib.request import Request, build_opener
 
 from potency import errors
 from potency.errors import PotencyError
+from potency.web.jobs import Missing
 
 AGAIN = (429, 502, 503, 504)  # what passes by itself
 PIECE = 2**20
@@ -109,6 +110,8 @@ def raised(headers: Message | Mapping[str, str], body: bytes, status: int) -> Po
     except (ValueError, KeyError, TypeError):
         fields = {"what": f"the server answered {status}, and not as a web tool of potency does", "where": "",
                   "mend": "check the address"}  # fmt: skip
+    if status == 404:
+        return Missing(fields["what"], fields["where"], fields["mend"])
     return error_of({**fields, "kind": headers.get("x-potency-error") or ""})
 
 

@@ -183,7 +183,7 @@ class Instant:
         with self._lock:
             noted, self._noted = self._noted, {}
         for (id, name, model, address), images in noted.items():
-            self.store.audit({"id": id, "name": name}, "predict", f"{images}-images", model, address)
+            self.store.audit({"id": id, "name": name}, "predict", f"{images} images", model, address)
 
     def close(self) -> None:
         """Let what is under way end, and write the log."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from potency.errors import ImageError, ManifestError
 from potency.web.asking import Asking
 from potency.web.intake import cleaned
+from potency.web.jobs import Missing
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -114,7 +115,10 @@ def _large(asking: Asking, set: str, title: str, name: str, path: Path) -> str:
     """Send a large file piece by piece, going on where an earlier call stopped."""
     size = path.stat().st_size
     mark = hashlib.sha256(f"{title} {name} {size} {path.stat().st_mtime_ns}".encode()).hexdigest()[:16]
-    have = int(asking.get(f"pieces/{mark}.json")["have"])
+    try:
+        have = int(asking.get(f"pieces/{mark}.json")["have"])
+    except Missing:
+        have = 0
     with path.open("rb") as file:
         while True:
             file.seek(have)

@@ -25,7 +25,7 @@ FILES = 32  # of one request
 SECONDS = 30.0  # that a request may take to arrive
 
 BODY = {"multipart/form-data": {"schema": {
-    "type": "object", "required": ["model", "files"], "properties": {
+    "type": "object", "required": ["model", "files"], "additionalProperties": False, "properties": {
         "model": {"type": "string", "description": "its id, as /models.json lists it"},
         "files": {"type": "array", "minItems": 1, "maxItems": FILES, "items": {"type": "string", "format": "binary"}},
     }}}}  # fmt: skip

@@ -13,7 +13,9 @@ from typing import IO, Annotated
 from fastapi import Form, UploadFile
 
 from potency.errors import PotencyError
+from potency.web.faults import Refused
 from potency.web.frame import Here, Pages, Visit
+from potency.web.jobs import Missing
 
 pages = Pages()
 FOLDER = "pieces"
@@ -40,9 +42,11 @@ class Whole:
 
 @pages.router.get("/pieces/{mark}.json", response_model=Come, tags=["pieces"])
 def come(visit: Here, mark: str) -> Come:
-    """How much of a file is here; 0 where nothing is."""
+    """How much of a file is here."""
     path = _place(visit, mark)
-    return Come(path.stat().st_size if path.is_file() else 0, "")
+    if not path.is_file():
+        raise Missing("nothing of such a file is here", mark, "send its first piece")
+    return Come(path.stat().st_size, "")
 
 
 @pages.router.post("/pieces.json", response_model=Come, tags=["pieces"])
@@ -61,7 +65,8 @@ def piece(
     """
     limits, path = visit.settings.limits, _place(visit, mark)
     if not visit.person.may("analyst"):
-        raise PotencyError("this takes the role analyst", "your account", "ask who runs this page")
+        raise Refused(403, f"this takes the role analyst, you are {visit.person.role}", "your account",
+                      "ask who runs this page")  # fmt: skip
     if size > limits.file:
         raise PotencyError(f"the file is larger than {limits.file / 2**30:.3g} GB", title, "ask who runs this page")
     if len(files) != 1:
