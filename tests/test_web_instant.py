@@ -170,6 +170,30 @@ def test_a_server_starts_without_torch(tmp_path: Path) -> None:
     assert not ran.returncode, ran.stderr
 
 
+def test_answers_do_not_wait_for_nagle(tmp_path: Path) -> None:
+    """asyncio switches his algorithm off for sockets that say they speak TCP, and for no others."""
+    import asyncio
+    import socket
+
+    from potency.web.server import _listening
+
+    async def asked() -> int:
+        seen: list[int] = []
+
+        def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with _listening(Settings(folder=tmp_path, port=0)) as listening:
+            async with await asyncio.start_server(came, sock=listening):
+                reader, writer = await asyncio.open_connection(*listening.getsockname())
+                await reader.read()
+                writer.close()
+        return seen[0]
+
+    assert asyncio.run(asked()) != 0
+
+
 def test_an_image_is_answered_by_every_reader(tool: tuple[TestClient, str, Path], tmp_path: Path) -> None:
     client, model, _ = tool
     pixels = np.random.default_rng(3).integers(0, 255, (16, 16), np.uint8)
