@@ -28,6 +28,7 @@ from potency.web.store import Store
 F = TypeVar("F", bound=Callable[..., Any])
 Call = Callable[..., Awaitable[Any]]
 FIELDS = 300  # of one form beside its files
+OURS = {"person", "settings", "path", "program", "navigation"}  # what every template is given
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,9 @@ class Pages:
                                         **_fields(facts)),
                                 media_type="text/html; charset=utf-8")  # fmt: skip
 
+            facts = inspect.signature(made, eval_str=True).return_annotation
+            if taken := OURS & set(facts.__dataclass_fields__):
+                raise TypeError(f"{facts.__name__}: every template knows {sorted(taken)} as something else")
             self._both(path, ["GET"], made, show, role)
             return made
 
