@@ -14,7 +14,8 @@ from potency.evaluation import trust
 from potency.evaluation.paper import printed
 
 HOME = Path(str(resources.files("potency")))
-PAGES = sorted(path.relative_to(HOME).as_posix() for path in HOME.rglob("*.html"))
+WEB = HOME / "web"
+PAGES = sorted(p.relative_to(HOME).as_posix() for p in HOME.rglob("*.html") if not p.is_relative_to(WEB))
 SHARED = ["evaluation/base.html", "evaluation/parts.html"]
 EARLY = {"title": "A <title>", "subtitle": "of what", "plots": (), "tables": {}, "lines": ()}
 
@@ -25,6 +26,14 @@ def test_every_page_extends_the_one_head() -> None:
         text = (HOME / page).read_text("utf-8")
         assert re.match(r'\{% extends "[\w/]+\.html" %\}\n', text), page
         assert not re.search(r"<!doctype|<head|<meta|<title|page\.css|class=\"headline\">\{\{ verdict", text), page
+
+
+def test_every_page_of_the_web_tool_extends_its_own_head() -> None:
+    templates = {p: p.read_text("utf-8") for p in WEB.rglob("*.html") if p.name != "base.html"}
+    assert len(templates) > 30
+    for page, text in templates.items():
+        assert not re.search(r"<!doctype|<head|<meta|<script>|<style| style=\"| on\w+=\"", text), page
+        assert text.startswith('{% extends "base.html" %}\n') == ("{% block main %}" in text), page
 
 
 def test_a_page_opens_with_banners_and_verdict_and_refuses_what_its_template_does_not_know() -> None:

@@ -74,6 +74,7 @@ def test_a_plate_is_a_map_by_pointer_and_by_keys(tool: str, browser: Browser, tm
         page.set_input_files("input[data-folder]", tmp_path / "P1")
         page.click("text=Make the map")
         page.click("text=Open the map")
+        page.wait_for_load_state()
         for measure in ("Contrast", "Mean brightness"):
             page.select_option("#measure", label=measure)
             expect(page.locator("#readout")).to_contain_text(measure)
