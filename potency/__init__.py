@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from typing import Any
 
 # Idle OpenMP threads that spin make torch 25 times slower on a busy machine; it counts only if set before torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenVINO reports every import to its makers, from a process that it forks. Nothing may leave the machine unasked:
+# without the library that does it, OpenVINO keeps quiet.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 __version__ = "0.1.0"
 

@@ -26,3 +26,12 @@ def test_importing_the_package_imports_nothing_heavy_and_calms_openmp() -> None:
     check = "import os, sys, potency; heavy = {'torch', 'numpy', 'pandas'} & set(sys.modules); "
     check += "assert not heavy, heavy; assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'"
     subprocess.run([sys.executable, "-c", check], check=True, env={})
+
+
+def test_no_library_reports_to_its_makers() -> None:
+    """OpenVINO would send its every import to a service of statistics; it finds its stub instead."""
+    said = (
+        "import potency, openvino; from openvino.tools.ovc import telemetry_utils; print(telemetry_utils.tm.__name__)"
+    )
+    told = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert told.stdout.strip().endswith("telemetry_stub"), told

@@ -122,8 +122,9 @@ def until_alone() -> None:
     """End this process when its parent does: the pipe on stdin closes, however the parent died."""
 
     def listening() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while sys.stdin.buffer.read(1):
+        # Not by sys.stdin: its lock would be held for ever in any process that a library forks off this one.
+        with contextlib.suppress(OSError):
+            while os.read(0, 1):
                 pass
         os._exit(0)
 
