@@ -14,14 +14,27 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reaches for the netw
 import gc  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def pytest_collection_finish() -> None:
     """What collecting has imported stays to the end: no need to look through a million objects for garbage again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, one for each file of tests of pages."""
+    from browser import browsing
+
+    with browsing() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

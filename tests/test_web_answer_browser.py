@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from browser import browsing, looked_at, page_of, serving
+from browser import looked_at, page_of, serving
 from PIL import Image
 from playwright.sync_api import Browser
 
@@ -16,12 +16,6 @@ from playwright.sync_api import Browser
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("web")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
 
 
 def given(name: str, pixels: np.ndarray | bytes) -> dict[str, object]:

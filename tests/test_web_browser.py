@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser import browsing, looked_at, page_of, serving
+from browser import looked_at, page_of, serving
 from playwright.sync_api import Browser
 
 
@@ -13,12 +13,6 @@ from playwright.sync_api import Browser
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("web")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
 
 
 def test_a_first_visit_leads_from_example_images_to_answers(tool: str, browser: Browser) -> None:

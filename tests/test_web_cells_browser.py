@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browser import browsing, looked_at, page_of, serving
+from browser import looked_at, page_of, serving
 from cell_fields import PLACES, field, png, stack
 from playwright.sync_api import Browser, Page, expect
 
@@ -17,12 +17,6 @@ from playwright.sync_api import Browser, Page, expect
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("web")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
 
 
 def pointed_at(page: Page, y: float, x: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from browser import browsing, looked_at, page_of, serving
+from browser import looked_at, page_of, serving
 from playwright.sync_api import Browser
 
 
@@ -14,12 +14,6 @@ from playwright.sync_api import Browser
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("web")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
 
 
 def test_the_page_of_a_verb_lists_what_the_script_gets(tool: str, browser: Browser) -> None:

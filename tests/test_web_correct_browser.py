@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from browser import PATIENCE, browsing, looked_at, page_of, serving
+from browser import PATIENCE, looked_at, page_of, serving
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page
 from test_web import until
@@ -39,12 +39,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tool(folder: Path) -> Iterator[str]:
     with serving(folder, "--accounts") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browser import SHOTS, browsing, looked_at, page_of, serving
+from browser import SHOTS, looked_at, page_of, serving
 from playwright.sync_api import Browser, Page
 
 from potency.simulate import simulate
@@ -20,12 +20,6 @@ IMAGES = 6
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("web")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

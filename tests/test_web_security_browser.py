@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import tifffile
-from browser import browsing, looked_at, page_of, serving
+from browser import looked_at, page_of, serving
 from playwright.sync_api import Browser, Page
 from visitors import PASSWORD, png
 
@@ -28,12 +28,6 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
         people.add(name, PASSWORD, role)
     with serving(folder, "--accounts") as address:
         yield address, folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing() as found:
-        yield found
 
 
 def enter(page: Page, address: str, name: str) -> None:

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,15 +120,3 @@ def _listening(settings: Settings) -> Any:
         yield listening
     finally:
         listening.close()
-
-
-def answers(url: str, seconds: float = 30.0) -> bool:
-    """Whether a server answers there within that time."""
-    from urllib.request import urlopen
-
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError), urlopen(url + "health", timeout=2):
-            return True
-        time.sleep(0.1)
-    return False
