@@ -1,10 +1,10 @@
 """The recipe of the models that ship in the package: `nuclei` and `cells-phase`.
 
-`python recipes/models.py [NAME ...] [--start NAME] [--into out/models]`: each learns by `potency.learning.train`, from
-nothing or on from the one that ships, from real images whose licences allow its weights to be given away, read from
-the folder that POTENCY_DATA names; a run that was stopped goes on. Test rows (of each set's own division, or whole
-mosaics) are seen by nothing here: benchmarks/nuclei.py measures on them. A model is put into potency/bundle/models/NAME
-with the label it carries.
+`python recipes/models.py [NAME ...] [--start NAME] [--settle] [--into out/models]`: each learns by
+`potency.learning.train`, from nothing or on from the one that ships, from real images whose licences allow its weights
+to be given away, read from the folder that POTENCY_DATA names; a run that was stopped goes on. Test rows (of each set's
+own division, or whole mosaics) are seen by nothing here: benchmarks/nuclei.py measures on them. A model is put into
+potency/bundle/models/NAME with the label it carries.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.bundle import Bundle
+from potency.bundle import Bundle, NetworkMember
 from potency.bundle.shipped import SHELVES
 from potency.data.facts import Facts
 from potency.data.manifest import Manifest
 from potency.learning.planning import planned
+from potency.learning.settling import with_thresholds
 from potency.learning.train import train
 from potency.tasks import find_task
 
@@ -152,11 +153,21 @@ def learned(name: str, into: Path, start: str = "", **changes: Any) -> Bundle:
     return train(rows, task, into=into / name, plan=plan, start=Bundle.load(start) if start else None, progress=said)
 
 
-def shipped(name: str, bundle: Bundle, start: str = "") -> Path:
+def settled(name: str) -> Bundle:
+    """The model that ships with its thresholds chosen anew on the validation rows; the weights stay."""
+    bundle = Bundle.load(name)
+    (member,) = bundle.members
+    assert isinstance(member, NetworkMember)
+    bare = NetworkMember(member.task, member.plan.but(settings={}), member.nets)
+    found = with_thresholds(bare, MODELS[name].rows().of("validation"))
+    print(f"{name}: {dict(found.plan.settings)}", file=sys.stderr)
+    return replace(bundle.but(plans=(found.plan,)), members=(found,))
+
+
+def shipped(name: str, bundle: Bundle, recipe: str) -> Path:
     """The bundle with its label in the package, the images inside it simulated: none of anybody's are given away."""
     model = MODELS[name]
-    label = {"title": model.title, "about": model.about, "licence": model.licence,
-             "recipe": f"python recipes/models.py {name}" + f" --start {name}" * bool(start)}  # fmt: skip
+    label = {"title": model.title, "about": model.about, "licence": model.licence, "recipe": recipe}
     made = bundle.but(data={**bundle.card.data, **label})
     made = replace(made, examples=[{"image": field(seed)} for seed in range(2)]).save(SHELVES[""] / name)
     assert made.folder is not None
@@ -182,14 +193,21 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
     parser.add_argument("--into", type=Path, default=Path("out/models"))
     parser.add_argument("--keep", action="store_true", help="leave the package as it is")
+    parser.add_argument("--settle", action="store_true", help="only choose the thresholds of what ships anew")
     parser.add_argument("--start", default="", metavar="BUNDLE", help="begin with its weights; the name: what ships")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="plan otherwise, to try things")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in MODELS]:
         parser.error(f"there is no model {unknown[0]!r}")
     for name in options.names or MODELS:
-        bundle = learned(name, options.into, options.start, **dict(each.split("=", 1) for each in options.set))
-        print(bundle.folder if options.keep else shipped(name, bundle, options.start))
+        call = f"python recipes/models.py {name}"
+        if options.settle:
+            recipe, bundle = f"{Bundle.load(name).card.data['recipe']}; {call} --settle", settled(name)
+        else:
+            recipe = f"{call} --start {options.start}" if options.start else call
+            changes = dict(each.split("=", 1) for each in options.set)
+            bundle = learned(name, options.into, options.start, **changes)
+        print(bundle.folder if options.keep else shipped(name, bundle, recipe))
 
 
 if __name__ == "__main__":

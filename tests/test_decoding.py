@@ -196,6 +196,17 @@ def test_thresholds_do_what_they_say(decoder: Decoder) -> None:
             assert len(decoder.decode(maps, **{name: 1.0}).scores) == 0
 
 
+@all_of_them
+def test_what_is_less_sure_than_asked_is_not_told(decoder: Decoder) -> None:
+    maps = decoder.encode(blocks((2, 2, 12, 12), (20, 20, 38, 44)))
+    maps[0, 15:] *= 0.8  # of the larger one less is sure
+    scores = np.sort(decoder.decode(maps).scores)
+    assert len(scores) == 2
+    told = decoder.decode(maps, least=float(scores.mean()))
+    assert len(told.scores) == told.labels.max() == 1 and told.scores[0] == scores[1] > scores[0]
+    assert not len(decoder.decode(maps, least=1.01).scores)
+
+
 @every
 def test_a_window_with_its_reach_gives_the_same_objects(decoder: Decoder) -> None:
     truth, rng = crowd(400, 400, seed=2), np.random.default_rng(3)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
-from potency.decoding.decoder import Channel, Decoder
+from potency.decoding.decoder import KEPT, Channel, Decoder
 from potency.decoding.flood import Mask, flood, peaks
 
 
@@ -38,7 +38,7 @@ class Boundary(Decoder):
 
     name = "boundary"
     channels = (Channel("interior", "class"), Channel("boundary", "class"), Channel("background", "class"))
-    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "interior": 0.5, "core": 4, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "interior": 0.5, "core": 4, **KEPT}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 2

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.decoding.census import Census, Labels, Plane
-from potency.decoding.decoder import Channel, Decoder
+from potency.decoding.decoder import KEPT, Channel, Decoder
 from potency.decoding.flood import pieces
 
 
@@ -21,7 +21,7 @@ class Components(Decoder):
 
     name = "components"
     channels = (Channel("inside", "logit"),)
-    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, **KEPT}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 1

@@ -13,6 +13,7 @@ from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
 from potency.errors import AnswerError, PlanError, nearest
 
+KEPT: Mapping[str, float] = {"smallest": 1, "least": 0}  # pixels and score of an object from which on it is told
 KINDS: Mapping[str, str] = {
     "logit": "a probability by itself: sigmoid, binary cross-entropy",
     "class": "a probability among the channels of this kind: softmax, cross-entropy",
@@ -50,7 +51,7 @@ class Decoder(ABC):
 
     name: ClassVar[str]
     channels: ClassVar[tuple[Channel, ...]]
-    thresholds: ClassVar[Mapping[str, float]]  # names and defaults; tuned on validation rows
+    thresholds: ClassVar[Mapping[str, float]]  # names and defaults, KEPT among them; tuned on validation rows
 
     def encode(self, labels: NDArray[Any]) -> NDArray[np.float32]:
         """The maps (C, Y, X) of a perfect network for a label image (Y, X) of any integers, 0 = background.
@@ -84,7 +85,7 @@ class Decoder(ABC):
         planes = _finite(planes)
         settings = {**self.thresholds, **thresholds}
         labels, sure = self._labels(planes, settings)
-        return Decoded(*_number(labels, sure, int(labels.max()), int(settings["smallest"])))
+        return Decoded(*_number(labels, sure, int(labels.max()), int(settings["smallest"]), settings["least"]))
 
     @abstractmethod
     def reach(self, diameter: float) -> int:
@@ -106,8 +107,10 @@ def _finite(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @compiled
-def _number(labels: Labels, sure: Plane, count: int, smallest: int) -> tuple[NDArray[np.uint32], Plane]:
-    """Labels renumbered 1 ... n as a reader meets them, without those under `smallest` pixels, and each one's score."""
+def _number(
+    labels: Labels, sure: Plane, count: int, smallest: int, least: float
+) -> tuple[NDArray[np.uint32], Plane]:
+    """Labels renumbered 1 ... n as a reader meets them, and scores, without those of fewer pixels or a lower score."""
     area, total, new = np.zeros(count + 1, np.int64), np.zeros(count + 1), np.zeros(count + 1, np.uint32)
     height, width = labels.shape
     for y in range(height):
@@ -121,7 +124,7 @@ def _number(labels: Labels, sure: Plane, count: int, smallest: int) -> tuple[NDA
     for y in range(height):
         for x in range(width):
             k = labels[y, x]
-            if k and area[k] >= smallest:
+            if k and area[k] >= smallest and total[k] >= least * area[k]:
                 if not new[k]:
                     scores[found] = min(max(total[k] / area[k], 0.0), 1.0)
                     found += 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane, centres
-from potency.decoding.decoder import Channel, Decoder
+from potency.decoding.decoder import KEPT, Channel, Decoder
 from potency.decoding.depth import depth
 from potency.decoding.flood import flood, peaks
 
@@ -24,7 +24,7 @@ class Distance(Decoder):
 
     name = "distance"
     channels = (Channel("inside", "logit"), Channel("distance", "regression", True))
-    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "marker": 0.5, "peak": 0.7, "core": 4, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "marker": 0.5, "peak": 0.7, "core": 4, **KEPT}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 2

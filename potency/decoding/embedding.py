@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane, centres
-from potency.decoding.decoder import Channel, Decoder
+from potency.decoding.decoder import KEPT, Channel, Decoder
 from potency.decoding.depth import depth
 from potency.decoding.flood import flood
 
@@ -29,7 +29,7 @@ class Embedding(Decoder):
         Channel("seed", "logit"), Channel("to_y", "embedding", True), Channel("to_x", "embedding", True),
         Channel("spread", "regression", True),
     )  # fmt: skip
-    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "votes": 0.1, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "votes": 0.1, **KEPT}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(2 * diameter)) + 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from potency.data.compiled import compiled
 from potency.decoding.basins import basins, unite
 from potency.decoding.census import Census, Labels, Plane, centres
-from potency.decoding.decoder import Channel, Decoder
+from potency.decoding.decoder import KEPT, Channel, Decoder
 from potency.decoding.depth import depth
 
 
@@ -25,7 +25,7 @@ class Flows(Decoder):
 
     name = "flows"
     channels = (Channel("inside", "logit"), Channel("flow_y", "vector", True), Channel("flow_x", "vector", True))
-    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "parting": 0.25, "core": 4, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "parting": 0.25, "core": 4, **KEPT}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 2

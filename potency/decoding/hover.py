@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
-from potency.decoding.decoder import Channel, Decoder
+from potency.decoding.decoder import KEPT, Channel, Decoder
 from potency.decoding.flood import Mask, flood, peaks
 
 
@@ -24,7 +24,7 @@ class Hover(Decoder):
 
     name = "hover"
     channels = (Channel("inside", "logit"), Channel("across", "vector", True), Channel("down", "vector", True))
-    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "edge": 0.07, "core": 4, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "edge": 0.07, "core": 4, **KEPT}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(diameter)) + 3

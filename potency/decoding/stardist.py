@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane, deepest_of
-from potency.decoding.decoder import Channel, Decoder
+from potency.decoding.decoder import KEPT, Channel, Decoder
 from potency.decoding.depth import depth
 
 RAYS = 32
@@ -29,7 +29,7 @@ class StarDist(Decoder):
 
     name = "stardist"
     channels = (Channel("middle", "logit"), *(Channel(f"ray{k}", "regression", True) for k in range(RAYS)))
-    thresholds: ClassVar[Mapping[str, float]] = {"middle": 0.5, "overlap": 0.3, "smallest": 1}
+    thresholds: ClassVar[Mapping[str, float]] = {"middle": 0.5, "overlap": 0.3, **KEPT}
 
     def reach(self, diameter: float) -> int:
         return int(np.ceil(2 * diameter)) + 2

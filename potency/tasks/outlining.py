@@ -27,6 +27,7 @@ from potency.tasks.task import Sample
 VECTOR = 5.0  # what vectors of length 1 are multiplied with in the loss, as in Cellpose (Stringer 2021)
 LEAST = 0.3  # score of what is called an object
 TRIED = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SURE = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # of scores that are means over pixels, each above `inside`
 Forward = Callable[[nn.ModuleDict, Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
@@ -101,7 +102,8 @@ class Maps(Way):
         return total
 
     def trials(self, plan: Plan) -> Mapping[str, Sequence[float]]:
-        return {name: _around(value) for name, value in _decoder(plan).thresholds.items()}
+        others = {name: _around(value) for name, value in _decoder(plan).thresholds.items() if name != "least"}
+        return {"least": SURE, **others}  # what is told at all goes first, lest the others be chosen by debris
 
     def decode(self, output: Mapping[str, NDArray[Any]], plan: Plan) -> Labels:
         """Each object has the certainty of being one, and with classes the most probable and its probability, the mean
@@ -179,11 +181,11 @@ def _around(value: float) -> tuple[float, ...]:
     """What may be better than a threshold: a share is moved by halves and quarters, a number of pixels doubled.
 
     >>> _around(0.5), _around(4)
-    ((0.25, 0.375, 0.625, 0.75), (8, 16, 32))
+    ((0.25, 0.375, 0.625, 0.75), (8, 16, 32, 64))
     """
     if value < 1:
         return tuple(value * by for by in (0.5, 0.75, 1.25, 1.5) if value * by < 1)
-    return tuple(value * by for by in (2, 4, 8))
+    return tuple(value * by for by in (2, 4, 8, 16))
 
 
 def _decoder(plan: Plan) -> Decoder:
