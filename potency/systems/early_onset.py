@@ -181,7 +181,7 @@ RECIPE = Recipe(
     published=(ABOVE,),
     missing=(
         "real images, and so the three published tasks: one simulated induction stands for them",
-        "a run to its end at the default budget, which nobody has watched yet",
+        "weights of ImageNet below the full budget: from scratch so few pictures teach the published networks little",
     ),
     method="transmitted light minutes to hours after induction, ResNet/DenseNet, three tasks",
     run=run,
