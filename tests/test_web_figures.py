@@ -1,9 +1,8 @@
-"""The figures of a reader study that is too large for a page to wait for them: a job makes them, the study keeps them."""
+"""Figures of a reader study that is too large for a page to wait for them: a job makes them, the study keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient

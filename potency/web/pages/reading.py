@@ -128,6 +128,7 @@ def table(visit: Here, set: Annotated[str, Form()], file: Annotated[UploadFile, 
 @pages.action("/reading", then=lambda study: f"/reading/{study.id}")
 def make(visit: Here, asked: Annotated[Asked, Form()]) -> Study:
     """Make a study; its pictures are drawn by a job, then readers may come. A second click makes no second one."""
+    visit.room.needed("the study")
     facts, images = planned(asked, visit.sets, visit.shelf)
     studies = _studies(visit)
     title = asked.title.strip() or visit.sets.find(asked.set).title
