@@ -225,7 +225,8 @@ def _table(found: Found, path: Path) -> None:
     from potency.data.tables import write_table
 
     rows = [
-        {"file": row.name, "answer": row.value if row.value is not None else row.answer or None, "probability": row.probability,
+        {"file": row.name, "answer": (row.answer or None) if row.value is None else row.value,
+         "probability": row.probability,
          **{f"probability.{name}": row.probabilities.get(name) for name in found.classes},
          "set": " | ".join(row.set) or None, "unlike": row.unlike, "rarity": row.rarity,
          "undecided": None if row.error else row.undecided,

@@ -1,4 +1,4 @@
-"""The work behind "what is it?": a class or a number for every image, how sure, how unlike what was learned, and why."""
+"""The work behind "what is it?": a class or number for every image, how sure, how unlike what was learned, why."""
 
 from __future__ import annotations
 
