@@ -55,7 +55,6 @@ def test_a_folder_with_numbers_becomes_a_model_that_is_used(tool: str, browser: 
         page.click("text=Use it now")
         expect(page.locator("input[name=model]:checked")).to_have_count(1)
         page.select_option("#set", index=1)
-        page.select_option("#maps", value="0") if page.locator("#maps").is_visible() else None
         page.click("text=Get the answer")
         page.wait_for_selector(".class")
         assert page.locator(".class").count() == 24

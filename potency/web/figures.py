@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from potency.evaluation.tables import Table
 
 FILE = "figures.json"  # in the folder of the study
-QUICK_PIECES, QUICK_IMAGES = 8, 500  # of a study whose figures take half a second or less
+QUICK_ROUNDS, QUICK_IMAGES = 3, 500  # rounds of readers, images: figures of no more take half a second or less
 ROWS = 400  # of a table on the page; the JSON has all
 MANY = 1_000_000  # a study has one job at a time, so no limit is needed to bound them
 
@@ -110,10 +110,7 @@ def current(studies: Studies, study: Study, anew: bool = False) -> tuple[Figures
 
 def quick(studies: Studies, study: Study) -> bool:
     """Whether the figures of a study are made within a request."""
-    from potency.evaluation.panel import pieces
-
-    rounds = studies.rounds_read(study.id)
-    return pieces(rounds) <= QUICK_PIECES and int(study.facts.get("images", 0)) <= QUICK_IMAGES
+    return studies.rounds_read(study.id) <= QUICK_ROUNDS and int(study.facts.get("images", 0)) <= QUICK_IMAGES
 
 
 def kept(studies: Studies, study: Study) -> Figures | None:
