@@ -120,7 +120,6 @@ class Intake:
             if outer:
                 zarrs[outer] = row
                 path = path.joinpath(*inner)
-                path.parent.mkdir(parents=True, exist_ok=True)
                 row["digest"].update("/".join(inner).encode() + b"\0")
                 row["parts"] += 1
                 if row["parts"] > self.limits.parts:
@@ -157,6 +156,7 @@ class Intake:
     def _written(self, path: Path, stream: IO[bytes], digest: Any, name: str, left: Room, taken: int) -> int:
         count = 0
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 while piece := stream.read(PIECE):
                     count += len(piece)
@@ -169,10 +169,9 @@ class Intake:
                                            "delete images or jobs that nobody needs")  # fmt: skip
                     digest.update(piece)
                     file.write(piece)
-        except FileExistsError:
-            raise PotencyError("a file comes twice", name, "pack it again") from None
-        except NotADirectoryError:
-            raise PotencyError("a folder and a file have one name", name, "pack it again") from None
+        except (FileExistsError, NotADirectoryError):
+            what = "a file comes twice" if path.is_file() else "a folder and a file have one name"
+            raise PotencyError(what, name, "pack it again") from None
         return count
 
     def _facts(self, path: Path, name: str) -> dict[str, Any]:
