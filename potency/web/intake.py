@@ -278,8 +278,8 @@ def shown(text: str) -> str:
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():  # not where a file stands in place of one of its folders
+        path.unlink()
 
 
 def _suffixes() -> tuple[str, ...]:
