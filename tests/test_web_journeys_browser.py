@@ -61,15 +61,19 @@ def test_a_folder_dropped_a_training_left_stopped_and_gone_on_with(tool: str, br
     for kind, level in (("bright", 120), ("dim", 30)):
         for donor in range(1, 5):
             picture(tmp_path / "cells" / kind / f"{series}_donor{donor}.png", donor + level, level)
-    zarred(tmp_path / "cells" / "field.zarr")
+    zarred(tmp_path / "field.zarr")
     with page_of(browser) as page:
+        page.goto(tool + "images")
+        page.set_input_files("input[data-folder]", tmp_path / "field.zarr")
+        page.click("text=Bring them")
+        page.wait_for_selector(".wall img")
+        assert page.locator(".wall li").count() == 1, "an OME-Zarr that comes as a folder is one image"
+        expect(page.locator(".wall li")).to_contain_text("48 × 64 YX")
         page.goto(tool + "images")
         page.set_input_files("input[data-folder]", tmp_path / "cells")
         page.dblclick("text=Bring them")
         page.wait_for_selector(".wall img")
         set = page.url
-        assert page.locator(".wall li").count() == 9, "an OME-Zarr that comes as a folder is one image"
-        expect(page.locator(".wall li:has-text('field.zarr')")).not_to_contain_text("cannot")
         ends = page.locator(".wall .cut span:last-child").all_text_contents()
         inside = ("all => all.map((one) => one.lastElementChild.getBoundingClientRect().right <= "
                   "one.closest('li').getBoundingClientRect().right + 1)")  # fmt: skip
