@@ -235,3 +235,29 @@ def test_an_ome_zarr_comes_in_a_zip_and_its_names_are_held_to_what_a_zarr_has(tm
             assert told.status_code in (200, 400), name
             assert told.status_code == 400 or ".." not in str(names_of(client, told.json()["set"]))
     assert all(path.parent.suffix == ".zarr" for path in tmp_path.rglob("evil"))
+
+
+def test_an_ome_zarr_comes_as_a_folder_in_several_uploads_and_its_names_are_held_to_the_same(tmp_path: Path) -> None:
+    from bad_metadata import zarred
+
+    truth = zarred(tmp_path / "a.zarr")
+    inside = [(f"x/a.zarr/{path.relative_to(tmp_path / 'a.zarr').as_posix()}", path.read_bytes())
+              for path in sorted((tmp_path / "a.zarr").rglob("*")) if path.is_file()]  # fmt: skip
+    app = tool(tmp_path / "web", limits=Limits(free=0, requests=1e6, parts=len(inside) + 1, kept=10**6))
+    sets = Sets(app.state.store, 1)
+    with visitor(app) as client:
+        set = sent(client, *inside[:2]).json()["set"]
+        assert sent(client, *inside[2:-1], into=set).json() == {"set": set, "files": 1, "errors": 1}, "not all is there"
+        place = app.state.store.place("sets", set)
+        before = [path for path in sorted(place.rglob("*")) if path.is_file()]
+        for name in ("x/a.zarr/~", "x/a.zarr/a b", "x/a.zarr/" + "d/" * 13 + "x", inside[0][0], f"{inside[0][0]}/x"):
+            assert sent(client, ("x/a.zarr/new", b"1"), (name, b"x"), into=set).status_code == 400, name
+            assert [path for path in sorted(place.rglob("*")) if path.is_file()] == before, "nothing of it is kept"
+        assert sent(client, inside[-1], into=set).json() == {"set": set, "files": 1, "errors": 0}
+        (file,) = sets.files(set)
+        np.testing.assert_array_equal(open_image(sets.path(set, file))[{}], truth)
+        assert file.name == "x/a.zarr" and file.facts["shape"] == [*truth.shape]
+        assert file.bytes == sum(len(data) for _, data in inside)
+        many = sent(client, *[(f"x/a.zarr/c{k}", b"1") for k in range(9)], into=set)
+        assert many.status_code == 400 and "more than" in many.json()["what"]
+        assert sets.files(set) == [file], "as before"

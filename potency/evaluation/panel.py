@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,16 +49,23 @@ class Wide:
         return ANSWERS[self.kind]
 
 
-def judged(study: Study, draws: int = 1000, seed: int = 0) -> Findings:
+def judged(
+    study: Study, draws: int = 1000, seed: int = 0, progress: Callable[[int, int], object] | None = None
+) -> Findings:
     """Judge a study: each reader and round as `evaluate` judges any column, then all of them together.
 
     Intervals are over groups drawn again, over images where no groups are known. What is shown twice counts once
-    against the truth, by its first showing. Deterministic under `seed`.
+    against the truth, by its first showing. Deterministic under `seed`. `progress` is told (pieces of work that are
+    done, of how many): two for each reader and round, one for each pair of readers.
     """
     wide = widened(study, draws, seed)
+    told = _counting(progress, pieces([round for _, round in wide.columns.values()]))
     report = _report(wide, study, draws, seed)
     first = study.answers[~study.answers["again"].astype(bool)]
-    lines = [_line(wide, study, report, first, column) for column in wide.columns]
+    lines = []
+    for column in wide.columns:
+        lines.append(_line(wide, study, report, first, column))
+        told(2)
     if MODEL in wide.table:
         lines.append(_model_line(wide, study, report))
     changes, change = _changes(wide, draws, seed)
@@ -66,9 +74,31 @@ def judged(study: Study, draws: int = 1000, seed: int = 0) -> Findings:
         notes.append(f"under {FEWEST_GROUPS} groups an interval over groups says nothing, so there is none")
     return Findings(
         wide.kind, study.classes, study.unit, study.model, len(wide.table), wide.groups, wide.known,
-        bool(report), tuple(lines), together.pairs(wide, study.classes), together.agreement(wide, study.classes),
+        bool(report), tuple(lines), together.pairs(wide, study.classes, told), together.agreement(wide, study.classes),
         changes, change, _against(report, wide), _tiers(wide), together.disputes(wide, study.classes), tuple(notes),
     )  # fmt: skip
+
+
+def pieces(rounds: Sequence[int]) -> int:
+    """How much work figures are: two pieces for each reader and round (given by its round), one for each pair.
+
+    >>> pieces([1, 1, 1]), pieces([1, 1, 2, 2])
+    (9, 10)
+    """
+    return 2 * len(rounds) + sum(n * (n - 1) // 2 for n in Counter(rounds).values())
+
+
+def _counting(progress: Callable[[int, int], object] | None, whole: int) -> Callable[[int], None]:
+    """What is called with the number of pieces that have been done."""
+    done = 0
+
+    def told(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, whole)
+
+    return told
 
 
 def widened(study: Study, draws: int, seed: int) -> Wide:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,8 +80,8 @@ def turned(one: Interval) -> Interval:
     return Interval(-one.value, -one.high, -one.low)
 
 
-def pairs(wide: Wide, classes: Sequence[str]) -> tuple[Pair, ...]:
-    """Every two readers of a round on the images that both answered."""
+def pairs(wide: Wide, classes: Sequence[str], told: Callable[[int], object]) -> tuple[Pair, ...]:
+    """Every two readers of a round on the images that both answered; `told` is called with 1 after each."""
     found = []
     for round in sorted({round for _, round in wide.columns.values()}):
         columns = [column for column, (_, r) in wide.columns.items() if r == round]
@@ -92,6 +92,7 @@ def pairs(wide: Wide, classes: Sequence[str]) -> tuple[Pair, ...]:
                     figures = _pair(wide, wide.table.iloc[rows], (one, two), classes, rows)
                     names = (wide.columns[one][0].name, wide.columns[two][0].name)
                     found.append(Pair(*names, round, len(rows), figures))
+                told(1)
     return tuple(found)
 
 

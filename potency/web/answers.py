@@ -59,6 +59,7 @@ class Row:
         file: its id in the set.
         set: the classes that hold the right one in about nine of ten images like those learned from; [] without one.
         unlike: whether it is unlike all that the model learned from; None where the model cannot tell.
+        value: the answer of a model that names no class but a number; None of others.
         rarity: 2 is one known image in a hundred, 3 one in a thousand.
         undecided: whether more than one class is in the set.
         error: what is wrong and how to mend it, where there is no answer.
@@ -76,6 +77,7 @@ class Row:
     error: dict[str, str] = field(default_factory=dict)
     nearest: list[Near] = field(default_factory=list)
     map: Map | None = None
+    value: float | None = None
 
     @property
     def clear(self) -> bool:
@@ -190,9 +192,12 @@ ORDERS: Mapping[str, tuple[str, Callable[[Row], Any]]] = {
     "doubt": ("least sure first", lambda row: -1.0 if row.error else row.probability or 0.0),
     "sure": ("surest first", lambda row: 2.0 if row.error else -(row.probability or 0.0)),
     "rare": ("most unlike first", lambda row: 2.0 if row.rarity is None else -row.rarity),
+    "low": ("smallest first", lambda row: (row.value is None, row.value or 0.0)),
+    "high": ("largest first", lambda row: (row.value is None, -(row.value or 0.0))),
     "class": ("by class", lambda row: (not row.clear, bool(row.error), row.answer)),
     "name": ("by name", lambda row: row.name.casefold()),
 }
+OF_CLASSES, OF_NUMBERS = ("doubt", "sure", "class"), ("low", "high")  # orders that only these have
 SHOWN: Mapping[str, Callable[[Row], bool]] = {
     "all": lambda row: True,
     "unlike": lambda row: row.unlike is True,
@@ -220,7 +225,8 @@ def _table(found: Found, path: Path) -> None:
     from potency.data.tables import write_table
 
     rows = [
-        {"file": row.name, "answer": row.answer or None, "probability": row.probability,
+        {"file": row.name, "answer": (row.answer or None) if row.value is None else row.value,
+         "probability": row.probability,
          **{f"probability.{name}": row.probabilities.get(name) for name in found.classes},
          "set": " | ".join(row.set) or None, "unlike": row.unlike, "rarity": row.rarity,
          "undecided": None if row.error else row.undecided,

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from potency import __version__
 from potency.errors import PotencyError
-from potency.web import bringing
+from potency.web import bringing, room
 from potency.web.faults import told
 from potency.web.guard import Guard, Tries
 from potency.web.instant import Instant
@@ -38,6 +38,7 @@ def create(settings: Settings) -> FastAPI:
     app.state.instant, app.state.recent = Instant(store, settings.limits.waiting), Recent(store)
     People(store).sweep(settings.token, settings.open)
     bringing.sweep(store)
+    room.sweep(store)
     store.change("DELETE FROM audit WHERE time < ?", time.time() - settings.limits.logged * 86400)
     for error in (PotencyError, HTTPException, RequestValidationError, TimeoutError, Exception):
         app.add_exception_handler(error, told)
@@ -49,5 +50,5 @@ def create(settings: Settings) -> FastAPI:
     def health() -> dict[str, str]:
         return {"potency": __version__}
 
-    app.add_middleware(Guard, settings=settings, store=store)
+    app.add_middleware(Guard, settings=settings, recent=app.state.recent)
     return app

@@ -20,6 +20,7 @@ from potency.web.intake import Intake
 from potency.web.jobs import Job, Jobs
 from potency.web.paper import printed
 from potency.web.people import People, Person, same
+from potency.web.room import Room, room
 from potency.web.sets import Sets
 from potency.web.settings import Settings
 from potency.web.shelf import Shelf
@@ -66,8 +67,18 @@ class Visit:
         """What takes uploads from this person."""
         return Intake(self.sets, self.settings.limits, bring=self.person.may("analyst"), strip=self.strip)
 
+    @property
+    def room(self) -> Room:
+        """How much of what this person may keep is taken."""
+        return room(self.store, self.person.id, self.settings.limits.kept)
+
     def ask(self, kind: str, title: str, model: str = "", **arguments: Any) -> Job:
-        """Put a job in line and note in the log who asked for it, with which model."""
+        """Put a job in line and note in the log who asked for it, with which model.
+
+        Raises:
+            Refused: the person's room is full. PotencyError: too many of their jobs wait.
+        """
+        self.room.needed(title)
         job = self.jobs.ask(self.person.id, kind, title, arguments | ({"model": model} if model else {}),
                             self.settings.limits.queued)  # fmt: skip
         self.note(kind, job.id, model)

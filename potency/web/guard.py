@@ -18,7 +18,6 @@ from potency.web.faults import Refused, answered
 from potency.web.people import GUEST, LOCAL, People, Person, same
 from potency.web.recent import Recent
 from potency.web.settings import Settings
-from potency.web.store import Store
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 INSTANT = "/predict.json"  # answers by the hundred a second: it has a rate and a limit of its own
@@ -105,9 +104,9 @@ def street(address: str) -> str:
 class Guard:
     """The middleware. `scope["state"]` then has `person` (None on the few open pages) and `address`."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, store: Store) -> None:
-        self.app, self.settings, self.people = app, settings, People(store)
-        self.cookie, self.recent = cookie_of(settings), Recent(store)
+    def __init__(self, app: ASGIApp, settings: Settings, recent: Recent) -> None:
+        self.app, self.settings, self.people = app, settings, People(recent.store)
+        self.cookie, self.recent = cookie_of(settings), recent
         rate = settings.limits.requests * (ALONE if settings.open else 1)
         self.rate = Rate(rate, rate * BURST)
         self.instant = Rate(settings.limits.answers, settings.limits.answers)

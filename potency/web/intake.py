@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from potency.errors import ImageError, MissingExtra, PotencyError
-from potency.web.archive import CHUNK, Allowed, entries
+from potency.web.archive import Allowed, entries
 from potency.web.faults import Refused
 from potency.web.personal import personal, stripped
+from potency.web.room import Room, room
 from potency.web.sets import Sets
 from potency.web.settings import Limits
+from potency.web.trees import belongs, growing
 
 PIECE = 2**20
 NAME = 240  # characters of a name that are kept
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")  # labels and notes beside images
-DEPTH = 12  # folders within an OME-Zarr
 TRIED = 2**24  # pixels of an image that are read at once: of larger ones the first work with them says what is wrong
 ARCHIVE = b"PK\x03\x04"
 
@@ -72,16 +73,21 @@ class Intake:
         before = self.sets.find(into).files if into else 0
         set = into or self.sets.make(shown(title) or cleaned(files[0].filename or "").partition("/")[0])
         place = self.store.place("sets", set)
-        made: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         try:
-            self._fill(place, files, made, before)
-            if not made:
+            self._fill(set, files, rows, before)
+            if not rows:
                 raise PotencyError("the archive holds no file", "the upload", "put images into it")
-            for row in made:
+            for row in rows:
                 row["digest"] = row["digest"].hexdigest()
-                row["facts"] = self._facts(place / row["stored"], row["name"])
-            made = self._kept_of(place, made)
+                parts = {"parts": row["parts"]} if row["parts"] else {}
+                row["facts"] = self._facts(place / row["stored"], row["name"]) | parts
+            rows = self._kept_of(place, rows)
+            made = [row for row in rows if not row["grown"]]
             with self.store.writing() as base:
+                base.executemany("UPDATE files SET bytes = ?, digest = ?, facts = ? WHERE id = ?",
+                                 [(row["bytes"], row["digest"], json.dumps(row["facts"]), row["id"])
+                                  for row in rows if row["grown"]])  # fmt: skip
                 base.executemany(
                     'INSERT INTO files (id, "set", number, name, stored, bytes, digest, facts) '
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -89,37 +95,52 @@ class Intake:
                       row["digest"], json.dumps(row["facts"])) for number, row in enumerate(made)],
                 )  # fmt: skip
         except BaseException:
-            for row in made:
-                _remove(place / row["stored"])
+            for row in rows:
+                for path in row["fresh"] if row["grown"] else [place / row["stored"]]:
+                    _remove(path)
             if not into:
                 self.sets.forget(set)
             raise
-        return Taken(set, before + len(made), sum("error" in row["facts"] for row in made))
+        return Taken(set, before + len(made), sum("error" in row["facts"] for row in rows))
 
-    def _fill(self, place: Path, files: Iterable[Upload], made: list[dict[str, Any]], before: int) -> None:
-        """Write what arrives; `made` has a row for each file, and for each OME-Zarr, as soon as it is on the disk."""
-        zarrs: dict[str, dict[str, Any]] = {}
-        room = self.limits.kept - self.sets.bytes
+    def _fill(self, set: str, files: Iterable[Upload], rows: list[dict[str, Any]], before: int) -> None:
+        """Write what arrives; `rows` has each file, and each OME-Zarr that is new or grows, once it is on the disk."""
+        zarrs, place = growing(self.store, set), self.store.place("sets", set)
+        left = room(self.store, self.sets.owner, self.limits.kept)
         for name, stream in self._opened(files):
-            outer, inner = _zarr(name)
+            outer, inner = belongs(name)
             row = zarrs.get(outer) if outer else None
             if row is None:
-                if before + len(made) >= self.limits.files:
-                    raise PotencyError(f"too many files: a set takes at most {self.limits.files}", "the upload",
-                                       "send them in several sets")  # fmt: skip
-                id = secrets.token_hex(8)
-                suffix = ".zarr" if outer else next((end for end in _suffixes() if name.lower().endswith(end)), "")
-                row = {"id": id, "name": outer or name, "stored": f"{id}{suffix}", "bytes": 0,
-                       "digest": hashlib.sha256()}  # fmt: skip
-                made.append(row)
+                row = self._new(outer or name, bool(outer), before + sum(not one["grown"] for one in rows))
+            if row not in rows:
+                if row["grown"] and row["facts"].get("refused"):
+                    raise PotencyError(**row["facts"]["error"])
+                rows.append(row)
             path = place / row["stored"]
             if outer:
                 zarrs[outer] = row
                 path = path.joinpath(*inner)
-                path.parent.mkdir(parents=True, exist_ok=True)
                 row["digest"].update("/".join(inner).encode() + b"\0")
-            left = room - sum(one["bytes"] for one in made)
-            row["bytes"] += self._written(path, stream, row["digest"], row["name"], left)
+                row["parts"] += 1
+                if row["parts"] > self.limits.parts:
+                    raise PotencyError(f"the OME-Zarr has more than {self.limits.parts} files", outer,
+                                       "export it with larger chunks or shards")  # fmt: skip
+            fresh = not path.exists()
+            taken = sum(one["came"] for one in rows)
+            row["fresh"] += [path] if fresh else []
+            count = self._written(path, stream, row["digest"], row["name"], left, taken)
+            row["came"] += count
+            row["bytes"] += count
+
+    def _new(self, name: str, zarr: bool, count: int) -> dict[str, Any]:
+        """The row of a file or OME-Zarr that a set of `count` did not have."""
+        if count >= self.limits.files:
+            raise PotencyError(f"too many files: a set takes at most {self.limits.files}", "the upload",
+                               "send them in several sets")  # fmt: skip
+        id = secrets.token_hex(8)
+        suffix = ".zarr" if zarr else next((end for end in _suffixes() if name.lower().endswith(end)), "")
+        return {"id": id, "name": name, "stored": f"{id}{suffix}", "bytes": 0, "digest": hashlib.sha256(), "came": 0,
+                "parts": 0, "fresh": [], "grown": False}  # fmt: skip
 
     def _opened(self, files: Iterable[Upload]) -> Iterator[tuple[str, IO[bytes]]]:
         allowed = Allowed(self.limits.parts, self.limits.unpacked)
@@ -132,24 +153,25 @@ class Intake:
             else:
                 yield name, stream
 
-    def _written(self, path: Path, stream: IO[bytes], digest: Any, name: str, room: int) -> int:
+    def _written(self, path: Path, stream: IO[bytes], digest: Any, name: str, left: Room, taken: int) -> int:
         count = 0
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 while piece := stream.read(PIECE):
                     count += len(piece)
                     if count > self.limits.file:
                         raise PotencyError(f"the file is larger than {self.limits.file / 2**30:.3g} GB", name,
                                            "ask who runs this page to raise the limit")  # fmt: skip
-                    if count > room or (count % (64 * PIECE) < PIECE and self.store.free < self.limits.free):
-                        raise PotencyError("there is no room left for these images", name,
+                    left.needed(name, taken + count)
+                    if count % (64 * PIECE) < PIECE and self.store.free < self.limits.free:
+                        raise PotencyError("there is no room left on the disk for these images", name,
                                            "delete images or jobs that nobody needs")  # fmt: skip
                     digest.update(piece)
                     file.write(piece)
-        except FileExistsError:
-            raise PotencyError("the archive holds a file twice", name, "pack it again") from None
-        except NotADirectoryError:
-            raise PotencyError("the archive holds a folder and a file of one name", name, "pack it again") from None
+        except (FileExistsError, NotADirectoryError):
+            what = "a file comes twice" if path.is_file() else "a folder and a file have one name"
+            raise PotencyError(what, name, "pack it again") from None
         return count
 
     def _facts(self, path: Path, name: str) -> dict[str, Any]:
@@ -253,27 +275,11 @@ def shown(text: str) -> str:
     return "".join(sign for sign in normal if unicodedata.category(sign)[0] != "C")[:NAME].strip()
 
 
-def _zarr(name: str) -> tuple[str, list[str]]:
-    """The OME-Zarr that a file belongs to and the names below it; those become paths, so they may only be plain ones.
-
-    Raises:
-        PotencyError: they are not.
-    """
-    parts = name.split("/")
-    at = next((i for i, part in enumerate(parts[:-1]) if part.lower().endswith(".zarr")), None)
-    if at is None:
-        return "", []
-    outer, inner = "/".join(parts[: at + 1]), parts[at + 1 :]
-    if len(inner) > DEPTH or not all(CHUNK.fullmatch(part) for part in inner):
-        raise PotencyError("a name in the OME-Zarr is none that OME-Zarr has", outer, "export it again")
-    return outer, inner
-
-
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():  # not where a file stands in place of one of its folders
+        path.unlink()
 
 
 def _suffixes() -> tuple[str, ...]:

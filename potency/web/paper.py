@@ -21,10 +21,11 @@ def environment() -> Environment:
     )  # fmt: skip
     paper.globals |= {"program": __version__, "navigation": NAVIGATION}
     paper.filters |= {"size": size, "duration": duration, "when": when, "share": share, "often": often,
-                      "words": words}
+                      "words": words, "halves": halves}
     return paper
 
 
+TAIL = 12  # characters at the end of a name that are always shown
 NAVIGATION: list[tuple[str, str]] = []  # title and path of the pages in the head, in order; pages fill it
 
 
@@ -44,6 +45,15 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def halves(name: str) -> tuple[str, str]:
+    """A name in two: the beginning, which is cut where there is no room, and the end, by which names differ.
+
+    >>> halves("a.tif"), halves("donor7_plate3/long_name_of_a_series_0012.tif")
+    (('', 'a.tif'), ('donor7_plate3/long_name_of_a_ser', 'ies_0012.tif'))
+    """
+    return name[:-TAIL], name[-TAIL:]
 
 
 def duration(seconds: float | None) -> str:

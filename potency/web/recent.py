@@ -16,7 +16,10 @@ MOST = 10_000
 
 
 class Recent:
-    """What was found within the last second; forgotten at once when this process writes anything to the store."""
+    """What was found within the last second; forgotten at once when this process writes anything to the store.
+
+    An application has one: who looks something up begins the key with what it is ("session", "folder").
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store

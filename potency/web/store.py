@@ -21,7 +21,7 @@ Row = dict[str, Any]
 ID = re.compile(r"^[0-9a-f]{16}$")
 NOTED = re.compile(r"[a-z0-9:._-]{0,64}( [0-9a-f]{0,64})?|[0-9]{1,9} images")  # ids, names of models in the package
 WAIT = 10.0  # seconds that a writer waits for another one
-VERSION = 1
+VERSION = 2
 PARTS = ("sets", "jobs", "models", "studies", "corrections")
 SCHEMA = """
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, password TEXT NOT NULL, role TEXT NOT NULL,
@@ -66,6 +66,10 @@ CREATE UNIQUE INDEX edits_once ON edits (item, "key");
 CREATE TABLE audit (id INTEGER PRIMARY KEY, time REAL NOT NULL, person INTEGER, name TEXT NOT NULL, act TEXT NOT NULL,
   "object" TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT '', version TEXT NOT NULL, address TEXT NOT NULL);
 """
+NEWER = {  # what a version has that the one before it had not
+    2: "CREATE TABLE sizes (part TEXT NOT NULL, id TEXT NOT NULL, stamp TEXT NOT NULL, bytes INTEGER NOT NULL, "
+       "PRIMARY KEY (part, id))",
+}  # fmt: skip
 
 
 class Store:
@@ -91,8 +95,11 @@ class Store:
             if version == 0:
                 for statement in SCHEMA.split(";\n"):
                     base.execute(statement)
+            if version <= VERSION:
+                for newer in range(max(version, 1) + 1, VERSION + 1):
+                    base.execute(NEWER[newer])
                 base.execute(f"PRAGMA user_version = {VERSION}")
-            elif version != VERSION:
+            else:
                 what = f"the folder was written by another version ({version}, here {VERSION})"
                 raise PotencyError(what, str(folder), "start the version that wrote it, or choose another --into")
 

@@ -183,6 +183,20 @@ class Studies:
             "WHERE study = ? AND time IS NOT NULL ORDER BY readers.created, round, place", id)  # fmt: skip
 
 
+    def stand(self, id: str) -> tuple[int, float]:
+        """How many answers a study has and when the last one was given: figures of as many are those of today."""
+        query = ("SELECT count(*) AS n, coalesce(max(time), 0.0) AS last FROM showings "
+                 "JOIN readers ON readers.id = reader WHERE study = ? AND time IS NOT NULL")  # fmt: skip
+        row = self.store.row(query, id) or {"n": 0, "last": 0.0}
+        return int(row["n"]), float(row["last"])
+
+    def rounds_read(self, id: str) -> int:
+        """How many rounds of readers have an answer."""
+        query = ("SELECT count(DISTINCT reader || ' ' || round) AS n FROM showings "
+                 "JOIN readers ON readers.id = reader WHERE study = ? AND time IS NOT NULL")  # fmt: skip
+        return int((self.store.row(query, id) or {"n": 0})["n"])
+
+
 def study_of(row: Row) -> Study:
     return Study(row["id"], row["owner"], row["title"], row["code"], row["created"], row["state"], row["job"],
                  json.loads(row["facts"]))  # fmt: skip

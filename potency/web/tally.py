@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
-from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from potency.web.jobs import Missing
@@ -16,24 +15,15 @@ if TYPE_CHECKING:
     from potency.evaluation.panel import Findings
 
 DRAWS = 1000
-KEPT = 8  # studies whose figures are kept until somebody answers again
-_FOUND: OrderedDict[tuple[str, int, float], Findings] = OrderedDict()
-_LOCK = threading.Lock()
 
 
-def findings(studies: Studies, study: Study) -> Findings:
-    """The figures of a study as it stands; worked out once for the same answers."""
+def findings(
+    studies: Studies, study: Study, rows: list[dict[str, Any]], progress: Callable[[int, int], object] | None = None
+) -> Findings:
+    """All that can be said of a study whose answers are `rows`; minutes, where it is large."""
     from potency.evaluation import panel
 
-    rows = studies.answers(study.id)
-    key = (study.id, len(rows), max((row["time"] for row in rows), default=0.0))
-    with _LOCK:  # two who look at once wait for one reckoning
-        if key not in _FOUND:
-            _FOUND[key] = panel.judged(_panel(studies, study, rows), draws=DRAWS)
-            if len(_FOUND) > KEPT:
-                _FOUND.popitem(last=False)
-        _FOUND.move_to_end(key)
-        return _FOUND[key]
+    return panel.judged(_panel(studies, study, rows), draws=DRAWS, progress=progress)
 
 
 def _panel(studies: Studies, study: Study, rows: list[dict[str, Any]]) -> Any:

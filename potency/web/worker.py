@@ -17,6 +17,7 @@ from typing import Any
 from potency.errors import PotencyError
 from potency.web import journal
 from potency.web.jobs import Cancelled, Job, Jobs
+from potency.web.room import room
 from potency.web.store import Store
 from potency.web.work import KINDS, Order
 
@@ -51,6 +52,7 @@ class Worker:
             state, result, error = self._done(job)
         if state != "lost":
             self.jobs.end(job.id, self.pid, state, result, error)
+            room(self.store, job.owner, 0)  # what it made is measured here, so that no page has to
         return True
 
     def _done(self, job: Job) -> tuple[str, dict[str, Any], dict[str, str]]:

@@ -10,7 +10,7 @@ from fastapi import Form, UploadFile
 from starlette.responses import FileResponse
 
 from potency.errors import PotencyError
-from potency.web.answers import METHODS, ORDERS, TABLE, Counts, Found, Row, chosen, read
+from potency.web.answers import METHODS, OF_CLASSES, OF_NUMBERS, ORDERS, TABLE, Counts, Found, Row, chosen, read
 from potency.web.frame import Here, Pages, Visit
 from potency.web.jobs import Job, Missing
 from potency.web.sets import ImageSet
@@ -115,9 +115,9 @@ class One:
 
 @pages.page("/answer", "answer.html")
 def answer(visit: Here, set: str = "", model: str = "") -> Choice:
-    """Drop images, choose a model, get a class."""
+    """Drop images, choose a model, get a class or a number."""
     found = visit.sets.find(set) if set else None
-    models = visit.shelf.all("category")
+    models = visit.shelf.all("category", "number")
     files = visit.sets.files(set) if found else []
     wrong = {one.id: text for one in models if (text := misfits(visit.shelf.card(one.id).plan.channels, files))}
     first = model if any(model == one.id for one in models) else preferred(visit, found, models, wrong)
@@ -135,8 +135,8 @@ def ask(
 ) -> Job:
     """Ask a model about images: uploaded now, or a set that is here."""
     found = visit.shelf.find(model)
-    if found.answer != "category":
-        raise PotencyError("this model names no class", found.title, "choose a model of the list")
+    if found.answer not in ("category", "number"):
+        raise PotencyError("this model names no class and no number", found.title, "choose a model of the list")
     _known(method)
     chosen = set or visit.intake.take(files).set
     title = visit.sets.find(chosen).title
@@ -155,7 +155,8 @@ def answers(
     page = min(max(1, page), of)
     shown = rows[(page - 1) * size : page * size]
     full = visit.store.free < visit.settings.limits.free
-    titles = {name: one[0] for name, one in ORDERS.items()}
+    others = OF_NUMBERS if found.classes else OF_CLASSES
+    titles = {name: one[0] for name, one in ORDERS.items() if name not in others}
     return Answers(
         asked, _title(asked, found.rows), full, _model(visit, asked), there, bool(found.rows), found.counts,
         found.strange, shown, len(rows), show, label, order, page, of, found.knows, found.sets, found.gallery,

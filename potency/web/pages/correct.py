@@ -95,6 +95,7 @@ def begin(
 
     `source` is the id of a model, "masks" or "empty".
     """
+    visit.room.needed("the corrections")
     chosen = set or visit.intake.take(files).set
     names = _names(classes)
     if source in (MASKS, EMPTY):

@@ -87,6 +87,7 @@ def edit(
     """
     there = corrections(visit)
     found, image = there.find(correction), there.item(correction, item)
+    visit.room.needed(image.name)
     file = there.file(correction, image) if found.kind == LABELS else None
     done = [Operation(**one.model_dump()) for one in operations]
     return Edits(visit.store, found, image, file).apply(base, done, visit.person.id)

@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, Response
 from potency.web.examples import EXAMPLES, drawn
 from potency.web.frame import Here, Pages
 from potency.web.intake import Taken
+from potency.web.room import Room
 from potency.web.sets import File, ImageSet
 from potency.web.thumbnails import thumbnail
 
@@ -22,11 +23,12 @@ SHOWN = 60  # thumbnails on one page
 
 @dataclass(frozen=True)
 class Images:
-    """All sets of a person, and the examples that can be drawn."""
+    """All sets of a person, the examples that can be drawn, and how much of their room they take."""
 
     sets: list[ImageSet]
     bytes: int
     examples: dict[str, str]
+    room: Room
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Shown:
 @pages.page("/images", "images.html")
 def images(visit: Here) -> Images:
     """The list of sets."""
-    return Images(visit.sets.all(), visit.sets.bytes, {name: one.title for name, one in EXAMPLES.items()})
+    examples = {name: one.title for name, one in EXAMPLES.items()}
+    return Images(visit.sets.all(), visit.sets.bytes, examples, visit.room)
 
 
 @pages.page("/images/{set}", "set.html")

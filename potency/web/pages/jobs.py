@@ -11,6 +11,7 @@ from starlette.responses import FileResponse
 from potency.web.files import kept
 from potency.web.frame import Here, Pages
 from potency.web.jobs import Job
+from potency.web.room import Room
 from potency.web.work import KINDS
 
 pages = Pages(("Jobs", "/jobs"))
@@ -18,11 +19,15 @@ pages = Pages(("Jobs", "/jobs"))
 
 @dataclass(frozen=True)
 class Listed:
-    """The jobs of a person, newest first; `titles` names their kinds; `full`: the disk is, so that nothing is begun."""
+    """The jobs of a person, newest first; `titles` names their kinds; `full`: the disk is, so that nothing is begun.
+
+    `room` is how much of what they may keep is taken.
+    """
 
     jobs: list[Job]
     titles: dict[str, str]
     full: bool
+    room: Room
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Shown:
 def jobs(visit: Here) -> Listed:
     """The list of jobs."""
     titles = {name: kind.title for name, kind in KINDS.items()}
-    return Listed(visit.jobs.of(visit.person.id), titles, _full(visit))
+    return Listed(visit.jobs.of(visit.person.id), titles, _full(visit), visit.room)
 
 
 @pages.page("/jobs/{job}", "job.html")
@@ -69,6 +74,7 @@ def cancel(visit: Here, job: str) -> Job:
 def again(visit: Here, job: str) -> Job:
     """Put a job that failed or was cancelled back in line."""
     found = visit.jobs.find(job, visit.person.id)
+    visit.room.needed(found.title)
     visit.jobs.again(found.id)
     visit.note("again", job)
     return visit.jobs.find(job)

@@ -16,6 +16,7 @@ from potency.web.frame import Here, Pages
 from potency.web.intake import cleaned, shown
 from potency.web.jobs import Job, Missing
 from potency.web.portrait import Portrait, portrait
+from potency.web.room import Room
 from potency.web.shelf import Model
 from potency.web.store import new_id
 
@@ -25,9 +26,10 @@ PICTURES = 24  # training images on the page of a model
 
 @dataclass(frozen=True)
 class Shelf:
-    """All models."""
+    """All models, and how much of their room a person takes."""
 
     models: list[Model]
+    room: Room
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Shown:
 @pages.page("/models", "models.html")
 def models(visit: Here) -> Shelf:
     """The list of models."""
-    return Shelf(visit.shelf.all())
+    return Shelf(visit.shelf.all(), visit.room)
 
 
 @pages.page("/models/{model}", "model.html")
@@ -97,7 +99,8 @@ def bring(
 ) -> Job:
     """Bring a model: card.json and its .safetensors files, loose or in one zip; a job then tries it."""
     limits, id = visit.settings.limits, new_id()
-    brought(files, waiting(visit.store, id), limits, limits.kept - visit.sets.bytes)
+    visit.room.needed("the model")
+    brought(files, waiting(visit.store, id), limits, visit.room.left)
     name = cleaned(files[0].filename or "").rpartition("/")[2].removesuffix(".zip")
     called = shown(title) or (name if len(files) == 1 else "a model")
     return visit.ask("bring", called, brought=id, called=called)

@@ -71,8 +71,10 @@ def piece(
         raise PotencyError(f"the file is larger than {limits.file / 2**30:.3g} GB", title, "ask who runs this page")
     if len(files) != 1:
         raise PotencyError("a piece is one file", "the form", "send one field files")
-    if visit.store.free < limits.free + 2 * size or visit.sets.bytes + size > limits.kept:
-        raise PotencyError("there is no room left for this file", title, "delete images or jobs that nobody needs")
+    if visit.store.free < limits.free + 2 * size:
+        raise PotencyError("there is no room left on the disk for this file", title,
+                           "delete images or jobs that nobody needs")  # fmt: skip
+    visit.room.needed(title, size)
     path.parent.mkdir(parents=True, exist_ok=True)
     _swept(path)
     have = path.stat().st_size if path.is_file() else 0

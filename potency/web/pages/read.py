@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import Form
 from starlette.responses import RedirectResponse, Response
 
-from potency.web import tally
+from potency.web import figures
 from potency.web.desk import Desk, Turn, found, joined
+from potency.web.figures import Own
 from potency.web.frame import Here, Pages
 from potency.web.jobs import Missing
 from potency.web.people import GUEST, LOCAL
@@ -48,22 +49,15 @@ class Welcome:
 
 
 @dataclass(frozen=True)
-class Own:
-    """How a reader did in a round, told when the study is closed."""
-
-    round: int
-    lines: list[str]
-
-
-@dataclass(frozen=True)
 class Seat:
-    """Where a reader sits: the study, their turn, and at the end how they did."""
+    """Where a reader sits: the study, their turn, and at the end how they did; `waiting`: that is being worked out."""
 
     study: Asked
     reader: str
     name: str
     turn: Turn
     own: list[Own]
+    waiting: bool
 
 
 @dataclass(frozen=True)
@@ -185,19 +179,9 @@ def _asked(study: Study) -> Asked:
 def _seat(visit: Here, study: Study, reader: Reader) -> Seat:
     desk = Desk.of(visit.store, study.code, reader.id, visit.person.id)
     turn = desk.turn()
-    own = _own(visit, study, reader) if turn.stage == "closed" else []
-    return Seat(_asked(study), reader.id, reader.name, turn, own)
-
-
-def _own(visit: Here, study: Study, reader: Reader) -> list[Own]:
-    """A reader's own figures, and nobody else's."""
-    from potency.evaluation.panel_page import title
-    from potency.evaluation.wording import spoken
-
-    made = tally.findings(Studies(visit.store, study.owner), study)
-    return [
-        Own(line.round, [f"{line.answered} answered, {line.unsure} you could not tell",
-                         *(f"{title(name, study.classes)} {spoken(one, name)}" for name, one in line.figures.items()),
-                         *([f"median {line.seconds[1]:.1f} s an image"] if line.seconds else [])])
-        for line in made.lines if line.reader == reader.name and line.round
-    ]  # fmt: skip
+    own, waiting = list[Own](), False
+    if turn.stage == "closed":
+        made, job = figures.current(Studies(visit.store, study.owner), study)
+        waiting = job is not None
+        own = made.own.get(reader.name, []) if made is not None and not waiting else []
+    return Seat(_asked(study), reader.id, reader.name, turn, own, waiting)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import Form, UploadFile
 from starlette.responses import FileResponse, Response
 
 from potency.errors import PotencyError
-from potency.web import tally
+from potency.web import figures, tally
+from potency.web.figures import Disputed, Mark, Sheet
 from potency.web.frame import Here, Pages
 from potency.web.intake import TABLES, Taken, cleaned
 from potency.web.jobs import Job, Missing
@@ -18,9 +19,6 @@ from potency.web.sets import ImageSet
 from potency.web.shelf import Model
 from potency.web.studies import Progress, Studies, Study
 from potency.web.truths import FOLDERS, NAMES, Known, grouped, known, rows_of, suggested
-
-if TYPE_CHECKING:
-    from potency.evaluation.tables import Table
 
 pages = Pages(("Reader study", "/reading"))
 
@@ -73,43 +71,19 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table of a page: its head, rows of text, and a sentence below."""
-
-    title: str
-    head: list[str]
-    rows: list[list[str]]
-    note: str
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A reader in a round (0: the model) in the picture of all: a figure and its interval, 0..100 of the width."""
-
-    name: str
-    round: int
-    text: str
-    at: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Disputed:
-    """An image on which readers differ, and who said what."""
-
-    number: int
-    name: str
-    truth: str
-    model: str
-    said: list[str]
-
-
-@dataclass(frozen=True)
 class Results:
-    """What came out, as tables; `figures` is the same as plain data."""
+    """What came out, as tables; `figures` is the same as plain data.
+
+    Attributes:
+        of: on how many answers all this rests, None where nothing was worked out yet; there are `answers` by now.
+        job: works out newer figures, or failed to; `full`: the disk is, so that nothing is begun.
+    """
 
     study: Study
+    of: int | None
+    answers: int
+    job: Job | None
+    full: bool
     verdict: str
     method: list[str]
     sheets: list[Sheet]
@@ -154,6 +128,7 @@ def table(visit: Here, set: Annotated[str, Form()], file: Annotated[UploadFile, 
 @pages.action("/reading", then=lambda study: f"/reading/{study.id}")
 def make(visit: Here, asked: Annotated[Asked, Form()]) -> Study:
     """Make a study; its pictures are drawn by a job, then readers may come. A second click makes no second one."""
+    visit.room.needed("the study")
     facts, images = planned(asked, visit.sets, visit.shelf)
     studies = _studies(visit)
     title = asked.title.strip() or visit.sets.find(asked.set).title
@@ -183,23 +158,14 @@ def one(visit: Here, study: str) -> Shown:
 
 @pages.page("/reading/{study}/results", "reading/results.html", role="analyst")
 def results(visit: Here, study: str) -> Results:
-    """What came out so far."""
-    from dataclasses import asdict
+    """What came out so far; where that takes long, it is made by a job while the page says so."""
+    return _results(visit, study)
 
-    from potency.evaluation import panel_page
-    from potency.evaluation.page import plain
 
-    studies = _studies(visit)
-    found = studies.find(study)
-    made = tally.findings(studies, found)
-    images = {row["row"]: row for row in studies.images(study)}
-    disputed = [Disputed(images[one.id]["number"], images[one.id]["name"], one.truth, one.model,
-                         list(panel_page.said(one.said))) for one in made.disputes if one.id in images]  # fmt: skip
-    marks, scale = _marks(made)
-    return Results(
-        found, panel_page.verdict(made), panel_page.method(made), _sheets(panel_page.tables(made)),
-        _sheets(panel_page.confusions(made)), marks, scale, disputed, plain(asdict(made)),
-    )  # fmt: skip
+@pages.action("/reading/{study}/results", then=lambda shown: f"/reading/{shown.study.id}/results")
+def renew(visit: Here, study: str) -> Results:
+    """Work the figures out anew, of all answers that there are by now."""
+    return _results(visit, study, anew=True)
 
 
 @pages.action("/reading/{study}/close", then=lambda study: f"/reading/{study.id}")
@@ -266,25 +232,12 @@ def _studies(visit: Here) -> Studies:
     return Studies(visit.store, visit.person.id)
 
 
-def _sheets(tables: dict[str, Table]) -> list[Sheet]:
-    return [Sheet(title, list(one.head), [list(row) for row in one.rows], one.note) for title, one in tables.items()]
-
-
-def _marks(made: Any) -> tuple[list[Mark], str]:
-    """Where each reader stands between 0 and the best (accuracy) or the largest error."""
-    from potency.evaluation.panel_page import LEAD, called, title
-    from potency.evaluation.wording import spoken
-
-    lead = LEAD[made.kind]
-    lines = [line for line in made.lines if lead in line.figures]
-    if not lines:
-        return [], ""
-    ends = [end for line in lines for end in (line.figures[lead].value, line.figures[lead].high) if end is not None]
-    top = 1.0 if lead == "accuracy" else max(ends) or 1.0
-
-    def placed(value: float | None) -> float | None:
-        return None if value is None else round(100 * min(max(value / top, 0.0), 1.0), 2)
-
-    marks = [Mark(called(line), line.round, spoken(line.figures[lead], lead), placed(line.figures[lead].value) or 0.0,
-                  placed(line.figures[lead].low), placed(line.figures[lead].high)) for line in lines]  # fmt: skip
-    return marks, f"{title(lead)}, 0 to {top:.3g}"
+def _results(visit: Here, study: str, anew: bool = False) -> Results:
+    studies = _studies(visit)
+    found = studies.find(study)
+    made, job = figures.current(studies, found, anew)
+    full = visit.store.free < visit.settings.limits.free
+    if made is None:
+        return Results(found, None, studies.stand(study)[0], job, full, "", [], [], [], [], "", [], {})
+    return Results(found, made.answers, studies.stand(study)[0], job, full, made.verdict, made.method, made.sheets,
+                   made.confusions, made.marks, made.scale, made.disputed, made.figures)  # fmt: skip

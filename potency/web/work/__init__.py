@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from potency.web.work import answer, bring, cells, check, finetune, maps, plate, propose, reading, study, train, verbs
+from potency.web.work import (
+    answer,
+    bring,
+    cells,
+    check,
+    figures,
+    finetune,
+    maps,
+    plate,
+    propose,
+    reading,
+    study,
+    train,
+    verbs,
+)
 from potency.web.work.kind import Kind, Order
 
 __all__ = ["KINDS", "Kind", "Order"]
 
 _LIST = (
     answer.KIND, maps.KIND, cells.KIND, plate.KIND, check.KIND, train.KIND, propose.KIND, finetune.KIND, study.KIND,
-    reading.KIND, bring.KIND, *verbs.KINDS,
+    figures.KIND, reading.KIND, bring.KIND, *verbs.KINDS,
 )  # fmt: skip
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _LIST}

@@ -1,4 +1,4 @@
-"""The work behind "what is it?": a class for every image, how sure, how unlike what was learned, and why."""
+"""The work behind "what is it?": a class or number for every image, how sure, how unlike what was learned, why."""
 
 from __future__ import annotations
 
@@ -60,18 +60,21 @@ def knowing(bundle: Bundle) -> bool:
 
 
 def answered(cells: Mapping[Any, Any], file: str, name: str, bundle: Bundle, near: list[Near]) -> Row:
-    """The answer of one row for a page: class, probabilities, prediction set, how unlike, or the error."""
+    """The answer of one row for a page: class or number, probabilities, prediction set, how unlike, or the error."""
     error = cells.get("prediction.error")
     if isinstance(error, str):
         what, _, rest = error.partition("\n")
         return Row(file, name, error={"what": what, "mend": rest.partition("mend: ")[2]})
     why = [part.strip() for part in str(cells.get("prediction.abstain") or "").split(",")]
     among, label = cells.get("prediction.set"), str(cells["prediction"])
+    value = None if bundle.card.plan.classes else _number(cells["prediction"])
+    if value is not None:
+        label = f"{value:.4g}"
     shares = {one: _number(cells.get(f"prediction.probability.{one}")) for one in bundle.card.plan.classes}
     rarity = _number(cells.get("prediction.ood"))
     return Row(
         file, name, label, shares.get(label), shares, among.split(" | ") if isinstance(among, str) else [],
-        None if rarity is None else "ood" in why, rarity, "set" in why, nearest=near,
+        None if rarity is None else "ood" in why, rarity, "set" in why, nearest=near, value=value,
     )  # fmt: skip
 
 

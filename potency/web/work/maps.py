@@ -100,17 +100,19 @@ def _map(place: Path, row: Mapping[Any, Any], method: str) -> Map:
 
 
 def said(numbers: Mapping[str, float], label: str) -> list[str]:
-    """How a map did in its tests, in words.
+    """How a map did in its tests, in words; of a number without figures, for they have its unit.
 
     >>> said({"deletion": 0.402, "insertion": 0.263, "likeness": 0.03}, "G1")[0]
     'Hiding first what it marks lowers the probability of G1 by 40 points more than hiding at random.'
     """
     lines = []
     if "deletion" in numbers:
-        lines.append(f"Hiding first what it marks lowers the probability of {label} {_points(numbers['deletion'])} "
-                     "than hiding at random.")  # fmt: skip
+        what = f"the probability of {label} {_points(numbers['deletion'])}" if label else (
+            f"the number {_more(numbers['deletion'])}")  # fmt: skip
+        lines.append(f"Hiding first what it marks lowers {what} than hiding at random.")
     if "insertion" in numbers:
-        lines.append(f"Showing first what it marks raises it {_points(numbers['insertion'])} than showing at random.")
+        how = (_points if label else _more)(numbers["insertion"])
+        lines.append(f"Showing first what it marks raises it {how} than showing at random.")
     if "stability" in numbers:
         same = "stays much the same" if numbers["stability"] >= 0.5 else "changes"
         lines.append(f"Where the image is moved by 2 px, the map {same} (correlation {numbers['stability']:.2f}).")
@@ -140,6 +142,10 @@ def failed(numbers: Mapping[str, float]) -> list[str]:
 
 def _points(gain: float) -> str:
     return f"by {abs(100 * gain):.0f} points {'more' if gain > 0 else 'less'}"
+
+
+def _more(gain: float) -> str:
+    return "more" if gain > 0 else "less"
 
 
 def _known(value: Any) -> bool:

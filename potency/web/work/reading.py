@@ -23,7 +23,7 @@ def run(order: Order) -> Mapping[str, Any]:
     studies = Studies(order.store, order.owner)
     study = studies.find(order.arguments["study"])
     order.progress(0, 0, "working out the figures")
-    found = findings(studies, study)
+    found = findings(studies, study, studies.answers(study.id), order.step("working out the figures"))
     numbers = {row["row"]: row["number"] for row in studies.images(study.id)}
 
     def picture(row: str) -> str:
