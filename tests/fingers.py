@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import CDPSession, Page
+    from playwright.sync_api import Page
 
 Place = tuple[float, float]
 TABLET = {"viewport": {"width": 820, "height": 1180}, "has_touch": True, "is_mobile": True}
@@ -16,12 +16,14 @@ class Fingers:
     """The fingers of one hand; each has the number of its place in the list."""
 
     def __init__(self, page: Page) -> None:
-        self.browser: CDPSession = page.context.new_cdp_session(page)
+        self.page, self.browser = page, page.context.new_cdp_session(page)
 
     def put(self, kind: str, *places: Place) -> None:
         """All fingers that are down, at once: "touchStart" where one more is, "touchMove", "touchEnd"."""
         points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
         self.browser.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        # The browser gathers the moves of a frame into one: a frame later the page has had them.
+        self.page.evaluate("new Promise((good) => requestAnimationFrame(() => requestAnimationFrame(() => good())))")
 
     def drag(self, *places: Place, steps: int = 5, up: bool = True) -> None:
         """One finger along a line."""

@@ -24,6 +24,7 @@ from potency.web.app import create
 from potency.web.portrait import portrait
 from potency.web.settings import Limits, Settings
 from potency.web.shelf import Shelf
+from potency.web.views import AGAINST, FOR
 from potency.web.worker import Worker
 
 
@@ -99,8 +100,7 @@ def test_images_become_answers_that_can_be_filtered_sorted_taken_away_and_explai
     told_at = client.get(f"{view}/{first['file']}/at.json?x=30&y=31&job={job}").json()["objects"]
     values = tifffile.imread(client.app.state.store.place("jobs", job) / first["map"]["values"])  # type: ignore[attr-defined]
     assert laid.shape[:2] == values.shape and np.abs(values).max() == 1
-    blue, orange = (0, 114, 178), (213, 94, 0)
-    for strong, colour in ((values > 0.5, orange), (values < -0.2, blue)):
+    for strong, colour in ((values > 0.5, FOR), (values < -0.2, AGAINST)):
         assert strong.any() and (laid[strong][:, :3] == colour).all() and laid[strong][:, 3].min() > 60
     assert laid[np.abs(values) < 1e-3][:, 3].max(initial=0) < 10, "where nothing speaks the image is seen"
     assert told_at[0]["facts"] == [[over["ends"][int(values[31, 30] > 0)],

@@ -76,9 +76,8 @@ def test_a_flat_channel_of_sixteen_bits_and_no_pixel_size(tool: str, browser: Br
                 page.keyboard.press(end)
         page.wait_for_load_state("networkidle")
         texts = page.locator(".channel output").all_inner_texts()
-        assert len(texts) == 4 and not any("NaN" in text or "Infinity" in text for text in texts), texts
-        ends = [[float(part) for part in text.split(" – ")] for text in texts]
-        assert all(low < high for low, high in ends), texts
+        ends = list(map(float, texts))
+        assert len(ends) == 8 and all(low < high < 1e6 for low, high in zip(ends[::2], ends[1::2], strict=True)), texts
         looked_at(page, "edge-flat-channel")
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, "a long name makes no page wide"

@@ -79,12 +79,12 @@ def test_fingers_paint_erase_and_zoom_but_never_scroll_the_page(tool: str, brows
         page.click("[data-tool=draw]")
         before, (x, y) = page.evaluate(WHERE), mask.at(32, 32)
         fingers.pinch([(x - 20, y), (x - 120, y)], [(x + 20, y), (x + 120, y)])
-        assert page.evaluate(WHERE)[2] > 3 * before[2], "two fingers zoom"
-        assert np.hypot(*np.subtract(mask.at(32, 32), (x, y))) < 8, "about the place between them"
+        until(lambda: page.evaluate(WHERE)[2] > 3 * before[2], 30)  # two fingers zoom ...
+        until(lambda: np.hypot(*np.subtract(mask.at(32, 32), (x, y))) < 8, 30)  # ... about the place between them
         assert (mask.labels() == erased).all(), "and paint nothing, though one came first"
         before, between = page.evaluate(WHERE)[2], mask.under(x, y)
         fingers.pinch([(x - 60, y), (x - 60, y + 90)], [(x + 60, y), (x + 60, y + 90)])
-        assert np.hypot(*np.subtract(mask.at(*between), (x, y + 90))) < 6, "side by side they take it along"
+        until(lambda: np.hypot(*np.subtract(mask.at(*between), (x, y + 90))) < 6, 30)  # side by side they take it along
         assert abs(page.evaluate(WHERE)[2] / before - 1) < 0.05
         page.click("[data-does=fit]")
         page.click("[data-tool=merge]")

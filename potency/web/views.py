@@ -34,7 +34,7 @@ TOGETHER = 4  # channels that are read at once; of more each is read when it is 
 OPEN = 64  # images that are kept open (their headers are)
 APART = 2**22  # pixels of labels whose neighbours get different colours; in larger ones a number has its colour
 GAMMA = 0.7  # of a map's numbers, so that what is weak is seen, too
-FOR, AGAINST = (213, 94, 0), (0, 114, 178)  # colours of a map's numbers above and below 0
+FOR, AGAINST = (214, 39, 40), (31, 80, 200)  # of a map's numbers above and below 0, as pictures of maps have them
 DRAWER = Drawer()
 
 

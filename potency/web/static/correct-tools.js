@@ -5,7 +5,7 @@ import { outlined } from "./correct-mask.js";
 
 const THIN = 0.4;  // px of the image between two points that are kept
 const MOST = 3900;  // points of a stroke
-const BEGUN = 350, FAR = 12;  // ms and px of the screen after which a second finger no longer makes a stroke a pinch
+const FAR = 12;  // px of the screen after which a second finger no longer makes a stroke a pinch
 const ERASER = 5;  // the button that the other end of a stylus is
 export const KEYS = { v: "select", b: "draw", n: "new", e: "erase", s: "split", m: "merge", h: "pan" };
 const round = (value) => Math.round(value * 100) / 100;
@@ -66,7 +66,7 @@ export class Tools {
     if (this.tool === "merge") { this.stroke = { kind: "merge", label }; return; }  // at its end: it may be a pinch
     if (this.tool === "draw" && label) view.select(label);
     if (this.tool === "split") view.select(label || view.selected);
-    this.stroke = { kind: this.tool, points: [place], since: event.timeStamp, from: [x, y] };
+    this.stroke = { kind: this.tool, points: [place], from: [x, y] };
     this.trace();
   }
 
@@ -77,8 +77,9 @@ export class Tools {
       this.pen = event.pointerId;
       return false;
     }
-    const { stroke } = this, begun = stroke?.points && (event.timeStamp - stroke.since > BEGUN || Math.hypot(...stroke.from.map((value, k) => value - [...this.pointers.values()][0]?.[k])) > FAR);
-    return event.pointerType === "touch" && (this.pen !== undefined || Boolean(begun && this.pointers.size));
+    const [first] = this.pointers.values(), from = this.stroke?.points && this.stroke.from;
+    const begun = first && from && Math.hypot(first[0] - from[0], first[1] - from[1]) > FAR;
+    return event.pointerType === "touch" && (this.pen !== undefined || Boolean(begun));
   }
 
   pointermove(event) {

@@ -30,14 +30,16 @@ export function panel(viewer, side, make) {
     on.addEventListener("change", () => { one.on = on.checked; viewer.redraw(); });
     const colour = make("input", { type: "color", value: `#${one.colour}`, data: { "aria-label": `Colour of ${one.name}` } });
     colour.addEventListener("input", () => { one.colour = colour.value.slice(1); viewer.redraw(); });
-    const step = Math.max((one.most - one.least) / 500, 1e-9), told = make("output", { textContent: `${short(one.low)} – ${short(one.high)}` });
+    const step = Math.max((one.most - one.least) / 500, 1e-9), low = make("output"), high = make("output");
     const dark = range(one.low, one.least, one.most, step, (value) => { one.low = Math.min(value, one.high - step); said(); });
     const bright = range(one.high, one.least, one.most, step, (value) => { one.high = Math.max(value, one.low + step); said(); });
-    const said = () => { told.textContent = `${short(one.low)} – ${short(one.high)}`; viewer.redraw(); };
+    const write = () => { low.textContent = short(one.low); high.textContent = short(one.high); };
+    const said = () => { write(); viewer.redraw(); };
+    write();
     dark.setAttribute("aria-label", `${one.name}: what is black`);
     bright.setAttribute("aria-label", `${one.name}: what is bright`);
     const head = make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.name, title: one.name })), ...(viewer.facts.colour ? [] : [colour]));
-    return make("div", { className: "channel" }, head, slider("Dark", dark), slider("Bright", bright, told));
+    return make("div", { className: "channel" }, head, slider("Dark", dark, low), slider("Bright", bright, high));
   };
 
   const layer = (one, number) => {
@@ -60,7 +62,7 @@ export function panel(viewer, side, make) {
     }
     if (one.ends.length) {
       const [against, speaks] = one.ends.map((text) => make("span", { textContent: text }));
-      parts.push(make("p", { className: "ends" }, against, make("i", { data: { "aria-hidden": "true" } }), speaks));
+      parts.push(make("p", { className: "ends" }, make("i", { data: { "aria-hidden": "true" } }), against, speaks));
     }
     if (one.about) parts.push(make("p", { className: "hint", textContent: one.about }));
     if (one.kind === "map" && one.fails.length) parts.push(make("p", { className: "warn", data: { role: "note" } }, make("strong", { textContent: "This map fails its check" }), `: ${one.fails.join("; ")}. Do not read it.`));
