@@ -78,7 +78,7 @@ def browsing() -> Iterator[Browser]:
 @contextlib.contextmanager
 def page_of(browser: Browser, **how: Any) -> Iterator[Page]:
     """A page on which nothing may go wrong: no script error, no refused resource, nothing from another host."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, **how)
+    context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **how})
     page, wrong = context.new_page(), []
     page.set_default_timeout(PATIENCE)
     page.on("pageerror", lambda error: wrong.append(f"script: {error}"))

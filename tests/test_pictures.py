@@ -24,6 +24,7 @@ from potency.errors import AnswerError, PlanError
 from potency.evaluation import evaluate, object_plots
 from potency.evaluation.columns import Bare
 from potency.pictures import Asked, find_objects, kept_where, show, spreads, tiles
+from potency.web.views import AGAINST, FOR
 
 # Machado, Oliveira and Fernandes 2009 (doi 10.1109/TVCG.2009.113), severity 1: of linear RGB.
 DICHROMACY = {
@@ -48,7 +49,7 @@ def seen(colours, kind):
 
 @pytest.mark.parametrize("kind", ["trichromat", *DICHROMACY])
 def test_colours_are_told_apart_with_every_kind_of_sight(kind):
-    for colours in (COLOURS, [*KINDS.values(), TRUTH, (0, 0, 0)]):
+    for colours in (COLOURS, [*KINDS.values(), TRUTH, (0, 0, 0)], [FOR, AGAINST, (0, 0, 0), (128, 128, 128)]):
         lab = seen(colours, kind)
         distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
         assert distance[~np.eye(len(lab), dtype=bool)].min() > APART

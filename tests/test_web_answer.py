@@ -24,6 +24,7 @@ from potency.web.app import create
 from potency.web.portrait import portrait
 from potency.web.settings import Limits, Settings
 from potency.web.shelf import Shelf
+from potency.web.views import AGAINST, FOR
 from potency.web.worker import Worker
 
 
@@ -90,6 +91,22 @@ def test_images_become_answers_that_can_be_filtered_sorted_taken_away_and_explai
     assert first["answer"] in first["set"] and len(first["nearest"]) == 5 and not first["unlike"]
     assert first["map"]["picture"] and len(first["map"]["says"]) >= 4 and first["map"]["numbers"]
     assert torn["error"]["what"] and torn["map"] is None and odd["unlike"] and odd["map"] is None
+    view = f"/view/{told['job']['arguments']['set']}"
+    (over,) = client.get(f"{view}/{first['file']}.json?job={job}").json()["overlays"]
+    assert over["kind"] == "map" and over["title"] == f"Relevance for {first['map']['label']}" and over["about"]
+    assert over["ends"][1] == f"for {first['map']['label']}" and over["says"] == first["map"]["says"]
+    assert over["fails"] == first["map"]["fails"], "the legend holds the verdict of the map's tests"
+    laid = np.asarray(Image.open(io.BytesIO(client.get(f"{over['url']}/0/0_0.png").content)))
+    told_at = client.get(f"{view}/{first['file']}/at.json?x=30&y=31&job={job}").json()["objects"]
+    values = tifffile.imread(client.app.state.store.place("jobs", job) / first["map"]["values"])  # type: ignore[attr-defined]
+    assert laid.shape[:2] == values.shape and np.abs(values).max() == 1
+    for strong, colour in ((values > 0.5, FOR), (values < -0.2, AGAINST)):
+        assert strong.any() and (laid[strong][:, :3] == colour).all() and laid[strong][:, 3].min() > 60
+    assert laid[np.abs(values) < 1e-3][:, 3].max(initial=0) < 10, "where nothing speaks the image is seen"
+    assert told_at[0]["facts"] == [[over["ends"][int(values[31, 30] > 0)],
+                                    f"{100 * abs(values[31, 30]):.0f} % of the strongest"]]  # fmt: skip
+    assert client.get(f"{view}/{torn['file']}.json?job={job}").status_code == 415
+    assert client.get(f"{view}/{odd['file']}.json?job={job}").json()["overlays"] == [], "no map, nothing over it"
     for picture in (first["map"]["picture"], first["nearest"][0]["picture"]):
         assert client.get(f"/jobs/{job}/files/{picture}").headers["content-type"] == "image/png"
     assert [row["name"] for row in found(client, job, show="errors")["rows"]] == ["torn.png"]
@@ -107,6 +124,7 @@ def test_images_become_answers_that_can_be_filtered_sorted_taken_away_and_explai
     assert found(client, job)["maps"] | {"fails": 0} == {"done": 4, "wanted": 4, "fails": 0, "job": None, "fault": {}}
     page = seen(client, f"/answer/{job}/{first['file']}")
     assert "How far to believe this map" in page and "=cell 0.png" in page
+    assert f'{view}/{first["file"]}?job={job}' in page, "one click from the answer to the map over the image"
 
     gone = client.post(f"/images/{told['job']['arguments']['set']}/delete.json")
     assert gone.status_code == 200, gone.text

@@ -241,3 +241,36 @@ def test_none_and_two_thousand_cells_on_a_tablet(tool: str, client: httpx.Client
                 saved(page)
                 assert len(np.unique(made.mask())) == len(cells)
             looked_at(page, f"correct-{name}")
+
+
+def test_a_mask_larger_than_what_is_shown_is_corrected_part_by_part(
+    tool: str, client: httpx.Client, browser: Browser
+) -> None:
+    made = Set(client, (40, 40, 20), (2500, 2500, 30), (2300, 2400, 40), side=2600)
+
+    def corner() -> NDArray[np.uint32]:
+        told = client.get(f"/{made.path}/mask?x=552&y=552")
+        return np.frombuffer(told.content, "<u4").reshape(2048, 2048)
+
+    with page_of(browser) as page:
+        entered(page, tool)
+        opened(page, tool, made)
+        page.select_option("[data-part]", "552,552")
+        page.wait_for_selector("[data-cells]:text-is('2 cells')")
+        loaded: list[str] = []
+        page.on("request", lambda asked: loaded.append(asked.url) if "/mask" in asked.url else None)
+        before = corner()
+        page.keyboard.press("b")
+        drag(page, (2500 - 552, 2500 - 552), (2560 - 552, 2500 - 552))
+        saved(page)
+        assert corner()[2500 - 552, 2560 - 552] == 2 and not loaded, "no stroke fetches the mask"
+        page.keyboard.press("m")
+        drag(page, (2400 - 552, 2300 - 552))
+        page.wait_for_selector("[data-cells]:text-is('1 cell')")
+        for _ in range(2):
+            page.keyboard.press("Control+z")
+        page.wait_for_selector("[data-does=undo]:disabled")
+        page.wait_for_selector("[data-cells]:text-is('2 cells')")
+        saved(page)
+        assert (corner() == before).all() and not loaded
+        looked_at(page, "correct-large")

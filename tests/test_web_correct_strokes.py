@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import ndimage
 from test_web_correct import discs
 
@@ -13,6 +16,16 @@ from potency.errors import PotencyError
 from potency.web.correcting import strokes
 from potency.web.correcting.corrections import Item, images_of
 from potency.web.correcting.rows import parted
+
+
+def done(labels: NDArray[np.uint32], change: Callable[..., strokes.Change], *how: Any) -> NDArray[np.uint32]:
+    """An image after a change; what it said it changed is what differs."""
+    made = labels.copy()
+    told = strokes.put(made, change(labels, *how))
+    rows, columns = np.nonzero(made != labels)
+    assert told is not None
+    assert told[0] == (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+    return made
 
 
 def test_a_stroke_is_all_pixels_near_its_line() -> None:
@@ -45,7 +58,7 @@ def test_a_cut_leaves_pieces_that_do_not_touch_but_make_up_the_cell() -> None:
     labels[ndimage.binary_dilation(discs((40, 24, 4), side=90) > 0)] = 0  # a hole on one side
     y, x = np.indices((90, 90)) + 0.5
     for start in (24.3, 36.0, 52.7):
-        made = strokes.split(labels, 1, [(start, -3.0), (start + 8, 93.0)], 500)
+        made = done(labels, strokes.split, 1, [(start, -3.0), (start + 8, 93.0)], 500)
         across = (x - start) * 96 - 8 * (y + 3)  # on which side of the line
         off = np.abs(across) / np.hypot(96, 8) > 0.8
         assert ((made > 0) == (labels > 0)).all() and (made == labels)[labels != 1].all()
@@ -55,7 +68,7 @@ def test_a_cut_leaves_pieces_that_do_not_touch_but_make_up_the_cell() -> None:
             piece = made == n
             assert len(np.unique(np.sign(across[piece & off]))) == 1, "a piece lies on one side"
             assert ndimage.label(piece, np.ones((3, 3)))[1] == 1
-    strips = strokes.split(discs((30, 30, 9)), 1, [(30.5, 0.0), (30.5, 60.0)], 7)
+    strips = done(discs((30, 30, 9)), strokes.split, 1, [(30.5, 0.0), (30.5, 60.0)], 7)
     assert (strips[:, :30] != 7).all() or (strips[:, 31:] != 7).all()
     with pytest.raises(PotencyError, match="does not cut"):
         strokes.split(discs((30, 30, 9)), 1, [(0.0, 0.0), (10.0, 0.0)], 9)
@@ -64,12 +77,12 @@ def test_a_cut_leaves_pieces_that_do_not_touch_but_make_up_the_cell() -> None:
 def test_merging_fills_narrow_gaps_only() -> None:
     labels = np.zeros((20, 40), np.uint32)
     labels[5:15, 5:15], labels[5:15, 17:27] = 3, 8
-    made = strokes.merged(labels, 3, 8)
+    made = done(labels, strokes.merged, 3, 8)
     assert set(np.unique(made)) == {0, 3} and ndimage.label(made, np.ones((3, 3)))[1] == 1
     assert ((made > 0) >= (labels > 0)).all() and not made[:, :5].any() and not made[:, 27:].any()
     wide = np.zeros((20, 40), np.uint32)
     wide[5:15, 5:10], wide[5:15, 20:27] = 1, 2
-    assert (strokes.merged(wide, 1, 2) == np.where(wide, 1, 0)).all()
+    assert (done(wide, strokes.merged, 1, 2) == np.where(wide, 1, 0)).all()
 
 
 def items(*parts: str) -> list[Item]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
-from cell_fields import field, pixels, png, sent, stack
+from cell_fields import field, pixels, png, sent, stack, tiff
 from fastapi.testclient import TestClient
 from PIL import Image as Picture
 
@@ -171,6 +173,36 @@ def test_a_layer_lies_in_the_folder_of_its_job(tmp_path: Path) -> None:
         layers.write(tmp_path / "job", {"f": [layers.Layer(name="a", title="A", kind="odd", path="")]})
     channels = opened_channels()
     assert chosen(channels, "", "", "", "").channels == (0, 1)
+
+
+def test_tracks_of_a_table_lie_over_their_movie(client: TestClient) -> None:
+    from potency.simulate import simulate
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "m"
+        simulate(made, kind="movie", cells=3, groups=1, wells=1, seed=2, frames=6)
+        rows = pd.read_csv(made / "cells.csv", dtype={"movie": str})
+        frames = [open_image(path)[{}] for path in sorted((made / "01").glob("*.tif"))]
+    movie = tiff(np.stack([np.asarray(one, np.uint16).reshape(-1, *one.shape[-2:])[0] for one in frames]), "TYX")
+    table = rows.to_csv(index=False).encode()
+    set, (moving, still, _, notes) = sent(client, **{"01__ome__tif": movie, "still": png(field()),
+                                                     "cells__csv": table, "notes__csv": b"a,b\n1,2\n"})  # fmt: skip
+    (layer,) = client.get(f"/view/{set}/{moving}.json").json()["overlays"]
+    count = rows["track"].nunique()
+    assert (layer["kind"], layer["title"]) == ("tracks", f"Tracks: {count} of cells.csv")
+    told = client.get(layer["url"]).json()["tracks"]
+    own = rows[rows["track"] == told[0]["id"]].sort_values("frame")
+    assert len(told) == count and told[0]["points"] == own[["frame", "y", "x"]].to_numpy().tolist()
+    assert client.get(f"/view/{set}/{still}.json").json()["overlays"] == []
+    assert client.get(f"/view/{set}/{still}/tracks.json").status_code == 404
+    other, (one, _) = sent(client, **{"02__ome__tif": movie, "cells__csv": table})
+    assert client.get(f"/view/{other}/{one}.json").json()["overlays"] == [], "the table names another movie"
+    unnamed = rows.drop(columns="movie").rename(columns=str.upper).to_csv(index=False).encode()
+    alone, (one, _) = sent(client, **{"b__ome__tif": movie, "anything__csv": unnamed})
+    assert len(client.get(f"/view/{alone}/{one}.json").json()["overlays"]) == 1, "one movie, one table"
+    beside, (a, b, _) = sent(client, **{"a__ome__tif": movie, "b__ome__tif": movie, "b_tracks__csv": unnamed})
+    found = [client.get(f"/view/{beside}/{id}.json").json()["overlays"] for id in (a, b)]
+    assert [len(one) for one in found] == [0, 1], "of two, the one that the table is called after"
 
 
 def opened_channels() -> list[Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SIDE = 320  # px of the picture's images, at least
 STRONG = 99.5  # percentile of sizes that gets the full colour
+GAMMA = 0.7  # so that what is weak is seen, too
 LETTER, LINE = 16, 20  # px
 GAP = 8  # px between image and map
 
@@ -89,6 +90,17 @@ def overlay(path: str | Path) -> Any:
         return page.crop((wide + GAP, 0, 2 * wide + GAP, high))
 
 
+def graded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A map (C, H, W) or (H, W) as one plane from -1 to 1: shares of what is strongest in it, channels added up.
+
+    >>> graded(np.array([[[0.0, 2.0], [-4.0, 1.0]]], np.float32)).round(1).tolist()
+    [[0.0, 0.5], [-1.0, 0.3]]
+    """
+    plane = np.asarray(values, np.float32).reshape(-1, *np.shape(values)[-2:]).sum(0)
+    top = float(np.percentile(np.abs(plane), STRONG)) or 1.0
+    return np.asarray(np.clip(plane / top, -1, 1), np.float32)
+
+
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:
     """Width and height of an image of this shape (Y, X) in a picture."""
     zoom = max(1, round(SIDE / max(shape)))
@@ -97,7 +109,6 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def coloured(grey: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A grey image (H, W) under a map (H, W), as (H, W, 3): red where it is positive, blue where negative."""
-    top = float(np.percentile(np.abs(values), STRONG)) or 1.0
-    strength = np.clip(np.abs(values) / top, 0, 1)[..., None] ** 0.7
+    strength = np.abs(graded(values))[..., None] ** GAMMA
     colour = np.where(values[..., None] >= 0, np.array([214, 39, 40]), np.array([31, 80, 200]))
     return np.asarray((1 - 0.75 * strength) * grey[..., None] + 0.75 * strength * colour, np.uint8)

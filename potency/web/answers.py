@@ -41,6 +41,8 @@ class Map:
         says: how it did in its tests, in words.
         fails: which of them it fails; where it fails one it is not to be believed.
         numbers: the figures behind the words (deletion, insertion, stability, likeness, input).
+        values: file of the job's folder with the map itself, from -1 to 1, which the viewer lays over the image; "" for
+            none.
     """
 
     picture: str
@@ -49,6 +51,7 @@ class Map:
     says: list[str] = field(default_factory=list)
     fails: list[str] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
+    values: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from potency.web.jobs import Missing
 from potency.web.views import table_of
 
 FILE = "layers.json"
-KINDS = ("labels", "map", "tracks")
+KINDS = ("labels", "map")
 NUMBER, OF = "object", "tile.of"  # columns of a table of objects: its number, and the id of the file it is in
 
 
@@ -26,13 +26,15 @@ class Layer:
         title: for people.
         single: one of its objects, for people.
         kind: "labels": a label image of the size of the image, drawn as outlines, areas, or areas by class; "map":
-            numbers from 0 to 1 (or -1 to 1), of any size, as of a relevance map; "tracks": JSON, {"tracks": [{"id": 1,
-            "points": [[t, y, x], ...]}]}.
+            numbers from 0 to 1 (or -1 to 1), of any size, as of a relevance map.
         path: the file, from the folder of the job.
         objects: a table of what is known of each object (Parquet), from the folder of the job, with the columns
             `object` and `tile.of` (the id of the image's file); "" for none.
         t, z: the time and plane that it belongs to; None for all.
         on: whether it is shown at first.
+        ends: of a map, what numbers below 0 and above 0 speak for.
+        about: what it is and how it is read, in words; "" for nothing.
+        says, fails: how it did in its tests, and which of them it fails; where it fails one it is not to be believed.
     """
 
     name: str
@@ -44,6 +46,10 @@ class Layer:
     t: int | None = None
     z: int | None = None
     on: bool = True
+    ends: Sequence[str] = ()
+    about: str = ""
+    says: Sequence[str] = ()
+    fails: Sequence[str] = ()
 
 
 def write(folder: Path, layers: Mapping[str, Sequence[Layer]]) -> None:

@@ -100,12 +100,16 @@ def channels_of(image: Image, pyramid: Pyramid) -> list[Channel]:
         values = values[np.isfinite(values)]
         low, high = np.percentile(values, PALE) if values.size else (0.0, 1.0)
         least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-        high = high if high > low else low + 1
+        if not high > low:  # hardly anything but one value: what differs is shown, where anything does
+            low, high = (least, most) if most > least else (low, low + 1)
+        flat = not most > least
         colour = WHITE if alone else colour_of(name, number, tuple(one.colour for one in found))
         if image.dtype == np.uint8:
             least, most = 0.0, 255.0
         else:
             least, most = min(0.0, least), max(most * MARGIN, float(high))
+        if flat and alone:  # as bright as it is; among other channels it is seen as nothing
+            low, high = least, most
         found.append(Channel(name, colour, float(low), float(high), least, most, number < SEEN))
     return found
 

@@ -33,7 +33,8 @@ FOLDER = "views"  # of overviews, in the folder of a set or a job
 TOGETHER = 4  # channels that are read at once; of more each is read when it is shown
 OPEN = 64  # images that are kept open (their headers are)
 APART = 2**22  # pixels of labels whose neighbours get different colours; in larger ones a number has its colour
-FOR, AGAINST = (213, 94, 0), (0, 114, 178)  # colours of a map's numbers above and below 0
+GAMMA = 0.7  # of a map's numbers, so that what is weak is seen, too
+FOR, AGAINST = (214, 39, 40), (31, 80, 200)  # of a map's numbers above and below 0, as pictures of maps have them
 DRAWER = Drawer()
 
 
@@ -131,7 +132,7 @@ class View:
             values = values / 255 if self.image.dtype == np.uint8 else np.minimum(values, 1)
             made = np.zeros((*values.shape, 4), np.uint8)
             made[..., :3] = np.where(values[..., None] < 0, AGAINST, FOR)
-            made[..., 3] = np.abs(values) * 255
+            made[..., 3] = np.abs(values) ** GAMMA * 255
             return png(made)
 
         return DRAWER.tile((str(self.place), self.name, level, x, y, "map"), draw)

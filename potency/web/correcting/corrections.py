@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from potency.errors import PotencyError
+from potency.web.correcting import held
 from potency.web.jobs import Missing
 from potency.web.sets import File, Sets
 from potency.web.store import Row, Store, new_id
@@ -188,6 +189,7 @@ class Corrections:
             base.execute("DELETE FROM edits WHERE item IN (SELECT id FROM corrected WHERE correction = ?)", (id,))
             base.execute("DELETE FROM corrected WHERE correction = ?", (id,))
             base.execute("DELETE FROM corrections WHERE id = ?", (id,))
+        held.forget(str(self.store.place("corrections", id)))
         self.store.remove("corrections", id)
 
     def _listed(self, among: str, *values: object) -> list[Correction]:

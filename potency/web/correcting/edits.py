@@ -5,22 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from potency.errors import AnswerError, PotencyError
-from potency.web.correcting import strokes
+from potency.web.correcting import held, strokes
 from potency.web.correcting.corrections import DONE, OPEN, WHOLE, Correction, Item, shape_of
-from potency.web.correcting.maskfiles import Patch, box_in, packed, patch, put, read, write
+from potency.web.correcting.held import Held
+from potency.web.correcting.maskfiles import Patch, box_in, packed, patch, read, unpacked, write
 from potency.web.correcting.operations import Now, Operation, do, named
-from potency.web.correcting.strokes import Labels
+from potency.web.correcting.strokes import Box, Labels
 from potency.web.faults import Refused
 from potency.web.sets import File
 from potency.web.store import Row, Store
 
-EVERY = 64  # changes after which the mask is written anew, so that few need be done again when it is read
+# Changes after which a mask is written anew, so that few need be done again when it is read; of a mask of more than a
+# million pixels so many for each million, since writing it takes so much longer.
+EVERY = 64
+Changed = tuple[Box, Labels, Labels]  # a box of the mask, its pixels before and after
 TRIES = 3  # at a change that another one came between
 
 
@@ -68,25 +72,45 @@ class Edits:
         """Where masks lie."""
         return self.store.place("corrections", self.correction.id)
 
-    def labels(self, row: Row | None = None) -> Labels:
-        """The mask as it is now."""
-        row = self._row() if row is None else row
+    def labels(self) -> Labels:
+        """The mask as it is now, of its own in memory."""
+        with self.mask() as (now, _):
+            return now.labels.copy()
+
+    @contextlib.contextmanager
+    def mask(self) -> Iterator[tuple[Held, Row]]:
+        """The mask as it is now, held in memory, for one at a time, and its row; the image must have a mask."""
+        rows: list[Row] = []
+
+        def load(known: Held | None) -> Held:
+            rows.append(self._row())
+            return self._loaded(known, rows[0])
+
+        with held.in_hand((str(self.place), self.item.id), load) as now:
+            yield now, rows[0]
+
+    def _loaded(self, known: Held | None, row: Row) -> Held:
+        """A mask at the revision of its row: what is in memory with the changes since, or what lies on the disk."""
         assert self.file is not None
-        made = read(self.place, row["mask"], shape_of(self.file))
+        if known is None or known.revision > row["revision"] or known.begun != row["begun"]:
+            known = Held(read(self.place, row["mask"], shape_of(self.file)), row["snapshot"], row["begun"])
         query = (
             "SELECT box, after FROM edits WHERE item = ? AND number > ? AND number <= ? AND box != '' ORDER BY number"
         )
-        for edit in self.store.rows(query, self.item.id, row["snapshot"], row["revision"]):
-            put(made, box_in(edit["box"]), edit["after"])
-        return made
+        for edit in self.store.rows(query, self.item.id, known.revision, row["revision"]):
+            strokes.put(known.labels, (box_in(edit["box"]), unpacked(box_in(edit["box"]), edit["after"])))
+        known.revision = row["revision"]
+        return known
 
     def state(self, since: int | None = None, **told: Any) -> Edited:
         """How the mask stands, with what is new since a revision."""
-        row = self._row()
         done, again = self._steps()
         found: dict[str, Any] = {"patches": [], "refused": [], "renamed": {}, **told}
-        if since is not None and since < row["revision"] and self.file is not None:
-            found["patches"] = self._patches(since, row)
+        if since is None or self.file is None:
+            row = self._row()
+        else:
+            with self.mask() as (now, row):
+                found["patches"] = self._patches(since, row, now.labels)
         return Edited(row["revision"], classes=json.loads(row["classes"]), undo=len(done), redo=len(again),
                       fresh=row["next"], **found)  # fmt: skip
 
@@ -96,19 +120,35 @@ class Edits:
         Raises:
             Refused: the mask is not what it was at that revision; nothing was done then.
         """
+        refused: list[Fault] = []
+        told: dict[str, int] = {}
         for _ in range(TRIES):
-            row = self._row()
-            new = self._unknown(base, row, operations)
-            if not new:
-                return self.state(base)
-            now = Now(self.labels(row) if self.file is not None else None, json.loads(row["classes"]), row["next"],
-                       self.correction.classes)  # fmt: skip
-            rows, refused = self._done(new, now, row["revision"], person)
-            if self._kept(row["revision"], rows, now):
-                self._snapshot()
+            with contextlib.suppress(_Overtaken), self._in_turn() as (mask, row):
+                new = self._unknown(base, row, operations)
+                if not new:
+                    break
+                now = Now(mask.labels if mask is not None else None, json.loads(row["classes"]), row["next"],
+                          self.correction.classes)  # fmt: skip
+                rows, refused = self._done(new, now, row["revision"], person)
+                if not self._kept(row["revision"], rows, now):
+                    raise _Overtaken  # what is in memory has changes that were not kept: it is read again
+                if mask is not None:
+                    mask.revision += len(rows)
+                    self._snapshot(mask.labels)
                 told = {str(old): fresh for old, fresh in now.renamed.items() if old != fresh}
-                return self.state(base, refused=refused, renamed=told)
-        raise self._conflict(base, self._row()["revision"])
+                break
+        else:
+            raise self._conflict(base, self._row()["revision"])
+        return self.state(base, refused=refused, renamed=told)
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[tuple[Held | None, Row]]:
+        """The mask and the row; of an image that has but a class no mask."""
+        if self.file is None:
+            yield None, self._row()
+            return
+        with self.mask() as found:
+            yield found
 
     def _unknown(self, base: int, row: Row, operations: Sequence[Operation]) -> list[Operation]:
         """The operations that were not done yet: an answer may have been lost on its way."""
@@ -134,18 +174,18 @@ class Edits:
         refused: list[Fault] = []
         stacks = self._steps()
         for one in operations:
-            before = (now.labels, dict(now.classes))
+            classes = dict(now.classes)
             try:
                 undone = None
                 if one.kind in ("undo", "redo"):
-                    undone = self._step_back(one.kind, stacks, rows, now)
+                    undone, changed = self._step_back(one.kind, stacks, rows, now)
                 else:
-                    do(one, now)
+                    changed = do(one, now)
             except PotencyError as error:
-                now.labels, now.classes = before
+                now.classes = classes
                 refused.append(Fault(one.key, error.what, error.where, error.mend))
                 continue
-            difference = _difference(before, now)
+            difference = _difference(classes, now.classes, changed)
             if undone is None and not difference["box"] and difference["classes"] == "{}":
                 continue  # it changed nothing: there is nothing to undo
             number = revision + len(rows) + 1
@@ -158,8 +198,11 @@ class Edits:
             rows.append(told)
         return rows, refused
 
-    def _step_back(self, kind: str, stacks: tuple[list[int], list[int]], rows: Sequence[Row], now: Now) -> int:
-        """Take the last change back, or do again what was taken back last; the number of that change."""
+    def _step_back(
+        self, kind: str, stacks: tuple[list[int], list[int]], rows: Sequence[Row], now: Now
+    ) -> tuple[int, Changed | None]:
+        """Take the last change back, or do again what was taken back last; the number of that change, and what it did.
+        """
         source, target = stacks if kind == "undo" else stacks[::-1]
         if not source:
             raise PotencyError(f"there is nothing to {kind}", self.item.name, "go on")
@@ -169,13 +212,13 @@ class Edits:
         here = next((row for row in rows if row["number"] == number), None)
         edit = here or self.store.row(query, self.item.id, number)
         assert edit is not None
-        side = "before" if kind == "undo" else "after"
+        side, changed = "before" if kind == "undo" else "after", None
         if edit["box"] and now.labels is not None:
-            now.labels = now.labels.copy()
-            put(now.labels, box_in(edit["box"]), edit[side])
+            box = box_in(edit["box"])
+            changed = strokes.put(now.labels, (box, unpacked(box, edit[side])))
         for label, pair in json.loads(edit["classes"]).items():
             named(now.classes, label, pair[side == "after"])
-        return number
+        return number, changed
 
     def _steps(self) -> tuple[list[int], list[int]]:
         """The numbers of the changes that can be undone, and of those that can be done again; the next one is last."""
@@ -214,23 +257,25 @@ class Edits:
             )
         return True
 
-    def _snapshot(self) -> None:
+    def _snapshot(self, labels: Labels) -> None:
         """Write the mask anew where many changes came since; the list knows the new file only once it is whole."""
         row = self._row()
-        if self.file is None or row["revision"] - row["snapshot"] < EVERY:
+        if row["revision"] - row["snapshot"] < EVERY * max(1.0, labels.size / 1e6):
             return
         with contextlib.suppress(AnswerError):  # no room for it: the log has everything, a later change tries again
-            path = write(self.place, self.labels(row), self.item.id)
+            path = write(self.place, labels, self.item.id)
             query = "UPDATE corrected SET mask = ?, snapshot = ? WHERE id = ? AND snapshot < ?"
             self.store.change(query, path, row["revision"], self.item.id, row["revision"])
 
-    def _patches(self, since: int, row: Row) -> list[Patch]:
-        query = "SELECT box FROM edits WHERE item = ? AND number > ? AND box != ''"
-        boxes = [box_in(edit["box"]) for edit in self.store.rows(query, self.item.id, since)]
-        if not boxes:
-            return []
-        tops, lefts, bottoms, rights = zip(*boxes, strict=True)
-        return [patch(self.labels(row), (min(tops), min(lefts), max(bottoms), max(rights)))]
+    def _patches(self, since: int, row: Row, labels: Labels) -> list[Patch]:
+        """What is new since a revision, box by box: two strokes far apart do not send what lies between them."""
+        query = "SELECT DISTINCT box FROM edits WHERE item = ? AND number > ? AND number <= ? AND box != ''"
+        boxes = {box_in(edit["box"]) for edit in self.store.rows(query, self.item.id, since, row["revision"])}
+        kept: list[Box] = []
+        for box in sorted(boxes, key=lambda one: (one[0] - one[2]) * (one[3] - one[1])):  # the largest first
+            if not any(one[0] <= box[0] and one[1] <= box[1] and box[2] <= one[2] and box[3] <= one[3] for one in kept):
+                kept.append(box)
+        return [patch(labels, box) for box in kept]
 
     def _row(self) -> Row:
         row = self.store.row("SELECT * FROM corrected WHERE id = ?", self.item.id)
@@ -239,14 +284,16 @@ class Edits:
         return row
 
 
-def _difference(before: tuple[Labels | None, dict[str, str]], now: Now) -> dict[str, Any]:
+class _Overtaken(Exception):
+    """Another process changed the mask between reading it and keeping a change."""
+
+
+def _difference(classes: dict[str, str], now: dict[str, str], changed: Changed | None) -> dict[str, Any]:
     """What an operation changed, as columns of the log."""
-    old, classes = before
-    names = {name for name in {*classes, *now.classes} if classes.get(name, "") != now.classes.get(name, "")}
-    told = {name: [classes.get(name, ""), now.classes.get(name, "")] for name in sorted(names)}
+    names = {name for name in {*classes, *now} if classes.get(name, "") != now.get(name, "")}
+    told = {name: [classes.get(name, ""), now.get(name, "")] for name in sorted(names)}
     found: dict[str, Any] = {"box": "", "before": None, "after": None, "classes": json.dumps(told)}
-    box = None if old is None or now.labels is None or old is now.labels else strokes.changed(old, now.labels)
-    if box is not None and old is not None and now.labels is not None:
-        inside = slice(box[0], box[2]), slice(box[1], box[3])
-        found |= {"box": json.dumps(box), "before": packed(old[inside]), "after": packed(now.labels[inside])}
+    if changed is not None:
+        box, before, after = changed
+        found |= {"box": json.dumps(box), "before": packed(before), "after": packed(after)}
     return found

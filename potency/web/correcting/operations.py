@@ -8,7 +8,7 @@ from typing import Any
 
 from potency.errors import PotencyError
 from potency.web.correcting import strokes
-from potency.web.correcting.strokes import Box, Labels, Mask
+from potency.web.correcting.strokes import Box, Change, Labels, Mask
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Operation:
 
 @dataclass
 class Now:
-    """The mask while operations are done to it; `fresh` is the number of the next new cell."""
+    """The mask, changed in place while operations are done to it; `fresh` is the number of the next new cell."""
 
     labels: Labels | None
     classes: dict[str, str]
@@ -49,7 +49,12 @@ class Now:
     renamed: dict[int, int] = field(default_factory=dict)
 
 
-def do(one: Operation, now: Now) -> None:
+def do(one: Operation, now: Now) -> tuple[Box, Labels, Labels] | None:
+    """Do an operation; the box of the mask that it changed, the pixels before and after, None where none did.
+
+    Raises:
+        PotencyError: it cannot be done; the mask is as it was then.
+    """
     label = now.renamed.get(one.label, one.label)
     other = now.renamed.get(one.other, one.other)
     if one.fresh and one.label not in now.renamed:
@@ -60,11 +65,12 @@ def do(one: Operation, now: Now) -> None:
             raise PotencyError(f"there is no class {one.name[:40]!r}", f"cell {label}",
                                "one of " + ", ".join(now.allowed[:20]))  # fmt: skip
         named(now.classes, str(label), one.name)
-        return
+        return None
     if one.kind not in DOES or now.labels is None:
         raise PotencyError(f"nothing is known of {one.kind[:20]!r}", "the operation", "load the page again")
-    now.labels = DOES[one.kind](one, now)
+    changed = strokes.put(now.labels, DOES[one.kind](one, now))
     now.fresh = max(now.fresh, label + 1)
+    return changed
 
 
 def _where(one: Operation, now: Now) -> tuple[Box, Mask]:
@@ -75,7 +81,7 @@ def _where(one: Operation, now: Now) -> tuple[Box, Mask]:
     return strokes.surrounded(one.points, shape) if one.fill else strokes.swept(one.points, one.radius, shape)
 
 
-def _draw(one: Operation, now: Now) -> Labels:
+def _draw(one: Operation, now: Now) -> Change:
     assert now.labels is not None
     if one.label < 1:
         raise PotencyError("no cell was chosen to draw", "the operation", "click a cell, or begin a new one")
@@ -85,19 +91,19 @@ def _draw(one: Operation, now: Now) -> Labels:
     return made
 
 
-def _split(one: Operation, now: Now) -> Labels:
+def _split(one: Operation, now: Now) -> Change:
     assert now.labels is not None
     if not one.points:
         raise PotencyError("the line has no points", "the operation", "draw it again")
     made = strokes.split(now.labels, one.label, one.points, now.fresh)
-    kind, last = now.classes.get(str(one.label), ""), int(made.max())
+    kind, last = now.classes.get(str(one.label), ""), int(made[1].max())
     for number in range(now.fresh, last + 1):
         named(now.classes, str(number), kind)
     now.fresh = max(now.fresh, last + 1)
     return made
 
 
-# Each gives the new label image for an operation and the present one.
+# Each gives what an operation changes in the present mask.
 DOES: Mapping[str, Any] = {
     "draw": _draw,
     "erase": lambda one, now: strokes.erased(now.labels, _where(one, now), one.label),

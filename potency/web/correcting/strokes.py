@@ -1,4 +1,4 @@
-"""What a hand does to a label image: draws, erases, splits, merges, deletes; arrays in, arrays out."""
+"""What a hand does to a label image: draws, erases, splits, merges, deletes; each gives a box and its new pixels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ Labels = NDArray[np.uint32]
 Mask = NDArray[np.bool_]
 Points = Sequence[tuple[float, float]]  # x and y in pixels of the image; the first pixel is the square from 0 to 1
 Box = tuple[int, int, int, int]  # top, left, bottom, right; half-open
+Change = tuple[Box, Labels]  # new pixels of a box; the image itself stays as it is
 GAP = 2  # px of background between two cells that are filled when they become one
 CUT = 0.71  # px on each side of a line that cuts: just over half a diagonal, so that no pixels touch across it
+BAND = 2**18  # px that are looked through at once for a cell: they stay in the processor's own memory
 LEAST = 4  # px; what a cut leaves that is smaller is no piece of its own
 EIGHT = np.ones((3, 3), bool)
 
@@ -61,22 +63,24 @@ def surrounded(points: Points, shape: tuple[int, int]) -> tuple[Box, Mask]:
     return box, inside
 
 
-def drawn(labels: Labels, where: tuple[Box, Mask], label: int, over: bool = False) -> Labels:
-    """The image with `where` given to a cell; other cells keep theirs unless `over`."""
-    made, part, inside = _part(labels, where)
+def drawn(labels: Labels, where: tuple[Box, Mask], label: int, over: bool = False) -> Change:
+    """`where` given to a cell; other cells keep theirs unless `over`."""
+    box, inside = where
+    part = labels[_slices(box)].copy()
     part[inside & ((part == 0) | over)] = label
-    return made
+    return box, part
 
 
-def erased(labels: Labels, where: tuple[Box, Mask], only: int = 0) -> Labels:
-    """The image with `where` made background; of one cell only where one is named."""
-    made, part, inside = _part(labels, where)
+def erased(labels: Labels, where: tuple[Box, Mask], only: int = 0) -> Change:
+    """`where` made background; of one cell only where one is named."""
+    box, inside = where
+    part = labels[_slices(box)].copy()
     part[inside & ((part == only) | (only == 0))] = 0
-    return made
+    return box, part
 
 
-def split(labels: Labels, label: int, points: Points, fresh: int) -> Labels:
-    """The image with a cell cut along a line: the largest piece keeps its number, others get `fresh`, `fresh` + 1 ...
+def split(labels: Labels, label: int, points: Points, fresh: int) -> Change:
+    """A cell cut along a line: the largest piece keeps its number, others get `fresh`, `fresh` + 1 ...
 
     The pixels under the line go to the nearest piece, so that no gap is left.
 
@@ -101,13 +105,13 @@ def split(labels: Labels, label: int, points: Points, fresh: int) -> Labels:
     numbers[order] = [label, *range(fresh, fresh + len(order) - 1)]
     pieces[numbers[pieces] == 0] = 0
     nearest = ndimage.distance_transform_edt(pieces == 0, return_distances=False, return_indices=True)
-    made = labels.copy()
-    made[_slices(box)][cell] = numbers[pieces[tuple(nearest)]][cell]
-    return made
+    part = labels[_slices(box)].copy()
+    part[cell] = numbers[pieces[tuple(nearest)]][cell]
+    return box, part
 
 
-def merged(labels: Labels, label: int, other: int) -> Labels:
-    """The image with `other` as a part of `label`; where they do not touch, a gap of `GAP` px is filled.
+def merged(labels: Labels, label: int, other: int) -> Change:
+    """`other` as a part of `label`; where they do not touch, a gap of `GAP` px is filled.
 
     Raises:
         PotencyError: there is no such cell, or they are one already.
@@ -120,22 +124,39 @@ def merged(labels: Labels, label: int, other: int) -> Labels:
     high, wide = labels.shape
     top, left = max(0, min(one[0], two[0]) - GAP), max(0, min(one[1], two[1]) - GAP)
     bottom, right = min(high, max(one[2], two[2]) + GAP), min(wide, max(one[3], two[3]) + GAP)
-    made = labels.copy()
-    part = made[top:bottom, left:right]
+    box = top, left, bottom, right
+    part = labels[_slices(box)].copy()
     far = [ndimage.distance_transform_edt(part != number) for number in (label, other)]
     if far[0][part == other].min() >= 2:  # they touch nowhere
         part[(part == 0) & (far[0] + far[1] <= GAP + 1)] = label
     part[part == other] = label
-    return made
+    return box, part
 
 
-def deleted(labels: Labels, label: int) -> Labels:
-    """The image without a cell."""
-    top, left, bottom, right = box_of(labels, label)
-    made = labels.copy()
-    part = made[top:bottom, left:right]
+def deleted(labels: Labels, label: int) -> Change:
+    """A cell gone."""
+    box = box_of(labels, label)
+    part = labels[_slices(box)].copy()
     part[part == label] = 0
-    return made
+    return box, part
+
+
+def put(labels: Labels, change: Change) -> tuple[Box, Labels, Labels] | None:
+    """Write a change into the image; the smallest box that it changed, its pixels before and after. None: nothing.
+
+    >>> image = np.array([[1, 1, 0]], np.uint32)
+    >>> put(image, ((0, 0, 1, 3), np.array([[1, 2, 0]], np.uint32)))[0], image.tolist()
+    ((0, 1, 1, 2), [[1, 2, 0]])
+    """
+    box, part = change
+    inside = changed(labels[_slices(box)], part)
+    if inside is None:
+        return None
+    after = part[_slices(inside)]
+    whole = box[0] + inside[0], box[1] + inside[1], box[0] + inside[2], box[1] + inside[3]
+    before = labels[_slices(whole)].copy()
+    labels[_slices(whole)] = after
+    return whole, before, after
 
 
 def box_of(labels: Labels, label: int) -> Box:
@@ -144,21 +165,29 @@ def box_of(labels: Labels, label: int) -> Box:
     Raises:
         PotencyError: there is none.
     """
-    inside = labels == label
-    rows = np.flatnonzero(inside.any(axis=1))
-    if label == 0 or not len(rows):
+    found: list[Box] = []
+    step = max(1, BAND // max(1, labels.shape[1]))
+    for top in range(0, len(labels) if label else 0, step):
+        inside = labels[top : top + step] == label
+        if inside.any():
+            first, left, last, right = _bounds(inside)
+            found.append((top + first, left, top + last, right))
+    if not found:
         raise PotencyError("there is no such cell any more", f"cell {label}", "choose a cell of the image")
-    columns = np.flatnonzero(inside[rows[0] : rows[-1] + 1].any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    lefts, rights = [box[1] for box in found], [box[3] for box in found]
+    return found[0][0], min(lefts), found[-1][2], max(rights)
 
 
 def changed(before: Labels, after: Labels) -> Box | None:
     """The box in which two images differ; None where they do not."""
     apart = before != after
-    rows = np.flatnonzero(apart.any(axis=1))
-    if not len(rows):
-        return None
-    columns = np.flatnonzero(apart[rows[0] : rows[-1] + 1].any(axis=0))
+    return _bounds(apart) if apart.any() else None
+
+
+def _bounds(inside: Mask) -> Box:
+    """The box of what is inside, of which there is some."""
+    rows = np.flatnonzero(inside.any(axis=1))
+    columns = np.flatnonzero(inside[rows[0] : rows[-1] + 1].any(axis=0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
@@ -168,11 +197,6 @@ def _clipped(box: tuple[float, float, float, float], shape: tuple[int, int]) -> 
     first = min(max(0, int(np.ceil(top - 0.5))), high), min(max(0, int(np.ceil(left - 0.5))), wide)
     last = min(high, int(np.floor(bottom - 0.5)) + 1), min(wide, int(np.floor(right - 0.5)) + 1)
     return (*first, max(first[0], last[0]), max(first[1], last[1]))
-
-
-def _part(labels: Labels, where: tuple[Box, Mask]) -> tuple[Labels, Labels, Mask]:
-    made = labels.copy()
-    return made, made[_slices(where[0])], where[1]
 
 
 def _slices(box: Box) -> tuple[slice, slice]:

@@ -16,6 +16,7 @@ from potency.web.pages import (
     jobs,
     log,
     models,
+    overlays,
     people,
     pieces,
     plate,
@@ -32,7 +33,7 @@ __all__ = ["PAGES"]
 PAGES: tuple[Pages, ...] = (
     instant.pages,  # first: pages are looked for in this order, and it answers by the hundred
     home.pages, answer.pages, cells.pages, plate.pages, train.pages, correct.pages, correct_mask.pages, reading.pages,
-    read.pages, images.pages, view.pages, jobs.pages, models.pages, people.pages, log.pages, about.pages, enter.pages,
-    verbs.pages, pieces.pages,
+    read.pages, images.pages, view.pages, overlays.pages, jobs.pages, models.pages, people.pages, log.pages,
+    about.pages, enter.pages, verbs.pages, pieces.pages,
 )  # fmt: skip
 NAVIGATION[:] = [entry for pages in PAGES for entry in pages.navigation]

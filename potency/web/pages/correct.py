@@ -177,7 +177,8 @@ def state(visit: Here, correction: str, item: str, state: Annotated[str, Form()]
         raise PotencyError("an image is open, done or skipped", "state", "send one of these")
     cells = None
     if found.kind == LABELS:
-        cells = count(Edits(visit.store, found, image, there.file(correction, image)).labels())
+        with Edits(visit.store, found, image, there.file(correction, image)).mask() as (now, _):
+            cells = count(now.labels)
     there.state(correction, item, state, cells)
     following = next((one.id for one in there.order(correction) if one.id != item and one.state == "open"), "")
     return Stated(correction, item, state, following)

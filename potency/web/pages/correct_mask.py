@@ -107,14 +107,10 @@ def mask(
     file = there.file(correction, image)
     if found.kind != LABELS:
         raise PotencyError("these images have a class, no mask", image.name, "go back to the list")
-    edits = Edits(visit.store, found, image, file)
-    revision = there.item(correction, item).revision
-    labels = edits.labels()
-    while (now := there.item(correction, item).revision) != revision:  # changed while it was read
-        labels, revision = edits.labels(), now
     top, left, bottom, right = _window(shape_of(file), y, x)
-    part = labels[top:bottom, left:right].astype("<u4")
-    headers = {"content-encoding": "gzip", "x-revision": str(revision), "x-height": str(part.shape[0]),
+    with Edits(visit.store, found, image, file).mask() as (now, row):
+        part = now.labels[top:bottom, left:right].astype("<u4")
+    headers = {"content-encoding": "gzip", "x-revision": str(row["revision"]), "x-height": str(part.shape[0]),
                "x-width": str(part.shape[1])}  # fmt: skip
     return Response(gzip.compress(part.tobytes(), 1), media_type="application/octet-stream", headers=headers)
 

@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Response
-from starlette.responses import FileResponse
 
-from potency.errors import ImageError, PotencyError
-from potency.web import layers
+from potency.errors import PotencyError
 from potency.web.faults import Refused
 from potency.web.frame import Here, Pages, Visit
 from potency.web.jobs import Missing
+from potency.web.pages.overlays import Found, Overlay, drawn, overlays, under
 from potency.web.sets import File
 from potency.web.tiles import Channel, chosen
 from potency.web.views import View, opened
 
 pages = Pages()
-CACHED = {"cache-control": "private, max-age=86400"}  # addresses of tiles carry what the tile depends on
-STYLES = ("outline", "area", "class")
-BRIEF = 8  # measurements that are told of an object under the pointer
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """A layer as the viewer needs it; its tiles lie at `url`/{level}/{x}_{y}.png?style=, its tracks at `url`.json."""
-
-    name: str
-    title: str
-    kind: str
-    url: str
-    styles: list[str]
-    classes: list[str]
-    width: int
-    height: int
-    levels: int
-    t: int | None
-    z: int | None
-    on: bool
 
 
 @dataclass(frozen=True)
@@ -90,15 +67,6 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One object under the pointer: its number, and what is known of it, as (what, value)."""
-
-    layer: str
-    number: int
-    facts: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
 class At:
     """What is at a pixel."""
 
@@ -117,10 +85,14 @@ def view(visit: Here, set: str, file: str, job: str = "") -> Looked:
     place = every.index(file)
     pyramid = view.pyramid()
     size = view.image.pixel_size
+    over = overlays(visit, job, set, of)
+    # What was found in one plane of a stack is seen there, not in its middle.
+    t = next((one.t for one in over if one.t is not None), view.frames // 2)
+    z = next((one.z for one in over if one.z is not None), view.planes // 2)
     return Looked(
         set, file, of.name, found.title, bool(found.facts.get("simulated")), job, pyramid.width, pyramid.height, 256,
-        pyramid.top + 1, view.frames, view.planes, view.frames // 2, view.planes // 2, size["X"] if size else None,
-        view.colour, str(view.image.dtype), pyramid.ready, view.stamp, view.channels, _overlays(visit, job, file),
+        pyramid.top + 1, view.frames, view.planes, t, z, size["X"] if size else None,
+        view.colour, str(view.image.dtype), pyramid.ready, view.stamp, view.channels, over,
         list(view.image.notes), every[place - 1] if place else "", every[place + 1] if place + 1 < len(every) else "",
     )  # fmt: skip
 
@@ -181,7 +153,7 @@ def tile(
     shown = chosen(view.channels, how.c, how.colour, how.low, how.high)
     t = view.frames // 2 if how.t is None else how.t
     z = view.planes // 2 if how.z is None else how.z
-    return _png(lambda: view.tile(level, x, y, t, z, shown))
+    return drawn(lambda: view.tile(level, x, y, t, z, shown))
 
 
 @pages.router.get("/view/{set}/{file}/at.json", response_model=At, tags=["view"])
@@ -189,50 +161,9 @@ def at(visit: Here, set: str, file: str, x: int, y: int, t: int = 0, z: int = 0,
     """The values of a pixel, and the objects that a job found there with their measurements."""
     view = _view(visit, set, _shown(visit, set, file))
     values = view.at(x, y, t, z)
-    found = []
-    folder = visit.store.place("jobs", visit.jobs.find(job, visit.person.id).id) if job else Path()
-    for layer in layers.read(folder, file) if job else ():
-        if layer.kind == "labels" and layer.t in (None, t) and layer.z in (None, z):
-            labels = opened(layers.find(folder, file, layer.name)[1], folder, f"{layer.name}-{file}", labels=True)
-            number = int(labels.at(x, y, 0, 0)[0])
-            if number:
-                facts = _told(layers.told(folder, layer, file, number))
-                found.append(Found(layer.single, number, facts))
+    whole = view.pyramid(t, z)
+    found = under(visit, job, file, (whole.width, whole.height), (x, y, t, z)) if job else []
     return At(x, y, values, found)
-
-
-@pages.router.get("/view/layers/{job}/{file}/{name}/{level}/{x}_{y}.png", response_class=Response, tags=["view"])
-def layer_tile(
-    visit: Here, job: str, file: str, name: str, level: int, x: int, y: int, style: str = "outline"
-) -> Response:
-    """One tile of a layer as PNG that can be seen through; labels as "outline", "area" or "class"."""
-    folder = visit.store.place("jobs", visit.jobs.find(job, visit.person.id).id)
-    layer, path = layers.find(folder, file, name)
-    if layer.kind == "map":
-        values = opened(path, folder, f"{name}-{file}")
-        return _png(lambda: values.ramp(level, x, y))
-    if layer.kind != "labels" or style not in STYLES:
-        raise Missing("there is no such layer", name[:40], "go back to the page of the job")
-    labels = opened(path, folder, f"{name}-{file}", labels=True)
-    classes = layers.classes(folder, layer, file)[1] if style == "class" else ()
-    return _png(lambda: labels.drawn(level, x, y, style, classes))
-
-
-@pages.router.get("/view/layers/{job}/{file}/{name}.json", response_class=Response, tags=["view"])
-def layer_lines(visit: Here, job: str, file: str, name: str) -> Response:
-    """The tracks of a layer."""
-    folder = visit.store.place("jobs", visit.jobs.find(job, visit.person.id).id)
-    layer, path = layers.find(folder, file, name)
-    if layer.kind != "tracks":
-        raise Missing("the layer holds no tracks", name[:40], "ask for its tiles")
-    return FileResponse(path, media_type="application/json")
-
-
-def _png(draw: Any) -> Response:
-    try:
-        return Response(draw(), media_type="image/png", headers=CACHED)
-    except ImageError as error:
-        raise Missing(error.what, error.where if "level" in error.where else "the image", error.mend) from error
 
 
 def _shown(visit: Visit, set: str, file: str) -> File:
@@ -247,29 +178,3 @@ def _shown(visit: Visit, set: str, file: str) -> File:
 
 def _view(visit: Visit, set: str, file: File) -> View:
     return opened(visit.sets.path(set, file), visit.store.place("sets", set), file.id)
-
-
-def _overlays(visit: Visit, job: str, file: str) -> list[Overlay]:
-    if not job:
-        return []
-    folder = visit.store.place("jobs", visit.jobs.find(job, visit.person.id).id)
-    found = []
-    for layer in layers.read(folder, file):
-        url = f"/view/layers/{job}/{file}/{layer.name}"
-        width = height = levels = 0
-        if layer.kind != "tracks":
-            path = layers.find(folder, file, layer.name)[1]
-            pyramid = opened(path, folder, f"{layer.name}-{file}", layer.kind == "labels").pyramid(0, 0)
-            width, height, levels = pyramid.width, pyramid.height, pyramid.top + 1
-        names = layers.classes(folder, layer, file)[0] if layer.kind == "labels" else []
-        styles = list(STYLES if names else STYLES[:2]) if layer.kind == "labels" else []
-        found.append(Overlay(layer.name, layer.title, layer.kind, url, styles, names, width, height, levels, layer.t,
-                             layer.z, layer.on))  # fmt: skip
-    return found
-
-
-def _told(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """The first measurements of an object in words: class first, in um where they are known."""
-    from potency.web.measured import worded
-
-    return worded(row)[:BRIEF]

@@ -18,8 +18,8 @@ export class Mask {
   // Does what it can of an operation: draw, erase, merge, delete; a cut is the server's. Gives the box that changed.
   does(operation) {
     const { kind, label, other } = operation;
-    if (kind === "draw") return this.each(operation, (i) => { if (operation.over || !this.labels[i]) this.labels[i] = label; });
-    if (kind === "erase") return this.each(operation, (i) => { if (!label || this.labels[i] === label) this.labels[i] = 0; });
+    if (kind === "draw") return this.each(operation, (i) => { if (operation.over || !this.labels[i]) this.set(i, label); });
+    if (kind === "erase") return this.each(operation, (i) => { if (!label || this.labels[i] === label) this.set(i, 0); });
     if (kind === "merge" || kind === "delete") {
       const [from, to] = kind === "merge" ? [other, label] : [label, 0];
       for (let i = 0; i < this.labels.length; i++) if (this.labels[i] === from) this.labels[i] = to;
@@ -27,6 +27,16 @@ export class Mask {
     }
     return null;
   }
+
+  // While `log` is a list, what was there before is added to it: [place, label] for each pixel that changes.
+  set(i, label) {
+    if (this.labels[i] === label) return;
+    this.log?.push(i, this.labels[i]);
+    this.labels[i] = label;
+  }
+
+  // Takes what a log tells back, last first.
+  restore(log) { for (let k = log.length - 2; k >= 0; k -= 2) this.labels[log[k]] = log[k + 1]; }
 
   each(operation, change) {
     const points = operation.points.map(([x, y]) => [x - this.left, y - this.top]);
@@ -87,8 +97,9 @@ export class Mask {
   }
 
   numbers() {
-    const found = new Set(this.labels);
-    found.delete(0);
+    const found = new Set();
+    let last = 0;  // most pixels are what the one before was: a set of millions is not asked about each
+    for (const label of this.labels) if (label !== last) { last = label; if (label) found.add(label); }
     return [...found].sort((a, b) => a - b);
   }
 

@@ -5,6 +5,8 @@ import { outlined } from "./correct-mask.js";
 
 const THIN = 0.4;  // px of the image between two points that are kept
 const MOST = 3900;  // points of a stroke
+const FAR = 12;  // px of the screen after which a second finger no longer makes a stroke a pinch
+const ERASER = 5;  // the button that the other end of a stylus is
 export const KEYS = { v: "select", b: "draw", n: "new", e: "erase", s: "split", m: "merge", h: "pan" };
 const round = (value) => Math.round(value * 100) / 100;
 
@@ -46,7 +48,7 @@ export class Tools {
   place(event) { return this.view.inImage(...this.at(event)).map(round); }
 
   pointerdown(event) {
-    if (event.target.closest("button, a")) return;
+    if (event.target.closest("button, a") || this.resting(event)) return;
     const { view } = this, [x, y] = this.at(event);
     view.stage.focus({ preventScroll: true });
     try { view.stage.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
@@ -55,25 +57,41 @@ export class Tools {
     if (this.pointers.size > 2) return;
     event.preventDefault();
     const place = this.place(event), label = view.mask.at(...place);
+    const rubs = event.pointerType === "pen" && event.button === ERASER;
     const pan = event.button === 1 || event.button === 2 || this.tool === "pan" || this.held;
     if (pan) { this.stroke = { kind: "pan" }; return; }
-    if (event.button !== 0) return;
+    if (event.button !== 0 && !rubs) return;
+    if (rubs) { this.stroke = { kind: "erase", points: [place] }; this.trace(); return; }
     if (this.tool === "select") { view.select(label); this.stroke = { kind: "pan", still: true }; return; }
-    if (this.tool === "merge") { this.merge(label); return; }
+    if (this.tool === "merge") { this.stroke = { kind: "merge", label }; return; }  // at its end: it may be a pinch
     if (this.tool === "draw" && label) view.select(label);
     if (this.tool === "split") view.select(label || view.selected);
-    this.stroke = { kind: this.tool, points: [place] };
+    this.stroke = { kind: this.tool, points: [place], from: [x, y] };
     this.trace();
   }
 
+  // Whether a touch means nothing: a hand that rests beside a stylus, or a finger more on a stroke that is well begun.
+  resting(event) {
+    if (event.pointerType === "pen") {
+      if (!this.pen && this.pointers.size) { this.drop(); this.pointers.clear(); }
+      this.pen = event.pointerId;
+      return false;
+    }
+    const [first] = this.pointers.values(), from = this.stroke?.points && this.stroke.from;
+    const begun = first && from && Math.hypot(first[0] - from[0], first[1] - from[1]) > FAR;
+    return event.pointerType === "touch" && (this.pen !== undefined || Boolean(begun));
+  }
+
   pointermove(event) {
+    if (event.pointerType === "touch" && !this.pointers.has(event.pointerId)) return;
     const { view, stroke } = this, [x, y] = this.at(event), before = this.pointers.get(event.pointerId);
     const brush = ["draw", "erase"].includes(this.tool) && event.pointerType !== "touch";
     view.cursor = { x, y, radius: brush ? this.radius : 0 };
     if (this.pointers.size === 2 && before) {
       const [other] = [...this.pointers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
       const far = (one) => Math.hypot(one[0] - other[0], one[1] - other[1]);
-      view.zoom(far([x, y]) / Math.max(1, far(before)), other[0], other[1]);
+      view.pan((x - before[0]) / 2, (y - before[1]) / 2);  // what lies between the fingers goes with them
+      view.zoom(far([x, y]) / Math.max(1, far(before)), (x + other[0]) / 2, (y + other[1]) / 2);
       this.pointers.set(event.pointerId, [x, y]);
       return;
     }
@@ -91,13 +109,13 @@ export class Tools {
   }
 
   pointerup(event) {
-    this.pointers.delete(event.pointerId);
-    if (!this.pointers.size) this.finish();
+    if (event.pointerId === this.pen) this.pen = undefined;
+    if (this.pointers.delete(event.pointerId) && !this.pointers.size) this.finish();
   }
 
   pointercancel(event) {
-    this.pointers.delete(event.pointerId);
-    this.finish();
+    if (event.pointerId === this.pen) this.pen = undefined;
+    if (this.pointers.delete(event.pointerId)) this.finish();
   }
 
   // Shows a stroke while it is drawn: the brush paints, a line is a line.
@@ -106,7 +124,11 @@ export class Tools {
     view.line = stroke.kind === "split" || stroke.kind === "new" ? stroke.points : [];
     if (stroke.kind === "draw" || stroke.kind === "erase") {
       stroke.label ??= stroke.kind === "erase" ? 0 : view.selected || this.fresh();
+      stroke.mask ??= view.mask;
+      stroke.log ??= [];
+      view.mask.log = stroke.mask === view.mask ? stroke.log : null;
       const box = view.mask.does({ ...this.operation(stroke), points: stroke.points.slice(-8) });
+      view.mask.log = null;
       if (box) view.repaint(box);
     } else view.draw();
   }
@@ -125,6 +147,7 @@ export class Tools {
     const { stroke, view } = this;
     this.stroke = null;
     view.line = [];
+    if (stroke?.kind === "merge") { this.merge(stroke.label); return; }
     if (!stroke?.points) { view.draw(); return; }
     if (stroke.kind === "split") {
       const label = this.crossed(stroke.points) || view.selected;
@@ -151,9 +174,15 @@ export class Tools {
   }
 
   drop() {  // a stroke that turned out to be two fingers
-    if (this.stroke?.points) this.told("dropped", this.radius);
+    const { stroke, view } = this;
     this.stroke = null;
-    this.view.line = [];
+    view.line = [];
+    if (!stroke?.points) return;
+    if (stroke.log && stroke.mask === view.mask && !stroke.patched) {
+      view.mask.restore(stroke.log);
+      view.repaint(view.mask.clipped(stroke.points.map(([x, y]) => [x - view.mask.left, y - view.mask.top]), this.radius));
+    } else if (stroke.log) this.told("dropped", this.radius);  // the mask changed under it: it is loaded again
+    else view.draw();
   }
 
   merge(label) {

@@ -69,6 +69,7 @@ const saved = (answer, waiting) => {
   ({ undo, redo } = answer);
   fresh = Math.max(fresh, answer.fresh);
   view.classes = answer.classes;
+  if (tools.stroke) tools.stroke.patched = true;
   const selected = answer.renamed[view.selected] ?? view.selected;
   for (const patch of answer.patches) view.repaint(view.mask.patch(patch));
   for (const one of waiting) view.repaint(view.mask.does(one) ?? undefined);

@@ -12,6 +12,8 @@ export function panel(viewer, side, make) {
     made.addEventListener("input", () => act(+made.value));
     return made;
   };
+  // A slider with a word before it for the eye; its own label says more.
+  const slider = (word, control, ...told) => make("p", { className: "line" }, make("span", { className: "word", textContent: word, data: { "aria-hidden": "true" } }), control, ...told);
   const short = (value) => `${+value.toPrecision(4)}`;
 
   const axis = (name, title, total) => {
@@ -28,14 +30,16 @@ export function panel(viewer, side, make) {
     on.addEventListener("change", () => { one.on = on.checked; viewer.redraw(); });
     const colour = make("input", { type: "color", value: `#${one.colour}`, data: { "aria-label": `Colour of ${one.name}` } });
     colour.addEventListener("input", () => { one.colour = colour.value.slice(1); viewer.redraw(); });
-    const step = Math.max((one.most - one.least) / 500, 1e-9), told = make("output", { textContent: `${short(one.low)} – ${short(one.high)}` });
+    const step = Math.max((one.most - one.least) / 500, 1e-9), low = make("output"), high = make("output");
     const dark = range(one.low, one.least, one.most, step, (value) => { one.low = Math.min(value, one.high - step); said(); });
     const bright = range(one.high, one.least, one.most, step, (value) => { one.high = Math.max(value, one.low + step); said(); });
-    const said = () => { told.textContent = `${short(one.low)} – ${short(one.high)}`; viewer.redraw(); };
+    const write = () => { low.textContent = short(one.low); high.textContent = short(one.high); };
+    const said = () => { write(); viewer.redraw(); };
+    write();
     dark.setAttribute("aria-label", `${one.name}: what is black`);
     bright.setAttribute("aria-label", `${one.name}: what is bright`);
-    const head = make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.name, title: one.name })), ...(viewer.facts.colour ? [] : [colour]), told);
-    return make("div", { className: "channel" }, head, dark, bright);
+    const head = make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.name, title: one.name })), ...(viewer.facts.colour ? [] : [colour]));
+    return make("div", { className: "channel" }, head, slider("Dark", dark, low), slider("Bright", bright, high));
   };
 
   const layer = (one, number) => {
@@ -43,7 +47,7 @@ export function panel(viewer, side, make) {
     on.addEventListener("change", () => { one.on = on.checked; viewer.styled(one); });
     const clear = range(one.opacity, 0, 1, 0.05, (value) => { one.opacity = value; viewer.styled(one); });
     clear.setAttribute("aria-label", `${one.title}: how opaque`);
-    const parts = [make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.title, title: one.title }))), clear];
+    const parts = [make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.title, title: one.title }))), slider("Opacity", clear)];
     if (one.styles.length > 1) {
       const pick = make("select", { data: { "aria-label": `${one.title}: how drawn` } });
       for (const [value, words] of [["outline", "outlines"], ["area", "areas"], ["class", "areas by class"]])
@@ -56,6 +60,14 @@ export function panel(viewer, side, make) {
       one.classes.forEach((name, place) => key.append(make("li", { className: `hue${place % 8}`, textContent: name })));
       parts.push(key);
     }
+    if (one.ends.length) {
+      const [against, speaks] = one.ends.map((text) => make("span", { textContent: text }));
+      parts.push(make("p", { className: "ends" }, make("i", { data: { "aria-hidden": "true" } }), against, speaks));
+    }
+    if (one.about) parts.push(make("p", { className: "hint", textContent: one.about }));
+    if (one.kind === "map" && one.fails.length) parts.push(make("p", { className: "warn", data: { role: "note" } }, make("strong", { textContent: "This map fails its check" }), `: ${one.fails.join("; ")}. Do not read it.`));
+    else if (one.says.length) parts.push(make("p", { className: "good", textContent: "It passes its checks." }));
+    if (one.says.length) parts.push(make("details", {}, make("summary", { textContent: "How far to believe this map" }), make("ul", {}, ...one.says.map((text) => make("li", { textContent: text })))));
     return make("div", { className: "layer", data: { "data-layer": number } }, ...parts);
   };
 
@@ -63,8 +75,8 @@ export function panel(viewer, side, make) {
   if (planes > 1) made.push(axis("z", "Plane", planes));
   if (frames > 1) made.push(axis("t", "Time", frames));
   if (made.length) made.unshift(make("h3", { textContent: "Where" }));
-  if (viewer.layers.length) made.push(make("h3", { textContent: "Over it" }), ...viewer.layers.map(layer));
-  const again = make("button", { type: "button", className: "plain small", textContent: "as at first" });
+  if (viewer.layers.length) made.push(make("h3", { textContent: "Overlays" }), ...viewer.layers.map(layer));
+  const again = make("button", { type: "button", className: "plain small", textContent: "Reset channels" });
   again.addEventListener("click", () => { viewer.channels = viewer.facts.channels.map((one) => ({ ...one })); panel(viewer, side, make); viewer.redraw(); });
   made.push(make("h3", { textContent: viewer.channels.length > 1 ? "Channels" : "Contrast" }), ...viewer.channels.map(channel), again);
   side.replaceChildren(...made);

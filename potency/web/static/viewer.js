@@ -24,6 +24,9 @@ if (!document.querySelector("style[data-openseadragon-mobile-css]")) {
   document.head.append(mark);
 }
 
+// Okabe and Ito's colours, light enough for a dark image: colour-blind eyes tell them apart.
+const HUES = ["#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#4c9fd6"];
+
 class Viewer {
   constructor(box) {
     this.box = box;
@@ -54,7 +57,8 @@ class Viewer {
     this.osd.addHandler("canvas-key", (event) => this.key(event));
     this.osd.canvas.addEventListener("pointermove", (event) => this.point(event));
     this.osd.canvas.addEventListener("pointerdown", (event) => this.point(event));
-    this.osd.canvas.addEventListener("pointerleave", () => { this.asked = null; this.said.replaceChildren(); });
+    // A finger leaves when it is lifted: what it pointed at stays to be read.
+    this.osd.canvas.addEventListener("pointerleave", (event) => { if (event.pointerType === "touch") return; this.asked = null; this.said.replaceChildren(); });
   }
 
   async show(path, place) {
@@ -125,8 +129,8 @@ class Viewer {
       await new Promise((next) => setTimeout(next, 700));
     }
     this.status.textContent = "";
-    this.osd.world.removeItem(this.image);
-    this.image = await this.added(this.source(true), 1, 0);
+    this.facts.ready = true;
+    this.image = await this.instead(this.image, this.source(true), 1);
     this.osd.viewport.goHome();
   }
 
@@ -139,29 +143,42 @@ class Viewer {
 
   async lay(layer) {
     if (layer.kind === "tracks") {
-      layer.tracks = (await (await fetch(`${layer.url}.json`)).json()).tracks;
+      layer.tracks = (await (await fetch(layer.url)).json()).tracks;
       return;
     }
-    const source = { width: layer.width, height: layer.height, tileSize: 256, minLevel: 0, maxLevel: layer.levels - 1,
-      getTileUrl: (level, x, y) => `${layer.url}/${level}/${x}_${y}.png?style=${layer.style}&v=${this.facts.stamp}` };
-    layer.item = await this.added(source, 0);
+    layer.item = await this.added(this.over(layer), 0);
     this.styled(layer);
+  }
+
+  over(layer) {
+    return { width: layer.width, height: layer.height, tileSize: 256, minLevel: 0, maxLevel: layer.levels - 1,
+      getTileUrl: (level, x, y) => `${layer.url}/${level}/${x}_${y}.png?style=${layer.style}&v=${this.facts.stamp}` };
+  }
+
+  // OpenSeadragon's tiles keep the address that they were made with. So where it changes, another image takes the place of
+  // the old one, which stays below until it is covered, or goes at once where it would be seen through the new one.
+  async instead(old, source, opacity, through) {
+    const { world } = this.osd, item = await this.added(source, opacity, world.getIndexOfItem(old) + 1);
+    const gone = () => { if (world.getIndexOfItem(old) >= 0) world.removeItem(old); };
+    if (through) gone();
+    else { item.addOnceHandler("fully-loaded-change", gone); setTimeout(gone, 5000); }
+    return item;
   }
 
   // Called by the panel: something that tiles depend on has changed.
   redraw() {
     clearTimeout(this.later);
-    this.later = setTimeout(() => {
+    this.later = setTimeout(async () => {
       const any = this.channels.some((one) => one.on);
-      this.image.setOpacity(any ? 1 : 0);
-      if (any) this.image.reset();
+      if (any) this.image = await this.instead(this.image, this.source(this.facts.ready), 1);
+      else this.image.setOpacity(0);
       this.layers.forEach((layer) => this.styled(layer));
       this.moved();
     }, 150);
   }
 
-  styled(layer, style) {
-    if (style) { layer.style = style; layer.item?.reset(); }
+  async styled(layer, style) {
+    if (style) { layer.style = style; layer.item = await this.instead(layer.item, this.over(layer), 0, true); }
     this.kept[layer.name] = { on: layer.on, opacity: layer.opacity, style: layer.style };
     const here = (layer.t ?? this.t) === this.t && (layer.z ?? this.z) === this.z;
     layer.item?.setOpacity(layer.on && here && !this.hidden ? layer.opacity : 0);
@@ -212,9 +229,9 @@ class Viewer {
     for (const layer of shown) if (layer.on && !this.hidden) for (const track of layer.tracks) {
       const past = track.points.filter(([t]) => t <= this.t && t > this.t - 20);
       if (!past.length) continue;
-      const line = document.createElementNS(names, "polyline"), hue = (track.id * 137) % 360;
+      const line = document.createElementNS(names, "polyline"), colour = HUES[(2 * track.id) % HUES.length];
       line.setAttribute("points", past.map(([, y, x]) => { const at = this.image.imageToViewerElementCoordinates(new OpenSeadragon.Point(x + 0.5, y + 0.5)); return `${at.x.toFixed(1)},${at.y.toFixed(1)}`; }).join(" "));
-      line.setAttribute("stroke", `hsl(${hue} 80% 60%)`);
+      line.setAttribute("stroke", colour);
       line.setAttribute("opacity", layer.opacity);
       made.push(line);
     }
@@ -245,7 +262,7 @@ class Viewer {
     for (const object of found.objects) {
       const list = make("dl");
       for (const [what, value] of object.facts) list.append(make("dt", { textContent: what }), make("dd", { textContent: value }));
-      made.push(make("p", {}, make("strong", { textContent: `${object.layer} ${object.number}` })), list);
+      made.push(make("p", {}, make("strong", { textContent: object.number ? `${object.layer} ${object.number}` : object.layer })), list);
     }
     this.said.replaceChildren(...made);
   }

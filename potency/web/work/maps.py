@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from potency.errors import PlanError, PotencyError
-from potency.web.answers import Map, maps_of, read, write_maps
+from potency.web import layers
+from potency.web.answers import METHODS, Map, maps_of, read, write_maps
 from potency.web.jobs import Jobs
 from potency.web.work.kind import Kind, Order, Progress
 from potency.web.work.models import loaded
@@ -72,6 +74,27 @@ def draw(
             return
         new = {str(row["id"]): _map(place, row, method) for row in made.table.to_dict("records")}
         write_maps(folder, method, there | new)
+        layers.write(folder, laid(maps_of(folder)))
+
+
+def laid(maps: Mapping[str, Map]) -> dict[str, list[layers.Layer]]:
+    """The maps of a job as layers over their images, by the id of the image's file.
+
+    >>> one = Map("a.png", "G1", "relevance", ["says"], ["fails"], values="a.tif")
+    >>> laid({"f": one, "none": Map("", "", "relevance")})["f"][0].title
+    'Relevance for G1'
+    """
+    return {
+        file: [layers.Layer(
+            name=f"map-{one.method}", kind="map",
+            title=f"{one.method.capitalize()} for {one.label}".removesuffix(" for "),
+            path=one.values, t=0, z=0, ends=(f"against {one.label}", f"for {one.label}") if one.label else (),
+            about=f"Where the model looked: {METHODS.get(one.method, one.method)}. Full colour is the strongest of "
+                  "this image; it says nothing of how sure the model is.",
+            says=one.says, fails=one.fails,
+        )]
+        for file, one in maps.items() if one.values
+    }  # fmt: skip
 
 
 def _from(start: int, total: int, progress: Progress) -> Callable[[int, int], object]:
@@ -96,7 +119,22 @@ def _map(place: Path, row: Mapping[Any, Any], method: str) -> Map:
         numbers["input"] = float(account["input"])
     label = str(cells.get("label") or "")
     return Map(picture.relative_to(place.parent).as_posix(), label, method, said(numbers, label), failed(numbers),
-               numbers)  # fmt: skip
+               numbers, _graded(path).relative_to(place.parent).as_posix())  # fmt: skip
+
+
+def _graded(path: Path) -> Path:
+    """The map as the viewer lays it over the image: one plane from -1 to 1, beside the map that was written."""
+    import tifffile
+
+    from potency.explanation.picture import graded, read_map
+
+    made = path.with_suffix(".over.tif")
+    if not made.is_file():
+        part = made.with_name(f".{made.name}.{os.getpid()}")
+        tifffile.imwrite(part, graded(read_map(path)[0]), photometric="minisblack", compression="zlib",
+                         rowsperstrip=256, metadata=None)  # fmt: skip
+        part.replace(made)
+    return made
 
 
 def said(numbers: Mapping[str, float], label: str) -> list[str]:
