@@ -101,9 +101,9 @@ def cut(folder: Path) -> str:
 
 def full(folder: Path) -> str:
     """The disk fills while the tiles of a large image are written; then there is room again."""
-    real, tiles = files.tempfile.mkstemp, []
+    real, tiles = files.tempfile.mkdtemp, []
 
-    def mkstemp(*given: Any, **named: Any) -> Any:
+    def mkdtemp(*given: Any, **named: Any) -> Any:
         if "dir" in named and named["dir"].parents[1].name == "parts":
             tiles.append(named["dir"])
             if len(tiles) > 2:
@@ -112,7 +112,7 @@ def full(folder: Path) -> str:
 
     rows, out = discs(folder / "in"), folder / "out"
     with small():
-        with mock.patch.object(files.tempfile, "mkstemp", mkstemp):
+        with mock.patch.object(files.tempfile, "mkdtemp", mkdtemp):
             error = predict(rows, bundle_of(), into=out).table["prediction.error"][0]
         assert "No space left on device" in error and "free some space" in error and not list(out.rglob("*.part*"))
         again = predict(rows, bundle_of(), into=out).table
