@@ -78,6 +78,7 @@ class Objects(Filed):
         if path.suffix.lower() in TABLES:
             table = read_table(path)
             if centre()[0] in table or box()[0] in table:
+                _refuse_odd(table, path)
                 return table, {}
         found = read_objects(cells, folder)
         return told_in(found), found.lost
@@ -203,6 +204,14 @@ class Objects(Filed):
         rgb = as_rgb(image)
         drawn = self.overlay(enlarged(rgb), (slice(0, rgb.shape[0]), slice(0, rgb.shape[1])))
         return captioned(drawn, f"{self.count} object{'' if self.count == 1 else 's'}")
+
+
+def _refuse_odd(table: DataFrame, path: Path) -> None:
+    """Boxes without size and places that are no numbers, while it is known in which file they stand."""
+    try:
+        _ = as_box(table) if box()[0] in table else numbers(table, centre(), "centre")
+    except AnswerError as fault:
+        raise AnswerError(fault.what, f"{path}, {fault.where}", fault.mend) from fault
 
 
 def _mine(tile: Any, answer: Objects, canvas: Any) -> DataFrame:
