@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_the_decoder_of_a_system_is_compared_with_the_others(tmp_path: Path, mon
     told = json.loads((tmp_path / "out/report.json").read_text("utf-8"))
     scene = told["scenes"]["simulated-cells"]
     assert {"dsb_ap", "f1.50", "pq", "aji", "dice"} <= set(scene["metrics"])
-    text = page.read_text("utf-8")
+    text = unescape(page.read_text("utf-8"))
     first, others = DECODERS["watershed"][0], [DECODERS[name][0] for name in ("flows", "stardist")]
     assert all(f"{first} against {other}" in text for other in others)
     assert "SIMULATED: a program drew these images" in text and "thresholds" in text
