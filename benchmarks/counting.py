@@ -52,7 +52,7 @@ ARMS: Mapping[str, tuple[str, Mapping[str, Any], int]] = {
 }
 BOXES: Mapping[str, Any] = {
     "network": "unet:depth=4:shrink=4", "tile": [448, 640], "batch": 4, "steps": 1500, "validations": 3,
-    "precision": "bfloat16", "settings": {"least": 0.02},
+    "precision": "bfloat16",
 }  # fmt: skip
 
 

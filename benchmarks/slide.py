@@ -167,6 +167,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
+        if chosen.model:
+            Bundle.load(chosen.model)  # refused now, not once a slide is drawn
         model = chosen.model or str(learned(folder))
         rows = [whole(model, folder, chosen.side or (QUICK if chosen.quick else SIDE), chosen.precision)]
         rows.append(twice(model, folder, chosen.precision))

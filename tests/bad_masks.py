@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -101,9 +102,9 @@ def cut(folder: Path) -> str:
 
 def full(folder: Path) -> str:
     """The disk fills while the tiles of a large image are written; then there is room again."""
-    real, tiles = files.tempfile.mkstemp, []
+    real, tiles = files.tempfile.mkdtemp, []
 
-    def mkstemp(*given: Any, **named: Any) -> Any:
+    def mkdtemp(*given: Any, **named: Any) -> Any:
         if "dir" in named and named["dir"].parents[1].name == "parts":
             tiles.append(named["dir"])
             if len(tiles) > 2:
@@ -112,7 +113,7 @@ def full(folder: Path) -> str:
 
     rows, out = discs(folder / "in"), folder / "out"
     with small():
-        with mock.patch.object(files.tempfile, "mkstemp", mkstemp):
+        with mock.patch.object(files.tempfile, "mkdtemp", mkdtemp):
             error = predict(rows, bundle_of(), into=out).table["prediction.error"][0]
         assert "No space left on device" in error and "free some space" in error and not list(out.rglob("*.part*"))
         again = predict(rows, bundle_of(), into=out).table
@@ -128,6 +129,30 @@ def other_channels(folder: Path) -> str:
     error = predict(told, model, into=folder / "out").table["prediction.error"][0]
     assert isinstance(error, str)
     return error
+
+
+def maps_of_another_size(folder: Path) -> str:
+    """A map of classes that is narrower than its image, for a network that gives every pixel a class."""
+    told = rows(folder, CELLS[:, :40] > 0, (CELLS > 0).astype(np.uint8))
+    told = replace(told, kinds={**told.kinds, "truth": "regions"})
+    plan = planned(Facts.of(told.of("train")), find_task("segment"), network="unet:width=4:depth=1", tile=32, steps=1)
+    train(told, find_task("segment"), into=folder / "out", plan=plan)
+    return "learned from all the same"
+
+
+def detected(folder: Path, box: tuple[float, ...]) -> str:
+    """Boxes in tables of ours, one of which is `box`, for a network that finds objects."""
+    told = rows(folder, CELLS)
+    sides = ["bbox-0", "bbox-1", "bbox-2", "bbox-3"]
+    for i in range(4):
+        own = [(4.0, 4.0, 12.0, 12.0), box if i == 1 else (20.0, 20.0, 40.0, 40.0)]
+        pd.DataFrame(own, columns=sides).to_csv(folder / f"{i}.csv", index=False)
+    table = told.table.assign(truth=[f"{i}.csv" for i in range(4)])
+    told = replace(told, table=table, kinds={**told.kinds, "truth": "objects"})
+    plan = planned(Facts.of(told.of("train")), find_task("detect"), network="unet:width=4:depth=1", tile=32, steps=1,
+                   batch=2, validations=1)  # fmt: skip
+    train(told, find_task("detect"), into=folder / "out", plan=plan)
+    return "learned from all the same"
 
 
 SCALING = {"phase": (0.0, 255.0), "dapi": (0.0, 255.0)}
@@ -157,6 +182,16 @@ CASES = [
     read("corrupt zarr chunk", "labels of which a chunk is cut short", "a.zarr", torn, "cannot be decoded", "copy"),
     read("boxes outside, or of no size", "one of each beside two good ones", "a.csv",
          lambda path: path.write_text(BOXES), "boxes of no size left out: 1"),
+    Case("mask and image of different size", "a map of classes narrower than its image", maps_of_another_size,
+         "the objects are of 48 x 40 pixels, their image of 48 x 48", "pair each image", "1.npy"),
+    Case("boxes outside, or of no size", "a box outside its image, to learn from",
+         lambda folder: detected(folder, (60.0, 60.0, 70.0, 70.0)), "1 of 2 objects lie outside the image of 48 x 48",
+         "give the objects of this very image", "1.csv"),
+    Case("boxes outside, or of no size", "a box of no size in our own table, to learn from",
+         lambda folder: detected(folder, (20.0, 20.0, 20.0, 40.0)), "a box has no size: [20.0, 20.0, 20.0, 40.0]",
+         "leave empty boxes out", "row '1.tif': 1.csv, row 1"),
+    Case("boxes outside, or of no size", "a box that sticks out of its image, to learn from",
+         lambda folder: detected(folder, (30.0, -6.0, 60.0, 20.0)), "learned from all the same"),
     read("outlines that cross themselves", "a bow tie beside a square", "a.geojson", outlines(SQUARE, BOW),
          "2 objects"),
     read("outlines that cross themselves", "a line there and back", "a.geojson",

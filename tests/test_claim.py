@@ -67,7 +67,8 @@ def test_two_predictions_into_one_folder_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_only_our_own_half_written_files_are_removed(tmp_path: Path) -> None:
-    ours = [".bundle.part17", ".state.safetensors.part17", ".predictions.partab12.csv", ".run.json.part"]
+    ours = [".bundle.part17", ".state.safetensors.part17", ".predictions.partab12.csv", ".run.json.part",
+            ".predictions.parquet.part8x"]  # fmt: skip
     theirs = [".thesis.part1.docx", ".part", "bundle.part", ".bundle"]
     for name in ours + theirs:
         (tmp_path / name).write_text("x")

@@ -231,7 +231,7 @@ def test_a_simulated_kind_brings_its_own_settings(tmp_path: Path, capsys: pytest
 def test_models_say_what_each_is_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "--json"]) == 0
     lists = json.loads(capsys.readouterr().out)
-    for kind in ("answers", "features", "estimators"):
+    for kind in ("answers", "features", "estimators", "rules"):
         told = list(lists[kind].values())
         assert all(told) and len(set(told)) == len(told), kind
         assert not any("(N," in line or "`" in line for line in told), kind

@@ -130,6 +130,32 @@ def test_what_a_perfect_network_says_is_decoded_to_the_truth(points: bool) -> No
     assert answer.table["class"].to_numpy()[order].tolist() == ["x", "y", "x", "x"]
 
 
+def test_faint_boxes_rank_and_are_not_told(tmp_path: Path) -> None:
+    """Average precision is that of all boxes, whatever is called an object; everything else sees those that are."""
+    detect, truth = find_task("detect"), np.array([[4, 8, 20, 30, 0], [40.5, 41, 52, 70.5, 0], [60, 60, 90, 95, 0]])
+    plan = Plan(task="detect", channels=("a",), tile=96, settings={**SETTINGS, "least": 0.4})
+    target = detect.target(np.concatenate([truth, [[4, 60, 20, 80, 0]]]), plan)
+    share = np.full((1, 96, 96), 0.001)
+    for at, score in zip(((11, 18), (46, 55), (74, 77), (11, 69)), (0.9, 0.2, 0.5, 0.1), strict=True):
+        share[0, at[0], at[1]] = score
+    output = {"output": np.concatenate([np.log(share / (1 - share)), target["rest"]]).astype(np.float32)}
+    answer, every = (detect.decode(output, one) for one in (plan, plan.but(settings={**SETTINGS, "least": 0.0})))
+    assert isinstance(answer, Objects) and isinstance(every, Objects)
+    assert (answer.count, len(answer.faint), every.count) == (2, 2, 4)
+    again = Objects.of_cells({k[10:].lstrip("."): v for k, v in answer.cells(tmp_path, "prediction").items()}, tmp_path)
+    true = Objects(DataFrame(truth[:, :4], columns=[f"bbox-{k}" for k in range(4)]))
+    said, all_said = ({k: float(v[0]) for k, v in Objects.summarise(one.compare(true), np.ones((1, 1))).items()}
+                      for one in (again, every))  # fmt: skip
+    assert said["coco_ap"] == all_said["coco_ap"] == 1  # the spurious one comes after all others
+    assert (said["f1"], all_said["f1"]) == (pytest.approx(0.8), pytest.approx(6 / 7))
+    assert (said["count_bias"], all_said["count_bias"]) == (-1, 1)
+    assert again.mistakes(true)["what"].tolist() == ["found", "missed", "found", "found", "found"]
+    parts = [(tile, replace(answer, table=answer.table[:0], faint=answer.faint - [*[tile.window((96, 96))[k].start
+             for k in "YX"] * 2, 0])) for tile in cover((96, 96), 50, 10)]  # fmt: skip
+    whole = Objects.stitch(iter(parts), (96, 96))
+    assert whole.count == 0 and len(whole.faint) == 2, "each once, from the tile that holds its middle"
+
+
 def test_objects_and_densities_of_tiles_are_counted_once() -> None:
     rng, size = np.random.default_rng(0), (90, 130)
     density = rng.random(size).astype(np.float32) / 50
@@ -275,7 +301,9 @@ def test_a_detector_of_torchvision_learns_saves_and_answers(name: str, folder: P
     assert seen[2] < seen[1] < seen[0] and net.exercise(image).requires_grad  # what a step costs can be told
 
 
-def test_a_detector_that_cannot_be_is_refused_and_a_full_answer_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_detector_that_cannot_be_is_refused_and_a_full_answer_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detect, plan = find_task("detect"), Plan(task="detect", channels=("a",), classes=("x",), network="retinanet")
     for name, what in (("retinanet:body=vgg", "body=vgg"), ("retinanet:width=3", "width")):
         with pytest.raises(PlanError, match=f"cannot be built with {what}"):
@@ -283,6 +311,12 @@ def test_a_detector_that_cannot_be_is_refused_and_a_full_answer_is_said(caplog: 
     points = Objects(DataFrame({"centroid-0": [1.0], "centroid-1": [1.0]}))
     with pytest.raises(PlanError, match="retinanet learns boxes, the truth holds points"):
         detect.prepare(plan.but(fitting="extend", classes=()), [points])
-    full = np.array([[0, 0, 4, 4, 0.9, 0], [1, 1, 6, 6, 0.4, 0]], np.float32)
-    answer = detect.decode({"output": full}, plan)
-    assert answer.count == 2 and "more objects than 2" in caplog.text  # type: ignore[attr-defined]
+    net = detect.build(plan.but(network="retinanet:body=resnet18", settings={**SETTINGS, "most": 1.0}))["net"]
+    assert isinstance(net, Anchored)
+    edges = torch.tensor([[0.0, 0, 4, 4], [1, 1, 6, 6]]).repeat(net.most // 2, 1)
+    for scores, said in ((0.2, False), (0.4, True)):
+        told = {"boxes": edges, "scores": torch.full((net.most,), scores), "labels": torch.zeros(net.most)}
+        monkeypatch.setattr(net, "told", lambda image, told=told: [told])
+        answer = detect.decode({"output": net(torch.zeros(1, 1, 64, 64))["output"][0].numpy()}, plan)
+        assert (answer.count, len(answer.faint)) == ((net.most, 0) if said else (0, net.most))  # type: ignore[attr-defined]
+        assert (f"more objects than {net.most}" in caplog.text) == said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,12 @@ import tifffile
 import torch
 from torch import nn
 
+from potency.answers import Labels
 from potency.bundle import NetworkMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.decoding import DECODERS
+from potency.inference import view
 from potency.learning.settling import with_thresholds
 from potency.tasks import find_task
 
@@ -51,6 +55,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return Manifest.of_rows(table, folder, kinds={"truth": "labels"})
 
 
+class Hesitant(nn.Module):
+    """A detector that gives true centres `share`, and as many places without an object `beyond`."""
+
+    def __init__(self, share: float, beyond: float) -> None:
+        super().__init__()
+        self.share, self.beyond = share, beyond
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        heat = torch.full((1, 64, 64), 0.001)
+        heat[0, 11::20, 11::20], heat[0, 1::20, 1::20] = self.share, self.beyond
+        maps = torch.cat([heat.logit(), torch.zeros(4, 64, 64)])
+        return {"output": maps.repeat(len(image), 1, 1, 1)}
+
+
 def member(world: Manifest, share: float, beyond: float) -> NetworkMember:
     plan = Plan(task=TASK.name, channels=("a",), tile=64, halo=64, scaling={"a": (0.0, 1.0)}, normalise="none")
     plan = plan.but(decoder="flows", fitting="extend")
@@ -72,3 +90,31 @@ def test_what_makes_no_difference_stays_and_without_rows_all_does(world: Manifes
     assert with_thresholds(perfect, world).plan == perfect.plan
     nobody = world.where(lambda table: table.index < 0)
     assert with_thresholds(member(world, 0.4, 0.1), nobody).plan.settings == {}
+
+
+@pytest.mark.parametrize(("share", "beyond", "least"), [(0.25, 0.02, 0.1), (0.85, 0.65, 0.7), (0.9, 0.02, None)])
+def test_what_a_detector_calls_an_object_is_chosen_by_f1(world: Manifest, share: float, beyond: float,
+                                                         least: float | None) -> None:  # fmt: skip
+    detect = find_task("detect")
+    plan = member(world, 0.5, 0.5).plan.but(task="detect", decoder="")
+    plan = plan.but(settings={"boxes": 1.0, "height": 13.0, "width": 13.0, "largest": 13.0})
+    told = with_thresholds(NetworkMember(detect, plan, nn.ModuleDict({"net": Hesitant(share, beyond)})), world)
+    assert told.plan.settings.get("least") == least
+
+
+def test_what_is_tried_warns_of_nothing(world: Manifest, monkeypatch: pytest.MonkeyPatch,
+                                        caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    """Tiles that cut every object are joined for every threshold, and what is said of the join is said of answers."""
+    def one_object(self: NetworkMember, samples: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        size = samples[0]["image"].shape[-2:]
+        return [{"output": np.full((3, *size), [[[4.0]], [[0.0]], [[-4.0]]], np.float32)}]  # as wide as the tile sees
+
+    joined, stitch = list[Labels](), Labels.stitch
+    monkeypatch.setattr(view, "READ", 32)
+    monkeypatch.setattr(NetworkMember, "outputs", one_object)
+    monkeypatch.setattr(Labels, "stitch", staticmethod(lambda *parts: joined.append(stitch(*parts)) or joined[-1]))
+    made = member(world, 0.99, 0.01)
+    with caplog.at_level(logging.WARNING, logger="potency"):
+        with_thresholds(NetworkMember(TASK, made.plan.but(halo=2, decoder="boundary"), made.nets), world)
+    assert len(joined) > 4 and all(answer.cut for answer in joined)
+    assert not caplog.records

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, read_csv, read_parquet
 
+from potency.data.whole import replaced
 from potency.errors import AnswerError
 
 if TYPE_CHECKING:
@@ -225,18 +226,7 @@ def _written(write: Writer, folder: Path, name: str, suffix: str) -> str:
     path = folder / place
     if not path.is_file():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(made.getvalue())
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            replaced(path, made.getvalue())
         except OSError as fault:
             raise unwritten(fault, path) from fault
     return place.as_posix()

@@ -113,6 +113,11 @@ class Labels(Filed):
 
     def _told(self, folder: Path, name: str) -> dict[str, Any]:
         """What is told of the objects beside their pixels, as cells."""
+        if self.cut:  # said of what is kept; whoever joins tiles to try a threshold keeps nothing
+            logger.warning(
+                "%d times an object reached further than its tile sees: outlines there may be wrong, or objects "
+                "missing. Learn from images that show objects as large, or work at a coarser pixel size", self.cut,
+            )  # fmt: skip
         table = write_table(self.objects, folder, name)
         found: dict[str, Any] = {f"{name}.count": self.count, f"{name}.objects": table}
         found |= {f"{name}.ignore": self.ignore} if self.ignore is not None else {}
@@ -132,7 +137,7 @@ class Labels(Filed):
             seen.append(answer._bare())
         _, rows = seams.settle() or (0, np.zeros(canvas, np.uint32))
         new, table = seams.numbered()
-        return cls.of(new[rows], table, cut=_warned(seams.cut), **cls.stitched(seen))
+        return cls.of(new[rows], table, cut=seams.cut, **cls.stitched(seen))
 
     @classmethod
     def join(cls, parts: Iterable[tuple[Any, Self]], canvas: Any, folder: Path, name: str) -> dict[str, Any]:
@@ -159,7 +164,7 @@ class Labels(Filed):
                 pyramid.put(top, rows)
 
         path = write_pyramid(fill, (*first.instances.shape[:-2], *canvas), folder, name)
-        made = replace(first._bare(), objects=tables[0], ignore=None, cut=_warned(seams.cut), **cls.stitched(seen))
+        made = replace(first._bare(), objects=tables[0], ignore=None, cut=seams.cut, **cls.stitched(seen))
         return {name: path, **made._told(folder, name)}
 
     def _bare(self) -> Self:
@@ -253,13 +258,3 @@ class Labels(Filed):
         height, width = flat(self.instances).shape
         drawn = self.overlay(fitted(image, (height, width)), (slice(0, height), slice(0, width)))
         return captioned(drawn, f"{self.count} object{'' if self.count == 1 else 's'}")
-
-
-def _warned(cut: int) -> int:
-    """The number of cut objects, said aloud where there are any."""
-    if cut:
-        logger.warning(
-            "%d times an object reached further than its tile sees: outlines there may be wrong, or objects missing. "
-            "Learn from images that show objects as large, or work at a coarser pixel size", cut,
-        )  # fmt: skip
-    return cut

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from pandas import DataFrame, concat
 from potency.answers import contrast
 from potency.answers.drawing import COLOURS, as_rgb, captioned, enlarged
 from potency.answers.evidence import Evidence, Ragged
-from potency.answers.filed import Filed, Window, given
+from potency.answers.filed import Filed, Window, given, table_at
 from potency.answers.files import TABLES, path_of, read_objects, read_table, told_in, write_table
 from potency.answers.matching import near, paired, touching
 from potency.answers.metrics import counting, detections, ranked, typed
@@ -29,7 +29,8 @@ class Objects(Filed):
     """A `table` with one row an object: a box `bbox-0` ... `bbox-3`, or a centre `centroid-0`, `centroid-1`, in pixels.
 
     `class`, `score` where known; `crowd` marks true boxes that hold objects nobody told apart, which need not be found.
-    Points are one object within `radius` pixels.
+    Points are one object within `radius` pixels. `faint` are boxes of too low a score to be called objects: average
+    precision ranks them too, nothing else looks at them.
 
     >>> Objects(DataFrame({"centroid-0": [3.0], "centroid-1": [4.0]})).boxes
     False
@@ -37,11 +38,12 @@ class Objects(Filed):
 
     table: DataFrame
     radius: float = typed.RADIUS
+    faint: DataFrame = field(default_factory=DataFrame, kw_only=True)
 
     kind: ClassVar[str] = "objects"
     title: ClassVar[str] = "every object as a point or a box"
     headline: ClassVar[str] = "f1"
-    parts: ClassVar[tuple[str, ...]] = ("count", "radius")
+    parts: ClassVar[tuple[str, ...]] = ("count", "radius", "faint")
     asks: ClassVar[str] = "find every object in"
 
     @property
@@ -61,7 +63,9 @@ class Objects(Filed):
         except (TypeError, ValueError) as error:
             raise AnswerError(f"{cells['radius']!r} is no radius", "part 'radius'", "write pixels") from error
         table, lost = cls._read(cells, folder)
-        return cls(table, radius, lost=lost, **cls.doubts_of(cells))
+        faint = table_at(cells, "faint", folder)
+        more = cls.doubts_of(cells) if faint is None else {"faint": faint, **cls.doubts_of(cells)}
+        return cls(table, radius, lost=lost, **more)
 
     @classmethod
     def table_of(cls, cells: Mapping[str, Any], folder: Path) -> DataFrame | None:
@@ -74,27 +78,28 @@ class Objects(Filed):
         if path.suffix.lower() in TABLES:
             table = read_table(path)
             if centre()[0] in table or box()[0] in table:
+                _refuse_odd(table, path)
                 return table, {}
         found = read_objects(cells, folder)
         return told_in(found), found.lost
 
     def cells(self, folder: Path, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {name: write_table(self.table, folder, name), f"{name}.count": self.count}
-        return found | ({f"{name}.radius": self.radius} if self.radius != typed.RADIUS else {}) | self.doubts(name)
+        found |= {f"{name}.radius": self.radius} if self.radius != typed.RADIUS else {}
+        found |= {f"{name}.faint": write_table(self.faint, folder, name)} if len(self.faint) else {}
+        return found | self.doubts(name)
 
     @classmethod
     def stitch(cls, parts: Iterable[tuple[Any, Self]], canvas: Any) -> Self:
         """Join the objects of tiles, each from the tile whose core holds its centre (of a box: its middle)."""
-        mine, seen = [], []
+        mine, faint, seen = [], [], []
         for tile, answer in parts:
-            middle = DataFrame(answer.centres(), columns=centre(), index=answer.table.index)
-            kept = owned(tile, answer.table.assign(**{name: middle[name] for name in centre()}), canvas)
-            mine.append(kept if centre()[0] in answer.table.columns else kept.drop(columns=centre()))
-            seen.append(replace(answer, table=answer.table[:0]))
+            mine.append(_mine(tile, answer, canvas))
+            faint.append(_mine(tile, replace(answer, table=answer.faint), canvas))
+            seen.append(replace(answer, table=answer.table[:0], faint=answer.faint[:0]))
         if not mine:
             raise AnswerError("there is no tile to stitch", "Objects.stitch", "give at least one")
-        filled = [table for table in mine if len(table)] or mine[:1]
-        return cls(concat(filled, ignore_index=True), seen[0].radius, **cls.stitched(seen))
+        return cls(_one(mine), seen[0].radius, faint=_one(faint), **cls.stitched(seen))
 
     def centres(self) -> NDArray[np.float64]:
         """The centres (objects, 2) in pixels; of boxes their middles, less the half pixel by which edges lie lower."""
@@ -117,16 +122,24 @@ class Objects(Filed):
             raise AnswerError("the prediction holds points, the truth boxes", ", ".join(map(str, self.table.columns)),
                               "give the truth as points (centroid-0, centroid-1), or predict boxes")  # fmt: skip
         crowd = np.asarray(truth.table.get(CROWD, np.zeros(truth.count)), bool)
-        row, column, iou = touching(as_box(truth.table), as_box(self.table), crowd)
-        arrays = detections.boxes((row, column, iou), (truth.count, self.count), crowd)
+        every = self._ranked(classes) if scored else self.table
+        row, column, iou = touching(as_box(truth.table), as_box(every), crowd)
+        told = column < self.count  # what is faint stands below
+        arrays = detections.boxes((row[told], column[told], iou[told]), (truth.count, self.count), crowd)
         lists: dict[str, Ragged] = {}
         if scored:
-            score = numbers(self.table, [SCORE], "score")[:, 0]
-            excused = np.zeros(self.count, bool)
-            candidates = ranked.Candidates(*kinds, score, row, column, iou, crowd, excused)
+            score = numbers(every, [SCORE], "score")[:, 0]
+            excused = np.zeros(len(every), bool)
+            said = kinds[0], codes(every, classes)
+            candidates = ranked.Candidates(*said, score, row, column, iou, crowd, excused)
             more, lists["ranked"] = ranked.evidence(candidates, len(classes))
             arrays |= more
         return Evidence(1, arrays, tuple(classes), lists)
+
+    def _ranked(self, classes: Sequence[str]) -> DataFrame:
+        """All boxes, the faint ones last; of a class that nobody else speaks of they rank nowhere."""
+        faint = self.faint[self.faint[CLASS].isin(classes)] if classes and CLASS in self.faint else self.faint
+        return _one([self.table, faint]) if len(faint) else self.table
 
     @classmethod
     def summarise(cls, evidence: Evidence, weights: NDArray[Any]) -> Figures:
@@ -191,3 +204,24 @@ class Objects(Filed):
         rgb = as_rgb(image)
         drawn = self.overlay(enlarged(rgb), (slice(0, rgb.shape[0]), slice(0, rgb.shape[1])))
         return captioned(drawn, f"{self.count} object{'' if self.count == 1 else 's'}")
+
+
+def _refuse_odd(table: DataFrame, path: Path) -> None:
+    """Boxes without size and places that are no numbers, while it is known in which file they stand."""
+    try:
+        _ = as_box(table) if box()[0] in table else numbers(table, centre(), "centre")
+    except AnswerError as fault:
+        raise AnswerError(fault.what, f"{path}, {fault.where}", fault.mend) from fault
+
+
+def _mine(tile: Any, answer: Objects, canvas: Any) -> DataFrame:
+    """The objects of an answer that its tile owns, with the columns they have."""
+    middle = DataFrame(answer.centres(), columns=centre(), index=answer.table.index)
+    kept = owned(tile, answer.table.assign(**{name: middle[name] for name in centre()}), canvas)
+    return kept if centre()[0] in answer.table.columns else kept.drop(columns=centre())
+
+
+def _one(tables: Sequence[DataFrame]) -> DataFrame:
+    """Tables as one; of those without rows only where all are so."""
+    filled = [table for table in tables if len(table)] or list(tables[:1])
+    return filled[0].reset_index(drop=True) if len(filled) == 1 else concat(filled, ignore_index=True)

@@ -51,7 +51,7 @@ class Regions(Filed):
 
     @classmethod
     def of_cells(cls, cells: Mapping[str, Any], folder: Path) -> Self:
-        names = tuple(str(cells["classes"]).split(JOIN)) if given(cells, "classes") else ()
+        names = classes_in(cells["classes"]) if given(cells, "classes") else ()
         pixels = whole(read_map(cells, folder))
         return cls(pixels, names, whole_number(cells, "ignore"), **cls.doubts_of(cells))
 
@@ -173,3 +173,12 @@ class Regions(Filed):
         shares = list(self.share().items())
         bars = [(share, COLOURS[k % len(COLOURS)]) for k, (_, share) in enumerate(shares)]
         return captioned(drawn, ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares), bars)
+
+
+def classes_in(cell: Any) -> tuple[str, ...]:
+    """The names of classes in a cell, in their order, however the bar stands between them.
+
+    >>> classes_in("ground | cell"), classes_in("ground|cell")
+    (('ground', 'cell'), ('ground', 'cell'))
+    """
+    return tuple(name.strip() for name in str(cell).split(JOIN.strip()))

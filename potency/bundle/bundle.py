@@ -23,11 +23,14 @@ from potency.bundle.gallery import Gallery
 from potency.bundle.known import Known
 from potency.bundle.member import Member, NetworkMember, Output
 from potency.bundle.model_card import FILE, model_card
+from potency.bundle.rule import RuleMember
 from potency.bundle.shipped import located
 from potency.errors import BundleError, PotencyError, nearest
 from potency.tasks import TASKS, Sample, Task
 
-MEMBERS: Mapping[str, type[Member]] = {member.learner: member for member in (NetworkMember, EstimatorMember)}
+MEMBERS: Mapping[str, type[Member]] = {
+    member.learner: member for member in (NetworkMember, EstimatorMember, RuleMember)
+}
 TOLERANCE = 1e-3  # of the largest output, between the machine that trained and this one
 Examples = Sequence[Sample]
 CALIBRATION, KNOWN = "calibration.safetensors", "known.safetensors"

@@ -32,6 +32,7 @@ class Member(ABC):
     """
 
     learner: ClassVar[str]
+    task: Task
     plan: Plan
     known: Known | None = None
 
@@ -43,6 +44,12 @@ class Member(ABC):
         """The same model that knows where its training samples lie."""
         made = copy(self)
         made.known = known
+        return made
+
+    def under(self, plan: Plan) -> Self:
+        """The same model with other thresholds, or whatever else its plan decides after the model has spoken."""
+        made = copy(self)
+        made.plan = plan
         return made
 
     @classmethod

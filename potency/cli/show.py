@@ -198,11 +198,12 @@ class Models(Options):
 
 @command(app, ("", "what can be learned, and with what"), ("--json | jq .networks", "for a script"))
 def models(options: Models, say: Console) -> dict[str, Any]:
-    """List tasks, networks (of maps, boxes, outlines too), learners, answers, features, formats, models."""
+    """List tasks, networks (of maps, boxes, outlines too), learners, rules, answers, features, formats, models."""
     from potency.answers import ANSWERS
     from potency.bundle.shipped import SCHEME, labels
     from potency.data.readers import READERS
     from potency.estimators import ESTIMATORS
+    from potency.estimators.rules import RULES
     from potency.measurement import FAMILIES
     from potency.networks import ANCHORED, BACKBONES, DENSE, OUTLINED
     from potency.tasks import TASKS
@@ -214,6 +215,7 @@ def models(options: Models, say: Console) -> dict[str, Any]:
         "boxes": {name: str(network) for name, network in ANCHORED.items()},
         "outlines": {name: str(network) for name, network in OUTLINED.items()},
         "estimators": {name: estimator.title for name, estimator in ESTIMATORS.items()},
+        "rules": {f"{name}, {kind}": rule.title for name, kinds in RULES.items() for kind, rule in kinds.items()},
         "answers": {name: answer.title for name, answer in ANSWERS.items()},
         "features": {name: family.title for name, family in FAMILIES.items()},
         "models": {name: label["title"] for name, label in labels("").items()},

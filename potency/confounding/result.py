@@ -108,7 +108,7 @@ class Audit:
         Raises PotencyError where the folder cannot be written.
         """
         from potency.confounding.page import page
-        from potency.evaluation.report import replaced
+        from potency.data.whole import replaced
 
         folder = Path(folder)
         try:

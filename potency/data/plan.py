@@ -39,8 +39,8 @@ class Plan:
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
     scale_by: str = "set"  # or "image": before that, each image by its own percentiles 0.2 and 99.8, seen on all of it
     level: str = "none"  # or "mean": every crop less its own mean; "patch": and its own deviation made a fixed one
-    learner: str = "gradient"  # or "estimator": features and a classical model; or "average": an ensemble
-    network: str = "tiny"  # or the estimator's name
+    learner: str = "gradient"  # or "estimator": features and a classical model; "average": an ensemble; "rule"
+    network: str = "tiny"  # or the name of the estimator or rule
     decoder: str = ""  # how maps become objects, a name of `DECODERS`; "": the task's own way
     families: tuple[str, ...] = ()  # measured features of an estimator; (): its own, or none beside embeddings
     # Networks it stands on, each by what differs from this plan: an estimator learns on their embeddings side by

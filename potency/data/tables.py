@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from potency.data.whole import replacing
 from potency.errors import ManifestError
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
@@ -280,18 +279,9 @@ def _restored(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside the target and swap at the end, so that a full disk or a kill leaves the old file whole."""
-    part: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.part", suffix=path.suffix)
-        os.close(handle)
-        part = Path(name)
-        write(part)
-        os.chmod(part, 0o644)  # mkstemp makes it private; a table is as readable as its neighbours
-        os.replace(part, path)
+        with replacing(path) as part:
+            write(part)
     except OSError as fault:
         raise ManifestError(f"the table cannot be written: {fault.strerror or fault}", str(path),
                             "choose a folder you may write to, with room") from fault
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)

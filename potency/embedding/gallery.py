@@ -7,9 +7,9 @@ from typing import Any
 
 from potency.data.columns import simulated
 from potency.data.manifest import Manifest
+from potency.data.whole import replaced
 from potency.embedding.sheet import pixels_of, thumbnail, uri_of
 from potency.evaluation.paper import printed
-from potency.evaluation.report import replaced
 from potency.evaluation.wording import clean
 
 SHOWN = 60

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from potency.answers.drawing import COLOURS
 from potency.data.columns import simulated
 from potency.data.manifest import Manifest
+from potency.data.whole import replaced
 from potency.embedding.columns import colours
 from potency.embedding.embed import vectors_in
 from potency.embedding.exemplars import exemplars
@@ -24,7 +25,6 @@ from potency.embedding.sheet import pixels_of, sheet, thumbnail, uri_of
 from potency.errors import ManifestError, nearest
 from potency.evaluation import wording
 from potency.evaluation.paper import printed
-from potency.evaluation.report import replaced
 from potency.evaluation.tables import Table
 
 MOST = 5000  # points of a map

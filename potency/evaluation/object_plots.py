@@ -12,6 +12,7 @@ from potency.evaluation.wording import clean, figure, first_column, is_random, k
 if TYPE_CHECKING:
     from potency.evaluation.results import Interval, Report
 
+TICKS = 8  # sizes that are named side by side; of more every second
 LEAST = 0.01  # of all objects: rarer sizes are no news
 WRONG = ("missed", "split", "merged", "spurious")
 
@@ -133,7 +134,8 @@ def by_size(report: Report) -> Plot | None:
                       label=known(name)[0].partition(" ")[0].lower())  # fmt: skip
         axes.set_ylim(-0.02, 1.02)
         told = [f"{part.replace('-', '–')}\n{figure(100 * share[part].value, 0)} %" for part in parts]
-        axes.set_xticks(range(len(parts)), told, fontsize=8)
+        named = slice(len(told) % 2 if len(told) > TICKS else 0, None, 2 if len(told) > TICKS else 1)  # or they overlap
+        axes.set_xticks(range(len(parts))[named], told[named], fontsize=8)
         axes.margins(x=0.06)
         ruled(axes, "diameter, px; below it the share of true objects", "at IoU .5", grid="y")
         page.figure.legend(loc="outside upper left", ncols=2, frameon=False)

@@ -6,12 +6,11 @@ import csv
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.data.whole import replaced
 from potency.errors import PotencyError
 from potency.evaluation import opening, tables, trust, wording
 from potency.evaluation.page import command_of, page, plain, title_of
@@ -100,12 +99,12 @@ def write(report: Report, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         figures = json.dumps(as_json(report), ensure_ascii=False, indent=1, allow_nan=False)
-        replaced(folder / "report.json", (figures + "\n").encode())
-        replaced(folder / "numbers.csv", numbers_csv(report).encode())
+        replaced(folder / "report.json", figures + "\n")
+        replaced(folder / "numbers.csv", numbers_csv(report))
         rows = io.BytesIO()
         report.rows.to_parquet(rows, index=False)
         replaced(folder / "rows.parquet", rows.getvalue())
-        replaced(folder / "report.html", page(report).encode())
+        replaced(folder / "report.html", page(report))
     except OSError as error:
         raise PotencyError(
             f"the report cannot be written: {error.strerror or error}",
@@ -113,27 +112,6 @@ def write(report: Report, folder: Path) -> Path:
             "free some space, or choose a folder that can be written to",
         ) from error
     return folder / "report.html"
-
-
-def replaced(path: Path, content: bytes) -> None:
-    """Put content into a file so that it is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_mask())  # mkstemp hides the file from everyone else, a report is to be shared
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _mask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def numbers_csv(report: Report) -> str:

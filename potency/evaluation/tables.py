@@ -119,7 +119,7 @@ def _told(contest: Contest, first: str) -> str:
 
 
 def random_split(report: Report) -> Table | None:
-    """The figures under a random split and the gap to those under group split."""
+    """The main figures under a random split and the gap to those under group split."""
     outside = random_figures(report)
     if not outside:
         return None
@@ -127,7 +127,10 @@ def random_split(report: Report) -> Table | None:
     for column in outside:
         name = source(column, report.facts)
         head += [f"{name}, random split", f"{name}, group split", "gap"]
-    for metric in whole(dict.fromkeys(m for figures in outside.values() for m in figures), report.labels):
+    lead, chosen = headline_metric(report), MAIN.get(report.task)
+    names = whole(dict.fromkeys(m for figures in outside.values() for m in figures), report.labels)
+    names = [metric for metric in names if chosen is None or metric in chosen or metric == lead]
+    for metric in sorted(names, key=lambda metric: metric != lead):
         row = [known(metric)[0]]
         for column, figures in outside.items():
             there, here = figures.get(metric), report.numbers.get(column, {}).get(metric)

@@ -89,7 +89,12 @@ def leaked(report: Report) -> str:
 
 def notes(report: Report) -> list[str]:
     """What must be known beside the figures, less what a banner says already."""
-    return [note[:1].upper() + note[1:] for note in report.notes if "no interval is given under" not in note]
+    told = []
+    for note in report.notes:
+        column, colon, words = note.partition(": ")
+        note = f"{source(column, report.facts)}{colon}{words}" if column in report.numbers else note
+        told += [note[:1].upper() + note[1:]] if "no interval is given under" not in note else []
+    return told
 
 
 def doubts(report: Report) -> list[Doubt]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from potency.data.whole import replacing
 from potency.evaluation.gallery import stretched
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ def write_bars(folder: Path, row: str, key: str, found: Contributed) -> str:
     """Write `bars/<row>.png`; gives its path from `folder`."""
     stem = re.sub(r"[^\w.-]+", "_", Path(row).with_suffix("").as_posix())[-60:]
     path = folder / "bars" / f"{stem}-{key[:8]}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.png")
-    drawn(found).save(part, format="PNG")
-    part.replace(path)
+    with replacing(path) as part:
+        drawn(found).save(part, format="PNG")
     return path.relative_to(folder).as_posix()
 
 

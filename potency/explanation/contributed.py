@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from potency.data.whole import replaced
 from potency.evaluation import wording
 from potency.evaluation.drawing import MUTED, Plot, ruled, sheet
 from potency.evaluation.intervals import FEWEST_GROUPS, group_weights
 from potency.evaluation.paper import printed
-from potency.evaluation.report import replaced
 from potency.evaluation.tables import Table
 from potency.evaluation.wording import clean
 from potency.explanation.contributions import METHOD, table_of

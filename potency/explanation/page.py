@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from potency.data.whole import replaced
 from potency.evaluation import wording
 from potency.evaluation.paper import printed
-from potency.evaluation.report import replaced
 from potency.evaluation.tables import Table
 from potency.explanation import METHODS
 from potency.explanation.account import shares_of

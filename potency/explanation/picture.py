@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency import __version__
+from potency.data.whole import replacing
 from potency.evaluation.gallery import stretched
 from potency.explanation.account import in_words
 
@@ -30,16 +31,13 @@ def write_map(folder: Path, row: str, key: str, method: str, found: Explained) -
 
     stem = re.sub(r"[^\w.-]+", "_", Path(row).with_suffix("").as_posix())[-60:]
     path = folder / "maps" / f"{stem}-{key[:8]}.tif"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     facts = {"potency": __version__, "method": method, "row": row, **found.cells}
-    tifffile.imwrite(part, found.values, photometric="minisblack", compression="zlib", metadata=None,
-                     description=json.dumps(facts, ensure_ascii=True))  # fmt: skip
-    part.replace(path)
+    with replacing(path) as part:
+        tifffile.imwrite(part, found.values, photometric="minisblack", compression="zlib", metadata=None,
+                         description=json.dumps(facts, ensure_ascii=True))  # fmt: skip
     picture = drawn(found)
-    part = path.with_suffix(".part.png")
-    picture.save(part, format="PNG")
-    part.replace(path.with_suffix(".png"))
+    with replacing(path.with_suffix(".png")) as part:
+        picture.save(part, format="PNG")
     return path.relative_to(folder).as_posix()
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.whole import replaced
 from potency.evaluation.gallery import stretched
 from potency.evaluation.paper import printed
-from potency.evaluation.report import replaced
 from potency.evaluation.wording import clean
 from potency.explanation.ascent import Ascent
 from potency.explanation.page import learned_from

@@ -14,7 +14,9 @@ from potency.errors import PotencyError
 MARK = ".lock"
 PATIENCE = 5.0  # seconds: workers of a run that was just killed need a moment to notice
 # Written beside its place and then moved there: only what is ours, for the folder may hold anything else too.
-HALF_WRITTEN = (".bundle.part*", ".state.safetensors.part*", ".predictions.part*", ".run.json.part*", "*/.*.part.zarr")
+HALF_WRITTEN = (
+    ".bundle.part*", ".state.safetensors.part*", ".predictions.*part*", ".run.json.part*", "*/.*.part.zarr",
+)  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from potency.data.whole import replaced
 from potency.errors import PotencyError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def described(bundle: Bundle) -> str:
     said = []
     for member in bundle.members:
         runs = [str(run) if hasattr(run, "facts") else "torch on cpu in float32" for run in _runs(member)]
-        own = [] if hasattr(member, "run") else [f"estimator {member.plan.network}"]
+        own = [] if hasattr(member, "run") else [f"{member.learner} {member.plan.network}"]
         said.append(" over ".join([*own, *dict.fromkeys(runs)]))
     return " + ".join(dict.fromkeys(said))
 
@@ -91,12 +91,9 @@ def keep(folder: Path, name: str, bundle: Bundle, facts: Mapping[str, Any]) -> N
     whose = {"bundle": bundle.fingerprint, "folder": str(bundle.folder or "")}
     told = _told(folder) | {name: {**whose, **facts, "versions": versions()}}
     path = folder / FILE
-    part = path.with_name(f".{FILE}.part{os.getpid()}")
     try:
-        part.write_text(json.dumps(told, indent=1), encoding="utf-8")
-        part.replace(path)
+        replaced(path, json.dumps(told, indent=1))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise PotencyError(
             f"{FILE} cannot be written: {error.strerror or error}",
             str(folder),

@@ -18,6 +18,7 @@ import pandas as pd
 from potency.data.folders import natural
 from potency.data.manifest import Manifest
 from potency.data.readers import SUFFIXES, open_image
+from potency.data.whole import replaced
 from potency.errors import ImageError, PotencyError
 from potency.inference.claim import MARK
 from potency.inference.origin import FILE
@@ -154,9 +155,7 @@ class Watch:
             if before and before != told:
                 raise PotencyError("the folder holds answers of another model, or about another folder", str(self.into),
                                    "choose another --into")  # fmt: skip
-        part = note.with_name(f".{NOTE}.part{os.getpid()}")
-        part.write_text(json.dumps(told, indent=1), "utf-8")
-        part.replace(note)
+        replaced(note, json.dumps(told, indent=1))
 
 
 def _images(folder: Path, but: Path) -> Iterator[Path]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from potency.data.whole import replaced
 from potency.evaluation.drawing import BAD, INK, MAIN, MUTED, OTHER, Plot, ruled, sheet
 from potency.evaluation.gallery import thumbnail
 from potency.evaluation.paper import printed
-from potency.evaluation.report import replaced
 from potency.evaluation.results import Interval
 from potency.evaluation.tables import Grid
 from potency.labelling.choose import HOWS, find_how

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from potency.data.whole import replaced
 from potency.errors import BundleError, PotencyError
 
 
@@ -19,18 +19,10 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     """Write named tensors and a small JSON mapping, atomically."""
     from safetensors.torch import save
 
-    part = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(
-                save({k: v.detach().contiguous() for k, v in tensors.items()}, {"facts": json.dumps(dict(facts))})
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        own = {name: value.detach().contiguous() for name, value in tensors.items()}
+        replaced(path, save(own, {"facts": json.dumps(dict(facts))}))
     except OSError as error:
-        part.unlink(missing_ok=True)
         reason = error.strerror or error
         raise PotencyError(
             f"the checkpoint cannot be written: {reason}", str(path), "free some space; --resume goes on"

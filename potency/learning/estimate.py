@@ -17,6 +17,7 @@ from potency.bundle import Card, EstimatorMember, Features, Member, NetworkMembe
 from potency.bundle.estimate import FROZEN
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
+from potency.data.whole import replacing
 from potency.errors import PlanError
 from potency.estimators import find_estimator
 from potency.inference.agreement import digest
@@ -128,10 +129,8 @@ def kept(
     path = cache / f"features-{identity(see, rows.fingerprint())}.parquet"
     if not path.is_file():
         found = measured(rows, see, progress)
-        cache.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part{os.getpid()}")
-        found.to_parquet(part)
-        part.replace(path)
+        with replacing(path) as part:
+            found.to_parquet(part)
     return path
 
 

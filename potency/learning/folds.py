@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from potency.bundle import Bundle, Card, EstimatorMember
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tables import read_table, write_table
+from potency.data.whole import replaced
 from potency.errors import ManifestError, PotencyError
 from potency.inference.origin import described
 from potency.inference.predict import predict
@@ -144,9 +144,7 @@ class _Notes:
 
     def _write(self, share: float) -> None:
         try:
-            part = self.path.with_suffix(f".part{os.getpid()}")
-            part.write_text(f"{share:.6f}")
-            part.replace(self.path)
+            replaced(self.path, f"{share:.6f}")
         except OSError:  # progress is a courtesy; the work itself reports a full disk
             return
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from potency.data.whole import replaced
 from potency.errors import MissingExtra, PlanError, nearest
 
 ROWS = "log.jsonl"
@@ -20,12 +20,9 @@ ROWS = "log.jsonl"
 
 def write(into: Path, log: Sequence[Mapping[str, Any]]) -> None:
     """Write `log.jsonl` and `log.csv`, one row a validation; each file appears whole, also while learning goes on."""
-    into.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row) + "\n" for row in log)
     for name, text in ((ROWS, lines), ("log.csv", pd.DataFrame(list(log)).to_csv(index=False))):
-        part = into / f".{name}.part{os.getpid()}"
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(into / name)
+        replaced(into / name, text)
 
 
 class Follower(Protocol):

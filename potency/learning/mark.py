@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from potency.data.folders import RUN
+from potency.data.whole import replaced
 from potency.errors import PlanError
 
 
@@ -19,9 +20,7 @@ def marked(into: Path, identity: Mapping[str, Any], resume: bool) -> None:
     """
     mark, own = into / RUN, json.loads(json.dumps(identity))
     if not mark.is_file():
-        part = mark.with_name(f".{mark.name}.part")
-        part.write_text(json.dumps(own, indent=1), encoding="utf-8")
-        part.replace(mark)
+        replaced(mark, json.dumps(own, indent=1))
         return
     try:
         there = json.loads(mark.read_text(encoding="utf-8"))

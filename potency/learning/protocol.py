@@ -16,7 +16,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.embedding.learned import remembered
 from potency.errors import PlanError
-from potency.estimators import find_estimator
+from potency.estimators.rules import rules_of
 from potency.evaluation.digest import digest
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
@@ -31,6 +31,7 @@ from potency.learning.folds import OWN, Done, Job, Watch, dealt, divided, finish
 from potency.learning.logs import followers
 from potency.learning.mark import marked
 from potency.learning.planning import planned
+from potency.learning.rule import refused, ruled
 from potency.learning.samples import cut
 from potency.learning.search import Search, explore
 from potency.learning.train import described, examples, find_learner, train
@@ -118,8 +119,8 @@ class _Run:
         if "truth" not in task.needs:
             mend = "learn it with potency pretrain, and give its bundle as --weights"
             raise PlanError(f"{task.name} learns without truth, so folds have nothing to test", "task", mend)
-        for name in choices.baselines if task.estimates else ():
-            find_estimator(name).refuse(task.estimates)  # now, not after the network has learned for an hour
+        for name in choices.baselines:  # now, not after the network has learned for an hour
+            refused(name, task)
         self.cache = into / "cache"
         self.followers = followers(self.choices.log, into)
         self.findings = manifest.check(progress=self._step("checking images"))
@@ -196,6 +197,8 @@ class _Run:
         jobs = self._folds("prediction", rows, self.plan)
         if self.choices.random_split and both:
             jobs += self._folds("prediction@random", chance, self.plan)
+        for name in rules_of(self.choices.baselines, self.task.answer.kind):
+            jobs += self._folds(f"prediction@{name}", rows, ruled(self.plan, name, self.task))
         for name in self.choices.baselines if self.task.estimates else ():
             plan = self.plan.but(learner="estimator", network=name, families=(), members=())
             jobs += self._folds(f"prediction@{name}", rows, plan)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from potency.answers import Answer, Evidence
 from potency.answers.filed import Filed
-from potency.bundle import NetworkMember
+from potency.bundle import Member
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import Tile
@@ -30,7 +30,7 @@ class Parts(NamedTuple):
     tiles: list[tuple[Tile, Mapping[str, NDArray[Any]]]]
 
 
-def with_thresholds(member: NetworkMember, rows: Manifest) -> NetworkMember:
+def with_thresholds(member: Member, rows: Manifest) -> Member:
     """The member with the `settings` that score best on these rows by its answer's headline.
 
     One threshold after the other is moved while the others stay, in the order in which the task names them; a gain
@@ -47,10 +47,10 @@ def with_thresholds(member: NetworkMember, rows: Manifest) -> NetworkMember:
             score = _score(member.task, tried, seen, known)
             if score > best:
                 plan, best = tried, score
-    return NetworkMember(member.task, plan, member.nets)
+    return member.under(plan)
 
 
-def _parts(member: NetworkMember, rows: Manifest) -> tuple[list[Parts], list[Answer]]:
+def _parts(member: Member, rows: Manifest) -> tuple[list[Parts], list[Answer]]:
     """The outputs for the tiles of some whole images, and the truths of these."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int))
     some = replace(rows, table=rows.table.iloc[places].reset_index(drop=True))
@@ -68,7 +68,7 @@ def _parts(member: NetworkMember, rows: Manifest) -> tuple[list[Parts], list[Ans
     return seen, known
 
 
-def _output(member: NetworkMember, view: View, tile: Tile) -> Mapping[str, NDArray[Any]]:
+def _output(member: Member, view: View, tile: Tile) -> Mapping[str, NDArray[Any]]:
     exposure = {"exposure": view.exposure} if member.plan.scale_by == "image" else {}
     return member.outputs([{"image": view.crop(tile), **exposure}])[0]
 

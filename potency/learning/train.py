@@ -29,6 +29,7 @@ from potency.learning.calibration import calibration
 from potency.learning.estimate import fit_average, fit_estimator, frozen, seen, settled
 from potency.learning.knowing import acquainted
 from potency.learning.planning import planned
+from potency.learning.rule import fit_rule
 from potency.learning.samples import Samples, cut
 from potency.learning.settling import with_thresholds
 from potency.learning.truths import drawings, listings, truths
@@ -121,7 +122,7 @@ def _finished(course: Course) -> Bundle:
     plan, task, learned = course.plan, course.task, course.manifest.of("train")
     members, log = find_learner(plan).fit(course)
     checked = course.manifest.of("validation")
-    members = tuple(with_thresholds(m, checked) if isinstance(m, NetworkMember) else m for m in members)
+    members = tuple(with_thresholds(member, checked) for member in members)
     bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
     if "truth" not in task.needs:
         bundle = bundle.but(data={**described(learned), **seen_images(learned)},
@@ -293,8 +294,7 @@ def _any_validates(plan: Plan) -> bool:
 
 LEARNERS: Mapping[str, Learner] = {
     "gradient": Learner(_gradient, lambda plan: True),
-    "estimator": Learner(
-        fit_estimator, lambda plan: not frozen(plan), seen, lambda plan: _cuts(plan, **FROZEN), unless_said=FROZEN
-    ),
+    "estimator": Learner(fit_estimator, lambda p: not frozen(p), seen, lambda p: _cuts(p, **FROZEN), FROZEN),
     "average": Learner(fit_average, _any_validates, cuts=_cuts),
+    "rule": Learner(fit_rule, lambda plan: True, cuts=lambda plan: ()),
 }

@@ -144,12 +144,8 @@ def listings(rows: Manifest, task: Task, plan: Plan, samples: Samples, where: ND
     found: list[dict[str, Any]] = []
     place: list[int] = []
     for number, (row, truth) in enumerate(zip(rows.records(), truths(rows, task), strict=True)):
-        whole, view = rows.open(row), View.of(rows, row, plan)
-        size = np.array([whole.sizes["Y"], whole.sizes["X"]])
-        objects = task.places(truth, plan)
-        _refuse_outside(objects, size, row)
-        scale = np.array(view.image.shape[-2:]) / size
-        objects = objects * np.array([*scale, *scale, 1.0])
+        view = View.of(rows, row, plan)
+        objects = _scaled(rows, row, task, plan, truth)
         for tile in grid(view.shape, plan):
             inner = tile.window(view.shape)
             y, x = inner["Y"], inner["X"]
@@ -157,6 +153,23 @@ def listings(rows: Manifest, task: Task, plan: Plan, samples: Samples, where: ND
             found.append({LISTED: in_window(objects, window), INNER: window[2:]})
             place.append(number)
     return [found[i] for i in _of_crops(rows, np.array(place, np.intp), samples, where)]
+
+
+def placed_in(
+    rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth: Answer, window: tuple[int, int, int, int]
+) -> NDArray[np.float64]:
+    """The objects (n, 5) in a window (top, left, height, width) of an image at the plan's pixel size."""
+    return in_window(_scaled(rows, row, task, plan, truth), window)
+
+
+def _scaled(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth: Answer) -> NDArray[np.float64]:
+    """The objects of a row in pixels of its image at the plan's pixel size."""
+    whole, view = rows.open(row), View.of(rows, row, plan)
+    size = np.array([whole.sizes["Y"], whole.sizes["X"]])
+    objects = task.places(truth, plan)
+    _refuse_outside(objects, size, row)
+    scale = np.array(view.image.shape[-2:]) / size
+    return np.asarray(objects * np.array([*scale, *scale, 1.0]))
 
 
 def moved_together(
@@ -190,8 +203,8 @@ def _changed(folder: Path, cells: Sequence[str]) -> list[int]:
     return found
 
 
-def _drawn(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth: Answer) -> NDArray[Any]:
-    """What is drawn on the crops of a row, (n, K, *tile), in the order in which `cut` cuts them."""
+def drawn_on(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth: Answer) -> NDArray[Any]:
+    """What is drawn (K, H, W) on the whole image of a row at the plan's pixel size."""
     import cv2
 
     whole, view = rows.open(row), View.of(rows, row, plan)
@@ -206,11 +219,17 @@ def _drawn(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth
     if drawn.shape[1:] != (high, wide):  # at the plan's pixel size; numbers are names and never mixed
         planes = drawn.astype(np.float64)
         drawn = np.stack([cv2.resize(p, (wide, high), interpolation=cv2.INTER_NEAREST_EXACT) for p in planes])
+    return np.asarray(drawn, np.int32)
+
+
+def _drawn(rows: Manifest, row: Mapping[str, Any], task: Task, plan: Plan, truth: Answer) -> NDArray[Any]:
+    """What is drawn on the crops of a row, (n, K, *tile), in the order in which `cut` cuts them."""
+    view, drawn = View.of(rows, row, plan), drawn_on(rows, row, task, plan, truth)
     fit = FITTINGS[plan.fitting].apply
     found = []
     for tile in grid(view.shape, plan):
         inner = tile.window(view.shape)
         y, x = inner["Y"], inner["X"]
         part = drawn[:, view.top + y.start : view.top + y.stop, view.left + x.start : view.left + x.stop]
-        found.append(fit(np.asarray(part, np.int32), plan.tile))
+        found.append(fit(part, plan.tile))
     return np.stack(found)

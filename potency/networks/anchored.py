@@ -78,10 +78,17 @@ class Anchored(Network):
         made = image.new_zeros(len(image), self.most, 6)
         for i, one in enumerate(found):
             count = len(one["scores"])
+            self._say(one["scores"])
             made[i, :count, :4] = one["boxes"][:, [1, 0, 3, 2]].to(image)
             made[i, :count, 4] = one["scores"].to(image)
             made[i, :count, 5] = (one["labels"] - self.first).to(image)
         return {"output": made}
+
+    def _say(self, scores: Tensor) -> None:
+        """That some objects of an image may not be told, where all that are told are sure."""
+        if len(scores) == self.most and scores.min() >= SURE:
+            logger.warning("an image shows more objects than %d, of which no more are told; raise settings.most",
+                           self.most)  # fmt: skip
 
     @property
     def first(self) -> int:
@@ -134,9 +141,7 @@ class AnchoredMasks(Anchored):
     def _found(self, image: Tensor) -> Iterator[Found]:
         for k in range(len(image)):
             one = self.told(image[k : k + 1])[0]
-            if len(one["scores"]) == self.most and one["scores"].min() >= SURE:
-                logger.warning("an image shows more objects than %d, of which no more are told; raise settings.most",
-                               self.most)  # fmt: skip
+            self._say(one["scores"])
             yield Found(one["boxes"][:, [1, 0, 3, 2]], one["masks"][:, 0], one["scores"], one["labels"] - 1)
 
     def outlines(self, image: Tensor, labels: Tensor, kinds: Tensor | None = None) -> Mapping[str, Tensor]:

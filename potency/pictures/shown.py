@@ -14,11 +14,11 @@ import pandas as pd
 from potency.answers import Answer, Labels, Objects
 from potency.data.columns import simulated
 from potency.data.folders import natural
+from potency.data.whole import replaced
 from potency.errors import AnswerError, PotencyError, nearest
 from potency.evaluation.columns import kind_of
 from potency.evaluation.gallery import Card, Wall, embedded
 from potency.evaluation.paper import printed
-from potency.evaluation.report import replaced
 from potency.evaluation.wording import count, spoken
 from potency.pictures import spread
 from potency.pictures.found import WINDOW, Found, called, find_objects, kept_where, numbers_in, short, size_column

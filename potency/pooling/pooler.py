@@ -144,7 +144,7 @@ class Pooler:
         """Write `pooler.safetensors` and `pooler.json`: numbers and text, nothing that is executed."""
         from safetensors.torch import save
 
-        from potency.evaluation.report import replaced
+        from potency.data.whole import replaced
 
         folder = Path(folder)
         card = {

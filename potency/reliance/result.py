@@ -173,7 +173,7 @@ class Controls:
 
         Raises PotencyError where the folder cannot be written.
         """
-        from potency.evaluation.report import replaced
+        from potency.data.whole import replaced
         from potency.reliance.page import page
 
         folder = Path(folder)

@@ -99,6 +99,7 @@ def answer(
     place, manifest = order.into / problem.name, problem.manifest
     arms = _possible(arms, order)
     rows, groups = len(manifest), manifest.table["group"].nunique()
+    random &= groups < rows  # where each image is a group of its own, a random split is the same split
     order.say(f"{problem.title}: {rows} images, {groups} groups, {len(arms)} arms")
     names, facts, plans = dict[str, str](), dict[str, Any](), dict[str, Mapping[str, Any]]()
     every: dict[str, Learned] = {}
@@ -179,7 +180,12 @@ def by_group(budget: Budget) -> str:
 
 
 def chosen(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
-    """The values that every recipe has to choose and no publication states, as the training used them."""
+    """The values that every recipe has to choose and no publication states, as the training used them.
+
+    What tasks with answers on the pixels make no use of is not told of them.
+    """
+    from potency.tasks import find_task
+
 
     def ours(what: str, key: str, show: Callable[[Any], str] = str) -> Fact:
         return Fact(what, "", show(plan[key]) if key in plan else "as planned")
@@ -190,7 +196,8 @@ def chosen(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
     return (
         Fact("optimiser", "", "AdamW, warm-up and cosine decay"), Fact("loss", "", "that of the task"),
         ours("learning rate", "rate"), ours("weight decay", "decay"), ours("batch", "batch"),
-        ours("dropout rate", "dropout"), ours("label smoothing", "smoothing"), ours("class balance", "balance"),
+        *((ours("dropout rate", "dropout"), ours("label smoothing", "smoothing"), ours("class balance", "balance"))
+          if not plan or not find_task(plan["task"]).maps else ()),
         Fact("epochs", "", passes), ours("precision", "precision"),
         ours("augmentation", "augment", lambda a: ", ".join(a) or "the defaults of `potency train`"),
         ours("seed", "seed"),

@@ -65,7 +65,7 @@ def run(order: Order) -> Path:
 
 def problems(order: Order) -> Iterator[Problem]:
     """Typed nuclei of H&E or the user's own images, and simulated cells of two fates."""
-    source = real(order, consep(order))
+    source = real(order, consep(order), truth="labels")
     if source is not None:
         title = "Your images" if source.own else "Real images: typed nuclei in H&E"
         yield Problem("real-nuclei", title, source.about, source.manifest, False, PUBLISHED)

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.data.whole import replaced
 from potency.errors import PotencyError
 from potency.evaluation import wording
 from potency.evaluation.gallery import Wall
 from potency.evaluation.paper import printed
 from potency.evaluation.plots import glance
-from potency.evaluation.report import replaced
 from potency.evaluation.tables import Grid, Table
 from potency.measurement.quality.page import Picture
 from potency.systems.recipe import Fact, Figure, Recipe, told

@@ -93,7 +93,7 @@ def problems(order: Order) -> Iterator[tuple[Problem, Mapping[str, Any]]]:
     typed = own = False
     for name, relative in relatives.items():
         title, changes, published = ASKED[name]
-        source = None if own else real(order, relative)
+        source = None if own else real(order, relative, truth="labels")
         if source is not None and source.own:
             own = True
             published = {JACCARD: EVERY, **ASKED["types"][2]}

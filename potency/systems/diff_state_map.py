@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from potency.answers.conformal import JOIN
+from potency.answers.regions import classes_in
 from potency.errors import ManifestError
 from potency.evaluation import wording, worst
 from potency.evaluation.tables import Grid
@@ -102,8 +103,7 @@ def as_maps(rows: Manifest) -> tuple[Manifest, tuple[str, ...]]:
         raise ManifestError("the truth is no semantic map with named classes", f"{rows.folder}, truth, truth.classes",
                             "give a table with columns image, truth (a map: TIFF, PNG), truth.classes "
                             f"({JOIN.join(STATES)}), group and, if any, time")  # fmt: skip
-    classes = tuple(str(table["truth.classes"].dropna().iloc[0]).split(JOIN))
-    return replace(rows, kinds={**rows.kinds, "truth": "regions"}), classes
+    return replace(rows, kinds={**rows.kinds, "truth": "regions"}), classes_in(table["truth.classes"].dropna().iloc[0])
 
 
 def body_of(classes: Sequence[str]) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from potency.evaluation import wording
-from potency.systems.arms import Problem, by_group, chosen, compare, paper, slug
+from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper, slug
 from potency.systems.comparison import Scene
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, sampled, simulated
+from potency.systems.threshold import thresholded
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -62,7 +63,7 @@ Sets = Sequence[tuple[str, str, Relative]]  # name, title, where it lies
 def problems(order: Order, sets: Sets, published: Mapping[str, Figure]) -> Iterator[Problem]:
     """The real sets at hand, or the user's own, and the simulated cells."""
     for name, title, relative in sets:
-        source = real(order, relative)
+        source = real(order, relative, truth="labels")
         if source is not None and source.own:  # they take the place of every set
             yield Problem("real", "Your images", source.about, source.manifest, False, published)
             break
@@ -96,8 +97,7 @@ def decoders(id: str, order: Order) -> Path:
     """One network with each decoder on the same rows; the decoder of this system stands first and is compared."""
     arms = sorted(order.budget.arms, key=lambda arm: arm.changes["decoder"] != DECODERS[id][1])
     sets = (("nuclei", "nuclei in fluorescence", NUCLEI),)
-    found = [compare(problem, arms, order, baselines=()) for problem in problems(order, sets, {})]
-    plan = next(iter(found[0].plans.values()))
+    scenes, plan = beside(problems(order, sets, {}), arms, order)
     facts = (
         Fact("network", "", f"{PLAIN['network']}, the same for every decoder, with the maps that the decoder needs"),
         Fact("steps", "", str(plan.get("steps", "as planned"))),
@@ -105,7 +105,17 @@ def decoders(id: str, order: Order) -> Path:
         Fact("split", "", by_group(order.budget)),
         *chosen(plan, order.budget),
     )
-    return paper(SYSTEMS[id], order, [one.scene for one in found], facts)
+    return paper(SYSTEMS[id], order, scenes, facts)
+
+
+def beside(every: Iterable[Problem], arms: Sequence[Arm], order: Order) -> tuple[list[Scene], Mapping[str, Any]]:
+    """The arms and what learns nothing on the rows of every problem; and the plan of the first arm."""
+    scenes, plans = list[Scene](), list[Mapping[str, Any]]()
+    for problem in every:
+        answered = thresholded(answer(problem, arms, order, baselines=()), order.into / problem.name)
+        scenes.append(judge(problem, answered, order))
+        plans.append(next(iter(answered.plans.values())))
+    return scenes, plans[0]
 
 
 ARMS = tuple(Arm(title, {"decoder": decoder}) for title, decoder in DECODERS.values())
@@ -135,8 +145,7 @@ HEAVY = {"decoder": "boundary", "tile": 128, "batch": 4, **LIGHT}
 def ric_unet(order: Order) -> Path:
     """RIC-UNet and U-Net trained alike on stained tissue, by mosaic and by patient, with their paired differences."""
     sets = (("mosaics", "stained tissue, by mosaic", STAINED), ("patients", "H&E, by patient", MONUSEG))
-    found = [compare(problem, order.budget.arms, order, baselines=()) for problem in problems(order, sets, METRICS)]
-    plan = next(iter(found[0].plans.values()))
+    scenes, plan = beside(problems(order, sets, METRICS), order.budget.arms, order)
     facts = (
         Fact("images", "H&E of TCGA, the MoNuSeg set", "see each section"),
         Fact("networks", "RIC-UNet v. U-Net", "RIC-UNet v. U-Net"),
@@ -146,7 +155,6 @@ def ric_unet(order: Order) -> Path:
         Fact("split", "", by_group(order.budget)),
         *chosen(plan, order.budget),
     )
-    scenes = [one.scene for one in found]
     return paper(SYSTEMS["ric-unet"], order, scenes, facts, findings=list(differences(scenes)))
 
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from potency.systems.recipe import Order
 
 SEED = 0
+TRUTHS = {  # what the user's own images may teach, by the kind of answer
+    "category": "a class for each image", "labelset": "several classes for each image",
+    "number": "a number for each image", "labels": "an outline of every object",
+    "regions": "a class for every pixel", "objects": "points or boxes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,15 @@ class Source:
 
 
 def real(
-    order: Order, relative: Relative, channels: Sequence[str] = (), own_channels: Sequence[str] = ()
+    order: Order, relative: Relative, channels: Sequence[str] = (), own_channels: Sequence[str] = (), truth: str = ""
 ) -> Source | None:
     """The real rows of an order: the relative in a collection, or the table or folder that the user names; else None.
 
     `channels` are parallel folders of the relative that make one image, `own_channels` those of the user's folder.
+    `truth` is the kind of answer that the user's own images must teach, a key of `TRUTHS`; "": any.
 
     Raises:
-        ManifestError: no such folder, or fewer than two classes in it.
+        ManifestError: no such folder, fewer than two classes in it, or another kind of truth.
     """
     from potency.data.manifest import Manifest
 
@@ -65,7 +71,12 @@ def real(
     found = Manifest.read(order.data, channels=own_channels)
     if found.kinds.get("truth") == "category" and len(found.classes) < 2:
         raise ManifestError("a class to learn is missing", str(order.data), "give images of at least two classes")
-    told = f"classes {', '.join(found.classes)}" if found.classes else "a number for each image"
+    kind = found.kinds.get("truth", "")
+    kind = "regions" if kind == "labels" and "truth.classes" in found.table else kind  # until a task asks for them
+    told = f"classes {', '.join(found.classes)}" if found.classes else TRUTHS.get(kind, "no truth")
+    if truth and kind != truth:
+        raise ManifestError(f"this system learns from {TRUTHS[truth]}; given: {told}", str(order.data),
+                            "give a table with the columns image, truth (the file of each image's truth) and group")
     groups = found.origin.get("group", "unknown")
     about = f"Images of {order.data}, as given: {told}; groups: {groups}."
     return Source(sampled(found, order.budget.rows), about, own=True)

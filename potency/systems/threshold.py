@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from potency.answers import Labels
 from potency.answers.files import CLASS
 from potency.data.gathering import moved
-from potency.measurement.quality.ground import otsu
+from potency.estimators.rules import foreground
 from potency.systems.arms import Answered
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
 COLUMN, TRIVIAL = "prediction@trivial", "Otsu's threshold (trivial)"
-BLUR = 1.0  # px, against noise
 LEAST = 16  # px of an object
 
 
@@ -58,10 +57,7 @@ def pieces(pixels: NDArray[Any]) -> NDArray[np.uint32]:
     """
     from scipy import ndimage
 
-    grey = ndimage.gaussian_filter(pixels.astype(np.float64).mean(axis=0), BLUR)
-    apart = np.abs(grey - np.median(grey))
-    inside = ndimage.binary_fill_holes(ndimage.binary_opening(apart > otsu(apart)))
-    labels, _ = ndimage.label(inside)
+    labels, _ = ndimage.label(foreground(pixels) > 0)
     large = np.bincount(labels.ravel()) >= LEAST
     large[0] = False
     return np.asarray(np.where(large, np.cumsum(large), 0)[labels], np.uint32)

@@ -40,7 +40,7 @@ class Dense(Task):
     def prepare(self, plan: Plan, truths: Sequence[Answer]) -> Plan:
         """The halo of its tiles, where its network sees no further than that."""
         with torch.device("meta"):
-            nets = self.build(plan).values()
+            nets = self.build(plan).values() if plan.learner == "gradient" else ()  # a rule has none
         halos = [net.halo for net in nets if isinstance(net, Network)]
         if any(halo is None for halo in halos):
             return plan.but(halo=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,20 +12,20 @@ from torch import Tensor, nn
 
 from potency.answers import Objects
 from potency.answers.answer import Answer
+from potency.answers.metrics.ranked import MOST as RANKED
 from potency.answers.objecttable import CLASS, SCORE, box, centre
 from potency.data.plan import Plan
 from potency.decoding.centres import boxes_apart, peaks
 from potency.errors import PlanError
 from potency.networks import ANCHORED, Anchored
+from potency.networks.anchored import FAINT
 from potency.tasks.dense import seen_whole
 from potency.tasks.listed import Listed
+from potency.tasks.outlining import LEAST, TRIED
 from potency.tasks.task import Sample
-
-logger = logging.getLogger(__name__)
 
 RARE = -4.6  # the logit of 1 %: how often a pixel is a centre before anything is learned (Lin 2017, focal loss)
 SIDES, PLACE = 0.1, 0.1  # weights of the losses of size and place
-LEAST = 0.3  # score of what is called an object
 OVERLAP = 0.5  # IoU of two boxes of a class above which the one of lower score is the same object
 
 
@@ -35,7 +34,8 @@ class Detect(Listed):
 
     One network gives a heat map of centres for each class, and at each centre how far it is from the middle of its
     pixel and, of boxes, the logarithm of height and width (CenterNet, Zhou 2019, arXiv 1904.07850). `settings.least` is
-    the score from which on something is called an object.
+    the score from which on something is called an object; validation rows choose it by F1. Boxes below it are kept
+    apart as `faint`, for average precision ranks all of them.
     """
 
     name = "detect"
@@ -124,26 +124,27 @@ class Detect(Listed):
             total = total + SIDES * SHARE * apart[:, 2:].sum() / batch["near"].sum().clamp(min=1)
         yield "net", total
 
+    def trials(self, plan: Plan) -> Mapping[str, Sequence[float]]:
+        return {"least": TRIED}
+
     def decode(self, output: Mapping[str, NDArray[np.float32]], plan: Plan) -> Objects:
         """The peaks of the heat maps in "output" (C, H, W); of boxes of a class that overlap the best."""
         if output["output"].ndim == 2:
             return _told(output["output"], plan)
         maps, count = output["output"], _classes(plan)
-        kind, row, column, score = peaks(_probability(maps[:count]), plan.settings.get("least", LEAST), _apart(plan))
+        boxes, least = bool(plan.settings.get("boxes")), plan.settings.get("least", LEAST)
+        kind, row, column, score = peaks(_probability(maps[:count]), FAINT if boxes else least, _apart(plan))
+        if boxes:  # more are ranked nowhere, and a network that knows nothing yet has a peak everywhere
+            most = max(int((score >= least).sum()), RANKED * count)
+            kind, row, column, score = kind[:most], row[:most], column[:most], score[:most]
         y, x = row + maps[count, row, column], column + maps[count + 1, row, column]
-        found: dict[str, Any] = {}
-        if plan.settings.get("boxes"):
-            high, wide = (np.exp(np.clip(maps[count + 2 + k, row, column], -6, 6)) * _usual(plan)[k] for k in (0, 1))
-            edges = np.stack([y - high / 2, x - wide / 2, y + high / 2, x + wide / 2], axis=1) + 0.5
-            edges = np.clip(edges, 0, np.tile(maps.shape[1:], 2))
-            kept = boxes_apart(edges, kind, score, OVERLAP)
-            kind, score = kind[kept], score[kept]
-            found |= dict(zip(box(), edges[kept].astype(np.float64).T, strict=True))
-        else:
-            found |= dict(zip(centre(), (y.astype(np.float64), x.astype(np.float64)), strict=True))
-        if plan.classes:
-            found[CLASS] = np.array(plan.classes, object)[kind]
-        return Objects(DataFrame({**found, SCORE: score.astype(np.float64)}))
+        if not boxes:
+            return Objects(_table(dict(zip(centre(), (y, x), strict=True)), kind, score, plan))
+        high, wide = (np.exp(np.clip(maps[count + 2 + k, row, column], -6, 6)) * _usual(plan)[k] for k in (0, 1))
+        edges = np.stack([y - high / 2, x - wide / 2, y + high / 2, x + wide / 2], axis=1) + 0.5
+        edges = np.clip(edges, 0, np.tile(maps.shape[1:], 2))
+        kept = boxes_apart(edges, kind, score, OVERLAP)
+        return _parted(edges[kept], kind[kept], score[kept], plan)
 
 
 NEAR = 0.6  # height of the peak down to which a pixel tells place and size
@@ -156,15 +157,23 @@ def _anchored(plan: Plan) -> bool:
 
 def _told(rows: NDArray[np.float32], plan: Plan) -> Objects:
     """The boxes that a detector of torchvision tells of an image: edges, score and class (most, 6)."""
-    edges, score, kind = rows[:, :4].astype(np.float64), rows[:, 4].astype(np.float64), rows[:, 5].astype(np.intp)
-    least = plan.settings.get("least", LEAST)
-    if (score >= least).all():
-        logger.warning("an image shows more objects than %d, of which no more are told; raise settings.most", len(rows))
-    kept = (score >= least) & (edges[:, 2:] > edges[:, :2]).all(axis=1)
-    found: dict[str, Any] = dict(zip(box(), edges[kept].T, strict=True))
+    edges, score, kind = rows[:, :4], rows[:, 4], rows[:, 5].astype(np.intp)
+    kept = (score > 0) & (edges[:, 2:] > edges[:, :2]).all(axis=1)
+    return _parted(edges[kept], kind[kept], score[kept], plan)
+
+
+def _parted(edges: NDArray[Any], kind: NDArray[np.intp], score: NDArray[Any], plan: Plan) -> Objects:
+    """Boxes, of which those below `settings.least` are faint."""
+    table = _table(dict(zip(box(), edges.T, strict=True)), kind, score, plan)
+    told = table[SCORE] >= plan.settings.get("least", LEAST)
+    return Objects(table[told].reset_index(drop=True), faint=table[~told].reset_index(drop=True))
+
+
+def _table(places: Mapping[str, NDArray[Any]], kind: NDArray[np.intp], score: NDArray[Any], plan: Plan) -> DataFrame:
+    found: dict[str, NDArray[Any]] = {name: values.astype(np.float64) for name, values in places.items()}
     if plan.classes:
-        found[CLASS] = np.array(plan.classes, object)[kind[kept]]
-    return Objects(DataFrame({**found, SCORE: score[kept]}))
+        found[CLASS] = np.array(plan.classes, object)[kind]
+    return DataFrame({**found, SCORE: score.astype(np.float64)})
 
 
 def _classes(plan: Plan) -> int:

@@ -131,7 +131,7 @@ class Early:
 
         Raises PotencyError where the folder cannot be written.
         """
-        from potency.evaluation.report import replaced
+        from potency.data.whole import replaced
         from potency.timing.page import page
 
         folder = Path(folder)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from potency.data import whole
 from potency.errors import AnswerError
 
 
@@ -18,22 +16,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A folder is never written over: what it holds may be someone's only copy.
     """
-    part: Path | None = None
+    if path.is_dir():
+        raise AnswerError("there is a folder of that name", str(path), "give another name, or remove the folder")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}.part"))
-        part = place
-        written = place / path.name
-        yield written
-        if path.is_dir():
-            raise AnswerError("there is a folder of that name", str(path), "give another name, or remove the folder")
-        os.replace(written, path)
+        with whole.replacing(path) as part:
+            yield part
     except OSError as fault:
         raise AnswerError(f"it cannot be written: {fault.strerror or fault}", str(path),
                           "choose a folder you may write to, with room") from fault
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
 
 
 def text_of(path: Path, limit: int) -> str:
