@@ -22,10 +22,29 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+# What takes longest (a minute, or a server with a browser) comes first, so that no process ends alone with it.
+LONG = (
+    "test_benchmarks.py", "test_docs.py", "test_efficiency.py", "test_cli_train.py", "test_protocol.py",
+    "test_together.py", "test_web_answer_browser.py", "test_web_train.py", "test_colonies.py", "test_precision.py",
+)  # fmt: skip
+
+
+def pytest_collection() -> None:
+    """Millions of objects are imported, hardly any is garbage: not looked for until all are there."""
+    gc.disable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order of files that `--dist loadfile --no-loadscope-reorder` hands out; without processes it matters not."""
+    place = {name: at for at, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONG)))
+
+
 def pytest_collection_finish() -> None:
     """What collecting has imported stays to the end: no need to look through a million objects for garbage again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,10 @@ class Tape:
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down what passes on its way to the kernels."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which nothing here needs: seconds of every process
+
     def __init__(self, tape: Tape) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.tape = tape

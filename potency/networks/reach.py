@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -108,6 +109,10 @@ def trace(network: nn.Module, channels: int, size: tuple[int, int]) -> Trace:
 class _Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps beside every map what its values see; what it cannot follow it forgets, and that counts as everything."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which nothing here needs: seconds of every process
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen: Any = WeakTensorKeyDictionary()  # map -> what its values see along Y and X
@@ -117,6 +122,9 @@ class _Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         if func.overloadpacket in _NORMS:  # torch works out their shapes in dozens of steps
             out: Any = (torch.empty_like(args[0]), *(args[0].new_empty(0) for _ in range(2)))
+        elif func.overloadpacket in _PLAIN and len({t.dtype for t in args if isinstance(t, Tensor)}) == 1:
+            shape = np.broadcast_shapes(*(tuple(t.shape) for t in args if isinstance(t, Tensor)))
+            out = args[0] if func._schema.is_mutable else args[0].new_empty(shape)
         else:
             out = func(*args, **(kwargs or {}))
         for made in tree_leaves(out):
@@ -206,6 +214,7 @@ _RULES: Mapping[Any, Callable[[Sights, Sequence[Any]], Sights | None]] = {
     aten.upsample_bilinear2d: _bilinear,
 }
 _NORMS = {aten.native_batch_norm, aten._native_batch_norm_legit_no_training}
+_PLAIN = {aten.relu, aten.relu_, aten.add, aten.add_}  # torch would import its compiler for their shapes: seconds
 # Value by value, though torch does not call them pointwise.
 _ALIKE = {
     *(*_NORMS, aten.cat, aten.detach, aten.alias),
