@@ -84,7 +84,7 @@ class Bands(Rule):
     def maps(self, image: NDArray[Any], fitted: Numbers, plan: Plan) -> NDArray[np.float32]:
         found = bands(image[int(fitted["channel"][0])], len(plan.classes))
         kinds = fitted["bands"].argmax(axis=1)[found]
-        return (kinds == np.arange(len(plan.classes))[:, None, None]).astype(np.float32)
+        return np.asarray(kinds == np.arange(len(plan.classes))[:, None, None], np.float32)
 
 
 class Blobs(Rule):
@@ -159,10 +159,10 @@ def foreground(image: NDArray[Any]) -> NDArray[np.float32]:
 
     grey = ndimage.gaussian_filter(image.astype(np.float64).mean(axis=0), BLUR)
     apart = np.abs(grey - np.median(grey))
-    limit = float(threshold_otsu(apart))
+    limit = float(threshold_otsu(apart))  # type: ignore[no-untyped-call]
     inside = ndimage.binary_fill_holes(ndimage.binary_opening(apart > limit))
     sure = np.clip((apart / limit - 1) * FLAT if limit else np.full_like(apart, -FLAT), -FLAT, FLAT)
-    return np.where(inside, np.maximum(sure, 0.1), np.minimum(sure, -0.1)).astype(np.float32)
+    return np.asarray(np.where(inside, np.maximum(sure, 0.1), np.minimum(sure, -0.1)), np.float32)
 
 
 def bands(plane: NDArray[Any], count: int) -> NDArray[np.intp]:
@@ -172,7 +172,7 @@ def bands(plane: NDArray[Any], count: int) -> NDArray[np.intp]:
 
     grey = ndimage.gaussian_filter(plane.astype(np.float32), BLUR)
     try:
-        limits = threshold_multiotsu(grey, min(BANDS, max(2, count)))
+        limits = threshold_multiotsu(grey, min(BANDS, max(2, count)))  # type: ignore[no-untyped-call]
     except ValueError:  # fewer values than bands: an image of one colour
         limits = np.empty(0)
     return np.asarray(np.digitize(grey, limits), np.intp)
