@@ -184,8 +184,10 @@ def chosen(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
 
     What tasks with answers on the pixels make no use of is not told of them.
     """
-    from potency.tasks import find_task
+    from potency.tasks import TASKS
 
+    task = TASKS.get(str(plan.get("task", "")))
+    whole = task is None or not task.maps  # an answer to a whole image, or nobody knows
 
     def ours(what: str, key: str, show: Callable[[Any], str] = str) -> Fact:
         return Fact(what, "", show(plan[key]) if key in plan else "as planned")
@@ -197,7 +199,7 @@ def chosen(plan: Mapping[str, Any], budget: Budget) -> tuple[Fact, ...]:
         Fact("optimiser", "", "AdamW, warm-up and cosine decay"), Fact("loss", "", "that of the task"),
         ours("learning rate", "rate"), ours("weight decay", "decay"), ours("batch", "batch"),
         *((ours("dropout rate", "dropout"), ours("label smoothing", "smoothing"), ours("class balance", "balance"))
-          if not plan or not find_task(plan["task"]).maps else ()),
+          if whole else ()),
         Fact("epochs", "", passes), ours("precision", "precision"),
         ours("augmentation", "augment", lambda a: ", ".join(a) or "the defaults of `potency train`"),
         ours("seed", "seed"),
