@@ -23,7 +23,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def drawn(folder: Path) -> None:
     """Simulated cells of six donors, each the brighter the more of a stain it took up, and the table of the amounts."""
     folder.mkdir()
-    lines = ["image,amount,donor"]
+    lines = ["image,label,donor"]
     for donor in range(1, 7):
         for k in range(4):
             amount = 0.25 * (k + 1) + 0.02 * donor
