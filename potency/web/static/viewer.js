@@ -50,7 +50,7 @@ class Viewer {
     this.osd = OpenSeadragon({
       element: this.stage, drawer: "canvas", showNavigationControl: false, animationTime: still ? 0 : 0.5, blendTime: 0, imageLoaderLimit: 4,
       maxZoomPixelRatio: 24, minZoomImageRatio: 0.7, visibilityRatio: 0.4, gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
-      placeholderFillStyle: "#000", preserveImageSizeOnResize: true, tileRetryMax: 2, tileRetryDelay: 1500,
+      preserveImageSizeOnResize: true, tileRetryMax: 2, tileRetryDelay: 1500,
     });
     this.osd.canvas.setAttribute("role", "application");
     for (const event of ["animation", "open", "resize", "update-viewport"]) this.osd.addHandler(event, () => this.moved());
