@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from potency.data.plan import Plan
 from potency.errors import PlanError, nearest
+from potency.measurement.quality.ground import otsu
 
 Numbers = Mapping[str, NDArray[np.float64]]
 BLUR = 1.0  # px, against noise
@@ -155,11 +156,10 @@ def foreground(image: NDArray[Any]) -> NDArray[np.float32]:
     (True, True, False)
     """
     from scipy import ndimage
-    from skimage.filters import threshold_otsu
 
     grey = ndimage.gaussian_filter(image.astype(np.float64).mean(axis=0), BLUR)
     apart = np.abs(grey - np.median(grey))
-    limit = float(threshold_otsu(apart))  # type: ignore[no-untyped-call]
+    limit = otsu(apart)
     inside = ndimage.binary_fill_holes(ndimage.binary_opening(apart > limit))
     sure = np.clip((apart / limit - 1) * FLAT if limit else np.full_like(apart, -FLAT), -FLAT, FLAT)
     return np.asarray(np.where(inside, np.maximum(sure, 0.1), np.minimum(sure, -0.1)), np.float32)
