@@ -91,8 +91,8 @@ def overlay(path: str | Path) -> Any:
 def graded(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """A map (C, H, W) or (H, W) as one plane from -1 to 1: shares of what is strongest in it, channels added up.
 
-    >>> graded(np.array([[[0.0, 2.0], [-4.0, 1.0]]], np.float32)).round(1).tolist()
-    [[0.0, 0.5], [-1.0, 0.3]]
+    >>> graded(np.array([[[0.0, 2.0], [-4.0, 2.0]]], np.float32)).round(1).tolist()
+    [[0.0, 0.5], [-1.0, 0.5]]
     """
     plane = np.asarray(values, np.float32).reshape(-1, *np.shape(values)[-2:]).sum(0)
     top = float(np.percentile(np.abs(plane), STRONG)) or 1.0
