@@ -196,7 +196,7 @@ def test_steps_and_epochs_are_not_both_taken(cells: Path, tmp_path: Path, capsys
 
 def test_models_lists_what_the_program_works_with(capsys: pytest.CaptureFixture[str]) -> None:
     told = answer(capsys, "models")
-    lists = "tasks networks maps boxes outlines estimators answers features models examples readers"
+    lists = "tasks networks maps boxes outlines estimators rules answers features models examples readers"
     assert set(lists.split()) == set(told)
     assert "classify" in told["tasks"] and "tiny" in told["networks"] and ".tif" in told["readers"]["tiff"]  # type: ignore[index, operator]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*given, **named)
 
-    holder, name = (files.tempfile, "mkstemp") if where == "tile" else (ngff.Pyramid, "put")
+    holder, name = (tempfile, "mkdtemp") if where == "tile" else (ngff.Pyramid, "put")
     real = getattr(holder, name)
     with monkeypatch.context() as patch:
         patch.setattr(holder, name, full)

@@ -123,7 +123,10 @@ class _Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func.overloadpacket in _NORMS:  # torch works out their shapes in dozens of steps
             out: Any = (torch.empty_like(args[0]), *(args[0].new_empty(0) for _ in range(2)))
         elif func.overloadpacket in _PLAIN and len({t.dtype for t in args if isinstance(t, Tensor)}) == 1:
-            shape = np.broadcast_shapes(*(tuple(t.shape) for t in args if isinstance(t, Tensor)))
+            try:
+                shape = np.broadcast_shapes(*(tuple(t.shape) for t in args if isinstance(t, Tensor)))
+            except ValueError as fault:
+                raise RuntimeError(str(fault)) from fault  # as torch would say it
             out = args[0] if func._schema.is_mutable else args[0].new_empty(shape)
         else:
             out = func(*args, **(kwargs or {}))

@@ -99,7 +99,6 @@ def answer(
     place, manifest = order.into / problem.name, problem.manifest
     arms = _possible(arms, order)
     rows, groups = len(manifest), manifest.table["group"].nunique()
-    random &= groups < rows  # where each image is a group of its own, a random split is the same split
     order.say(f"{problem.title}: {rows} images, {groups} groups, {len(arms)} arms")
     names, facts, plans = dict[str, str](), dict[str, Any](), dict[str, Mapping[str, Any]]()
     every: dict[str, Learned] = {}

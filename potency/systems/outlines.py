@@ -112,7 +112,9 @@ def beside(every: Iterable[Problem], arms: Sequence[Arm], order: Order) -> tuple
     """The arms and what learns nothing on the rows of every problem; and the plan of the first arm."""
     scenes, plans = list[Scene](), list[Mapping[str, Any]]()
     for problem in every:
-        answered = thresholded(answer(problem, arms, order, baselines=()), order.into / problem.name)
+        shared = problem.manifest.table["group"].nunique() < len(problem.manifest)  # else both splits are the same
+        answered = answer(problem, arms, order, baselines=(), random=shared)
+        answered = thresholded(answered, order.into / problem.name)
         scenes.append(judge(problem, answered, order))
         plans.append(next(iter(answered.plans.values())))
     return scenes, plans[0]
