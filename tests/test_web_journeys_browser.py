@@ -36,7 +36,7 @@ def test_a_question_asked_twice_left_and_come_back_to(tool: str, browser: Browse
         page.goto(tool + "answer")
         page.select_option("#set", index=1)
         page.check("input[value='example:medium']")
-        page.click("summary:has-text('More') >> nth=-1")
+        page.click("summary:has-text('Maps:')")
         page.select_option("#maps", value="0")
         page.dblclick("text=Get the answer")
         page.wait_for_url("**/answer/*")

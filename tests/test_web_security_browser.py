@@ -118,14 +118,14 @@ def test_files_that_hold_more_than_pixels_are_told_and_cleaned(tool: tuple[str, 
     with page_of(browser) as page:
         enter(page, address, ATTACK[:40])
         page.goto(address + "images")
-        page.click("summary:has-text('More')")
+        page.click("summary:has-text('personal data')")
         looked_at(page, "upload-more")
         for strip in (False, True):
             page.goto(address + "images")
             page.set_input_files("input[name=files]", [{"name": "a.tif", "mimeType": "image/tiff",
                                                         "buffer": written.getvalue()}])  # fmt: skip
             if strip:
-                page.click("summary:has-text('More')")
+                page.click("summary:has-text('personal data')")
                 page.check("input[name=strip]")
             page.click("text=Bring them")
             page.wait_for_selector(".wall")
