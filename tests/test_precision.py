@@ -14,7 +14,7 @@ from potency.errors import PlanError
 from potency.learning import checkpoint, gradient, precision
 from potency.learning.train import train
 
-SCALE = 2.0**30  # overflows at once, so that the first steps are left out and the scale comes down
+SCALE = 2.0**22  # overflows at once, so that the first steps are left out and the scale comes down
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_float16_scales_its_losses_and_resumes_with_the_scale(
     monkeypatch.setattr(gradient, "CHECKPOINT_EVERY", 0.0)
     monkeypatch.setattr(precision, "_has_float16", lambda device: True)  # slow here, but it computes
     monkeypatch.setattr(precision, "SCALE", SCALE)
-    half = plan.but(precision="float16", steps=14, batch=2)
+    half = plan.but(precision="float16", steps=8, batch=2)
 
     def stop(done: int, total: int) -> None:
         if (done, total) == (4, half.steps):  # while the scale is still coming down
@@ -62,7 +62,7 @@ def test_float16_scales_its_losses_and_resumes_with_the_scale(
         train(rows, "classify", into=tmp_path / name, plan=half)
     assert torch.equal(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
     found = checkpoint.read(tmp_path / "whole" / "state.safetensors")[1]["scalers"]["net"]["scale"]
-    assert SCALE / 2**14 < found < SCALE / 2**4  # some steps were left out, not all
+    assert SCALE / 2**8 < found < SCALE / 2**4  # some steps were left out, not all
     assert torch.isfinite(weights(tmp_path / "whole")).all()
 
 

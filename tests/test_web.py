@@ -138,7 +138,8 @@ def test_a_kill_of_server_and_worker_loses_nothing(tmp_path: Path) -> None:
     process, address = started(tmp_path / "web")
     with httpx.Client(base_url=address, timeout=60) as client:
         taken = client.post("/images/examples/media.json").json()
-        job = client.post("/answer.json", data={"model": "example:medium", "set": taken["set"]}).json()["id"]
+        asked = {"model": "example:medium", "set": taken["set"], "maps": "0"}
+        job = client.post("/answer.json", data=asked).json()["id"]
     jobs = Jobs(Store(tmp_path / "web"))
     until(lambda: jobs.find(job).state == "running")
     worker = jobs.store.row("SELECT worker FROM jobs")

@@ -186,6 +186,7 @@ def test_the_page_of_a_model_has_data_method_figures_limits_and_pictures(client:
     assert not bare.figures and any("cannot tell" in line for line in bare.limits)
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_the_recipe_asks_the_tool_as_a_browser_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nsc_web, "ALONE", 1)
     monkeypatch.setattr(nsc_web, "MODELS", {"pluripotent": {"look": "phase"}})
