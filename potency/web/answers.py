@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from potency.data.whole import replaced
 
 FEWEST = 6  # images that say something together
 FILE, TABLE = "answers.json", "answers.csv"
@@ -181,13 +182,6 @@ def _maps(path: Path, stamp: int) -> dict[str, Map]:
 def write_maps(folder: Path, method: str, maps: Mapping[str, Map]) -> None:
     """Keep the maps of a method, beside those of others."""
     replaced(folder / f"maps-{method}.json", json.dumps({file: asdict(one) for file, one in maps.items()}))
-
-
-def replaced(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, "utf-8")
-    part.replace(path)
 
 
 ORDERS: Mapping[str, tuple[str, Callable[[Row], Any]]] = {

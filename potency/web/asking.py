@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, build_opener
 
 from potency import errors
+from potency.data.whole import replacing
 from potency.errors import PotencyError
 from potency.web.jobs import Missing
 
@@ -70,14 +71,11 @@ class Asking:
         """Download a file; it is there whole or not at all, and one that is there already is left."""
         if into.is_file() and into.stat().st_size == size:
             return
-        into.parent.mkdir(parents=True, exist_ok=True)
-        part = into.with_name(f".{into.name}.part")
-        with self._opened(quote(path), None, {}) as answer, part.open("wb") as file:
-            shutil.copyfileobj(answer, file, PIECE)
-        if part.stat().st_size != size:
-            part.unlink()
-            raise PotencyError("the file came cut short", path, "give the same call again: it goes on")
-        part.replace(into)
+        with replacing(into) as part:
+            with self._opened(quote(path), None, {}) as answer, part.open("wb") as file:
+                shutil.copyfileobj(answer, file, PIECE)
+            if part.stat().st_size != size:
+                raise PotencyError("the file came cut short", path, "give the same call again: it goes on")
 
     def _opened(self, path: str, body: bytes | None, headers: Mapping[str, str]) -> HTTPResponse:
         own = {"accept": "application/json", **headers} | ({"authorization": f"Bearer {self.key}"} if self.key else {})

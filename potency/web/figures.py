@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from potency.data.whole import replaced
 from potency.web import tally
 from potency.web.jobs import Job, Jobs
 from potency.web.studies import Studies, Study
@@ -142,10 +142,7 @@ def made(studies: Studies, study: Study, progress: Callable[[int, int], object] 
         panel_page.method(found), _sheets(panel_page.tables(found)), _sheets(panel_page.confusions(found)), marks,
         scale, disputed, _own(found), plain(asdict(found)),
     )  # fmt: skip
-    place = studies.store.place("studies", study.id)
-    part = place / f".{FILE}.{os.getpid()}"
-    part.write_bytes(TypeAdapter(Figures).dump_json(told))
-    part.replace(place / FILE)
+    replaced(studies.store.place("studies", study.id) / FILE, TypeAdapter(Figures).dump_json(told))
     return told
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from potency.data.whole import replaced
 from potency.errors import PotencyError
 from potency.web.jobs import Missing
 from potency.web.views import table_of
@@ -62,9 +63,7 @@ def write(folder: Path, layers: Mapping[str, Sequence[Layer]]) -> None:
         if odd := [layer.kind for layer in of if layer.kind not in KINDS]:
             raise PotencyError(f"there is no kind of layer {odd[0]!r}", FILE, "one of " + ", ".join(KINDS))
     text = json.dumps({file: [layer.__dict__ for layer in of] for file, of in layers.items()})
-    part = folder / f".{FILE}.part"
-    part.write_text(text, "utf-8")
-    part.replace(folder / FILE)
+    replaced(folder / FILE, text)
 
 
 def read(folder: Path, file: str) -> list[Layer]:

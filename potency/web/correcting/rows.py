@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.data.whole import replaced
 from potency.errors import PotencyError
 from potency.web.correcting.corrections import DONE, LABELS, WHOLE, Correction, Corrections, Item
 from potency.web.correcting.edits import Edits
@@ -84,9 +85,7 @@ def gathered(corrections: Corrections, found: Correction, folder: Path, classes:
         query = "UPDATE corrected SET part = ? WHERE id = ? AND part = ''"
         corrections.store.change(query, parts[item.id], item.id)
     made = Rows(table, "; ".join(filter(None, (how, note))), known)
-    aside = kept.with_suffix(".part")
-    aside.write_text(json.dumps(made.__dict__), encoding="utf-8")
-    aside.replace(kept)
+    replaced(kept, json.dumps(made.__dict__))
     return made
 
 

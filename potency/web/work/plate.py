@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from potency.data.whole import replaced
 from potency.errors import ManifestError, PotencyError
 from potency.web.sets import File
 from potency.web.work.kind import Kind, Order
@@ -78,9 +79,7 @@ def run(order: Order) -> Mapping[str, Any]:
     plates = sorted({one["plate"] for one in wells}, key=_natural)
     facts = {"measures": [vars(one) for one in measures], "plates": plates, "wells": wells, "images": images,
              "set": words["set"]}  # fmt: skip
-    part = order.folder / f".{MAP}.part"
-    part.write_text(json.dumps(facts), encoding="utf-8")
-    part.replace(order.folder / MAP)
+    replaced(order.folder / MAP, json.dumps(facts))
     write_table(_sheet(wells, measures), order.folder / "wells.csv", {})
     write_table(_sheet(images, measures), order.folder / "images.csv", {})
     errors = [{"name": one["name"], "what": one["error"]} for one in images if one["error"]]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.data.whole import replacing
 from potency.errors import ImageError, PotencyError
 from potency.web.studies import Studies
 from potency.web.thumbnails import coarse
@@ -51,15 +52,13 @@ def _drawn(order: Order, studies: Studies, study: str, set: str) -> list[int]:
         made = studies.picture(study, row["number"])
         if made.is_file():
             continue
-        made.parent.mkdir(parents=True, exist_ok=True)
         try:
             pixels = coarse(paths[row["file"]], SIDE, order.store.place("sets", set), row["file"])
         except (ImageError, KeyError):
             gone.append(int(row["number"]))
             continue
-        part = made.with_suffix(".part")
-        picture(pixels, SIDE).save(part, format="PNG")
-        part.replace(made)
+        with replacing(made) as part:
+            picture(pixels, SIDE).save(part, format="PNG")
     return gone
 
 

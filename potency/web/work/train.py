@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from potency.data.whole import replaced
 from potency.web.curves import curves
 from potency.web.jobs import Cancelled
 from potency.web.work import effort
@@ -127,10 +128,7 @@ def _note(folder: Path, task: Task, steps: int) -> None:
     from potency.evaluation.wording import known
 
     score = task.answer.headline
-    note = {"score": score, "called": known(score)[0], "steps": steps}
-    part = folder / f".{NOTE}.part"
-    part.write_text(json.dumps(note), encoding="utf-8")
-    part.replace(folder / NOTE)
+    replaced(folder / NOTE, json.dumps({"score": score, "called": known(score)[0], "steps": steps}))
 
 
 KIND = Kind("train", "Train a model", "work/train.html", run, live=live, head="work/train.head.html")
