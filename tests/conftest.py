@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING  # noqa: E402
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
     from playwright.sync_api import Browser
 
 
@@ -54,6 +55,18 @@ def browser() -> Iterator[Browser]:
 
     with browsing() as found:
         yield found
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    """Whoever sits at the machine of a web tool in the folder `web` of `tmp_path`."""
+    from fastapi.testclient import TestClient
+    from visitors import HERE, tool
+
+    from potency.web.settings import Limits
+
+    with TestClient(tool(tmp_path / "web", limits=Limits(free=0)), base_url=HERE) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,10 @@ from potency.simulate import simulate
 from potency.systems import nsc_web
 from potency.systems.recipe import Budget, Order
 from potency.web.answers import METHODS, Found, Row
-from potency.web.app import create
 from potency.web.portrait import portrait
-from potency.web.settings import Limits, Settings
 from potency.web.shelf import Shelf
 from potency.web.views import AGAINST, FOR
 from potency.web.worker import Worker
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create(Settings(folder=tmp_path / "web", limits=Limits(free=0)))
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

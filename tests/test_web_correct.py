@@ -6,8 +6,6 @@ import contextlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,24 +16,15 @@ from PIL import Image
 from scipy import ndimage
 
 from potency.errors import PotencyError
-from potency.web.app import create
 from potency.web.correcting import edits as log
 from potency.web.correcting.corrections import Corrections
 from potency.web.correcting.doubt import unlike
 from potency.web.correcting.operations import Operation
-from potency.web.settings import Limits, Settings
 from potency.web.store import Store
 from potency.web.worker import Worker
 
 SIDE = 64
 CELLS = ((16, 16, 9), (18, 46, 8), (46, 30, 11))  # row, column, radius
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create(Settings(folder=tmp_path / "web", limits=Limits(free=0)))
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def discs(*cells: tuple[int, int, int], side: int = SIDE) -> NDArray[np.uint32]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import resource
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +14,12 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from potency.web.app import create
 from potency.web.correcting import held
-from potency.web.settings import Limits, Settings
 from potency.web.worker import Worker
 
 SIDE, STEP = 6000, 84  # 71 x 71 cells of 60 px
 PER_SIDE = SIDE // STEP
 QUICK = 0.1  # seconds of this processor that a stroke may take
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create(Settings(folder=tmp_path / "web", limits=Limits(free=0)))
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def grid(side: int = SIDE, step: int = STEP) -> NDArray[np.uint16]:

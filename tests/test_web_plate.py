@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,19 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from potency.web.app import create
 from potency.web.platemap import colour, drawn, edge, spelt, unusual
-from potency.web.settings import Limits, Settings
 from potency.web.worker import Worker
 
 MEASURE = {"key": "m", "title": "M", "unit": "px"}
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create(Settings(folder=tmp_path / "web", limits=Limits(free=0)))
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def field(level: int, side: int = 32) -> bytes:

@@ -6,7 +6,6 @@ import io
 import json
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,8 @@ from PIL import Image
 
 from potency.data.named import Told, matched, named_rows
 from potency.errors import ManifestError
-from potency.web.app import create
 from potency.web.curves import curves
-from potency.web.settings import Limits, Settings
 from potency.web.worker import Worker
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create(Settings(folder=tmp_path / "web", limits=Limits(free=0)))
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def cell(bright: bool, seed: int, side: int = 16) -> bytes:

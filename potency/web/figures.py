@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from potency.data.whole import replaced
@@ -62,25 +62,36 @@ class Own:
     lines: list[str]
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What came out, as tables; `figures` is the same as plain data, `own` what each reader is told, by their name.
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came out, as tables, empty where nothing was worked out yet; `figures` is the same as plain data."""
+
+    verdict: str = ""
+    method: list[str] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
+    confusions: list[Sheet] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    scale: str = ""
+    disputed: list[Disputed] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def shown(self) -> dict[str, Any]:
+        """These fields and no others, by name."""
+        return {one.name: getattr(self, one.name) for one in fields(Outcome)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures(Outcome):
+    """What is kept of a study.
 
     Attributes:
         answers, latest: on how many answers it rests, the last of which was given when (seconds since 1970).
+        own: what each reader is told, by their name.
     """
 
     answers: int
     latest: float
-    verdict: str
-    method: list[str]
-    sheets: list[Sheet]
-    confusions: list[Sheet]
-    marks: list[Mark]
-    scale: str
-    disputed: list[Disputed]
     own: dict[str, list[Own]]
-    figures: dict[str, Any]
 
 
 def current(studies: Studies, study: Study, anew: bool = False) -> tuple[Figures | None, Job | None]:
@@ -138,9 +149,10 @@ def made(studies: Studies, study: Study, progress: Callable[[int, int], object] 
                          list(panel_page.said(one.said))) for one in found.disputes if one.id in images]  # fmt: skip
     marks, scale = _marks(found)
     told = Figures(
-        len(rows), max((row["time"] for row in rows), default=0.0), panel_page.verdict(found),
-        panel_page.method(found), _sheets(panel_page.tables(found)), _sheets(panel_page.confusions(found)), marks,
-        scale, disputed, _own(found), plain(asdict(found)),
+        answers=len(rows), latest=max((row["time"] for row in rows), default=0.0), own=_own(found),
+        verdict=panel_page.verdict(found), method=panel_page.method(found), sheets=_sheets(panel_page.tables(found)),
+        confusions=_sheets(panel_page.confusions(found)), marks=marks, scale=scale, disputed=disputed,
+        figures=plain(asdict(found)),
     )  # fmt: skip
     replaced(studies.store.place("studies", study.id) / FILE, TypeAdapter(Figures).dump_json(told))
     return told

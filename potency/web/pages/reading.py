@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Form, UploadFile
 from starlette.responses import FileResponse, Response
 
 from potency.errors import PotencyError
 from potency.web import figures, tally
-from potency.web.figures import Disputed, Mark, Sheet
 from potency.web.frame import Here, Pages
 from potency.web.intake import TABLES, Taken, cleaned
 from potency.web.jobs import Job, Missing
@@ -70,9 +69,9 @@ class Shown:
     reports: list[Job]
 
 
-@dataclass(frozen=True)
-class Results:
-    """What came out, as tables; `figures` is the same as plain data.
+@dataclass(frozen=True, kw_only=True)
+class Results(figures.Outcome):
+    """What came out of a study by now.
 
     Attributes:
         of: on how many answers all this rests, None where nothing was worked out yet; there are `answers` by now.
@@ -84,14 +83,6 @@ class Results:
     answers: int
     job: Job | None
     full: bool
-    verdict: str
-    method: list[str]
-    sheets: list[Sheet]
-    confusions: list[Sheet]
-    marks: list[Mark]
-    scale: str
-    disputed: list[Disputed]
-    figures: dict[str, Any]
 
 
 @pages.page("/reading", "reading/list.html")
@@ -236,8 +227,7 @@ def _results(visit: Here, study: str, anew: bool = False) -> Results:
     studies = _studies(visit)
     found = studies.find(study)
     made, job = figures.current(studies, found, anew)
-    full = visit.store.free < visit.settings.limits.free
-    if made is None:
-        return Results(found, None, studies.stand(study)[0], job, full, "", [], [], [], [], "", [], {})
-    return Results(found, made.answers, studies.stand(study)[0], job, full, made.verdict, made.method, made.sheets,
-                   made.confusions, made.marks, made.scale, made.disputed, made.figures)  # fmt: skip
+    return Results(
+        study=found, of=made.answers if made else None, answers=studies.stand(study)[0], job=job,
+        full=visit.store.free < visit.settings.limits.free, **(made.shown() if made else {}),
+    )  # fmt: skip
