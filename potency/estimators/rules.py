@@ -152,8 +152,8 @@ def foreground(image: NDArray[Any]) -> NDArray[np.float32]:
 
     >>> image = np.zeros((1, 32, 32))
     >>> image[0, 4:12, 4:12], image[0, 20:28, 16:30] = 9, -9
-    >>> (foreground(image)[8, 8] > 0, foreground(image)[24, 20] > 0, foreground(image)[15, 15] > 0)
-    (True, True, False)
+    >>> [bool(foreground(image)[at] > 0) for at in ((8, 8), (24, 20), (15, 15))]
+    [True, True, False]
     """
     from scipy import ndimage
 
