@@ -49,6 +49,10 @@ DENSE: Mapping[str, Backbone] = {
 }  # fmt: skip
 
 
+# By all that a body depends on: one process builds the same network for every fold, bundle and engine.
+_HALOS: dict[tuple[str, int, int, tuple[int, int]], int | None] = {}
+
+
 class Dense(Network):
     """A body that gives a map and a linear layer on it: {"output": (N, the sum of `heads`, H, W)}.
 
@@ -88,7 +92,10 @@ class Dense(Network):
         if any(side % self.stride for side in sides(tile)):
             raise PlanError(f"a tile of {'x'.join(map(str, sides(tile)))} px does not divide by {self.stride}",
                             "plan.tile", f"give multiples of {self.stride}")  # fmt: skip
-        self.halo, self.rate = trace(self.body, channels, sides(tile)).halo, rate_of(self.body)
+        key = (name, channels, len(heads), sides(tile))
+        if key not in _HALOS:
+            _HALOS[key] = trace(self.body, channels, sides(tile)).halo
+        self.halo, self.rate = _HALOS[key], rate_of(self.body)
         self.branches = int(getattr(self.body, "branches", 1))
         own = int(self.body.num_features) // self.branches  # type: ignore[arg-type]
         layers = [nn.Conv2d(own, count, 1) for count in (heads if self.branches > 1 else [sum(heads)])]

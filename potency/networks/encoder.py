@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +54,8 @@ class Encoder(Network):
         for name, values in zip(("mean", "spread"), normalisation(normalise, channels), strict=True):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)  # the plan keeps its name
         self.name, self.body = backbone, body(backbone, channels, sides(tile))
-        self.enlarge, seen = _fitted(self.body, channels, sides(tile))
-        self.stride, self.halo = _stride(self.body, channels, seen), seen.halo
+        _, self.enlarge, seen, self.stride = _fitted(self.body, (backbone, channels, sides(tile)))
+        self.halo = seen.halo
         if self.enlarge > 1:  # both were counted in pixels of the enlarged crop; interpolation sees one more
             self.stride = max(1, self.stride // self.enlarge)
             self.halo = None if self.halo is None else -(-self.halo // self.enlarge) + 1
@@ -91,13 +91,31 @@ def _head(features: int, hidden: int, outputs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), last) if hidden else last
 
 
-def _fitted(network: nn.Module, channels: int, tile: tuple[int, int]) -> tuple[int, Trace]:
+class _Fit(NamedTuple):
+    """How a body takes a crop: how many strides are undone, how much the crop is enlarged, and what a trace tells."""
+
+    undone: int
+    enlarge: int
+    seen: Trace
+    stride: int
+
+
+_Key = tuple[str, int, tuple[int, int]]  # backbone, channels, tile: all that a fit depends on
+_FITS: dict[_Key, _Fit] = {}  # one process builds the same network for every fold, bundle and engine
+
+
+def _fitted(network: nn.Module, key: _Key) -> _Fit:
     """Make a network keep 3 x 3 values of a crop: undo strides, then say how much to enlarge the crop."""
-    seen = _keep_some(network, channels, tile)
+    if key in _FITS:
+        for layer in _early(network)[: _FITS[key].undone]:
+            _undo(layer)
+        return _FITS[key]
+    _, channels, tile = key
+    undone, seen = _keep_some(network, channels, tile)
     for enlarge in (1, *LARGER):
         seen = seen if enlarge == 1 else _seen(network, channels, (tile[0] * enlarge, tile[1] * enlarge))
         if seen is not None and _left(seen) >= FEWEST:
-            return enlarge, seen
+            return _FITS.setdefault(key, _Fit(undone, enlarge, seen, _stride(network, channels, seen)))
     raise PlanError(
         f"the network takes no crop of {tile[0]} x {tile[1]} px, enlarged or not", "plan.tile, plan.network",
         "take a tile that divides by 32, such as 64, or another network",
@@ -126,24 +144,29 @@ def _stride(network: nn.Module, channels: int, seen: Trace) -> int:
     return max(1, FURTHER // (more.shape[2] - seen.shape[2]))
 
 
-def _keep_some(network: nn.Module, channels: int, tile: tuple[int, int]) -> Trace | None:
-    """Undo early strides until a crop keeps 3 x 3 values, as far as the stem goes; where only pools halve, the last."""
+def _keep_some(network: nn.Module, channels: int, tile: tuple[int, int]) -> tuple[int, Trace | None]:
+    """Undo early strides until a crop keeps 3 x 3 values, as far as the stem goes; how many, and what a trace tells."""
     seen = _seen(network, channels, tile)
-    layers = list(_halving(network))
-    if all(isinstance(layer, nn.MaxPool2d) for layer in layers):  # no skip halves beside them: late is as good, and
-        layers.reverse()  # VGG19 is four times as fast with wide maps at its end only (docs/networks.md)
-    for layer in layers:
+    for undone, layer in enumerate(layers := _early(network)):
         if _left(seen) >= FEWEST:
-            break
+            return undone, seen
         before = {name: getattr(layer, name) for name in ("stride", "padding", "ceil_mode") if hasattr(layer, name)}
         _undo(layer)
         now = _seen(network, channels, tile)
         if _left(now) <= _left(seen):  # inside a block whose skip still halves
             for name, value in before.items():
                 setattr(layer, name, value)
-            break
+            return undone, seen
         seen = now
-    return seen
+    return len(layers), seen
+
+
+def _early(network: nn.Module) -> list[nn.Conv2d | nn.MaxPool2d]:
+    """The layers whose strides are undone, the first one first; where only pools halve, the last."""
+    layers = list(_halving(network))
+    if all(isinstance(layer, nn.MaxPool2d) for layer in layers):  # no skip halves beside them: late is as good, and
+        layers.reverse()  # VGG19 is four times as fast with wide maps at its end only (docs/networks.md)
+    return layers
 
 
 def _halving(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d]:
