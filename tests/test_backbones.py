@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from deeper import DEEPER
 from sight import smooth
 from torch import Tensor, nn
 
@@ -28,12 +29,6 @@ from potency.networks.weights import adapt_channels, adopt
 from potency.tasks import TASKS
 
 TILE, CHANNELS = (45, 60), 2  # the oblong crops of imaging flow cytometry
-# More of the same blocks as another of the list, which is compiled and bundled in its place; benchmarks/backbones.py
-# compiles them all and prints how far each engine is from eager torch.
-DEEPER = (
-    *("vgg16-bn", "vgg19", "resnet34", "resnet101", "xresnet34", "xresnet50", "efficientnet-b7"),
-    *("vit-small", "mobilenetv3-large"),
-)
 
 
 @dataclass

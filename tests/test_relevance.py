@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from deeper import DEEPER
 from torch import Tensor, nn
 
 from potency.data.plan import Plan
@@ -68,6 +69,8 @@ def second(output: Mapping[str, Tensor]) -> Tensor:
 @pytest.mark.parametrize("beyond", [True, False], ids=["beyond a reference", "with biases"])
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_accounts_for_every_unit(name: str, beyond: bool) -> None:
+    if name in DEEPER and not beyond:
+        pytest.skip("a smaller network of the same blocks stands for it")
     run, images = network(name), torch.rand(2, CHANNELS, *TILE)
     reference = torch.zeros_like(images) if beyond else None
     found = propagate(run, second, images, reference=reference)

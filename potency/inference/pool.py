@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -202,6 +203,7 @@ def _context(threads: int) -> BaseContext:
 
 def _prepare(environment: Mapping[str, str]) -> None:
     """In each worker: the parent's environment of now; leave Ctrl-C to the parent, and never outlive it."""
+    gc.set_threshold(50_000, 50, 50)  # as the command line
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import shutil
@@ -134,6 +135,7 @@ def until_alone() -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000, 50, 50)  # as the command line
     until_alone()
     journal.begin()
     Worker(Store(Path(sys.argv[1])), int(sys.argv[2])).run()
