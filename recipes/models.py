@@ -115,11 +115,11 @@ LIGHT = {"gain": 0.15, "gamma": 0.6, "noise": 0.1, "blur": 2.0, "negative": 0.3}
 MODELS: Mapping[str, Model] = {
     "nuclei": Model(
         "nuclei in fluorescence and in stained tissue, each with its outline",
-        "Learned from 397 fluorescence images (Data Science Bowl 2018, stage 1; 35 more chose checkpoint and "
-        "thresholds) and 37 images of stained tissue from 18 mosaics of the same set (two images of one mosaic chose "
-        "too in the last runs), nuclei 9 to 95 px across, made up to 2 times smaller and larger. Learned on a "
-        "processor in three runs, each from the weights of the last: 3,000 steps, 994 (stopped early) and 650. Stained "
-        "tissue is not its strength. Whole cells, phase contrast and bright field are outside what it has seen.",
+        "Nuclei 9 to 95 px across, made up to 2 times smaller and larger; stained tissue is not its strength. Whole "
+        "cells, phase contrast and bright field are outside what it has seen. Learned from 397 fluorescence images "
+        "(Data Science Bowl 2018, stage 1; 35 more chose checkpoint and thresholds) and 37 images of stained tissue "
+        "from 18 mosaics of the same set (two images of one mosaic chose too in the last runs), on a processor in "
+        "three runs, each from the weights of the last: 3,000 steps, 994 (stopped early) and 650.",
         "images CC0; weights BSD-3-Clause", nuclei,
         {"network": "unet:width=20:depth=3", "tile": 256, "batch": 8, "steps": 3000, "rate": 2e-3, "validations": 3,
          "balance": 0.6, "precision": "bfloat16",

@@ -56,6 +56,14 @@ def test_a_field_is_dropped_and_every_cell_is_seen_and_listed(tool: str, browser
         looked_at(page, "cells")
         page.set_input_files("input[name=files]", sorted(map(str, tmp_path.iterdir())))
         page.dblclick("text=Find the cells")
+        page.wait_for_url(re.compile("/(jobs|cells)/"))
+        page.close()  # in the middle: the job goes on without its page
+    with page_of(browser) as page:
+        page.goto(tool)
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(page.locator("tbody tr")).to_contain_text("Find cells")
+        expect(page.locator("tbody tr a .cut")).to_have_attribute("title", re.compile("broken.png|and 1 more"))
+        page.click("tbody tr a")
         page.wait_for_selector(".viewer .panel h3")
         expect(page.locator(".count")).to_contain_text(f"{len(PLACES)} cells in 1 image")
         page.wait_for_selector("table.objects tbody tr")

@@ -66,7 +66,14 @@ def test_a_plate_is_a_map_by_pointer_and_by_keys(tool: str, browser: Browser, tm
         page.goto(tool + "plate")
         looked_at(page, "plate-empty")
         page.set_input_files("input[data-folder]", tmp_path / "P1")
-        page.click("text=Make the map")
+        page.dblclick("text=Make the map")
+        page.wait_for_url("**/jobs/*")
+        here = page.url
+        page.close()  # in the middle: the job goes on without its page
+    with page_of(browser) as page:
+        page.goto(tool + "plate")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        page.goto(here)
         page.click("text=Open the map")
         page.wait_for_load_state()
         for measure in ("Contrast", "Mean brightness"):

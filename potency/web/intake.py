@@ -8,7 +8,7 @@ import math
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -18,7 +18,7 @@ from potency.web.archive import Allowed, entries
 from potency.web.faults import Refused
 from potency.web.personal import personal, stripped
 from potency.web.room import Room, room
-from potency.web.sets import Sets
+from potency.web.sets import CAPTION, Sets
 from potency.web.settings import Limits
 from potency.web.trees import belongs, growing
 
@@ -71,7 +71,7 @@ class Intake:
         if not self.bring and not all(getattr(upload, "drawn", False) for upload in files):
             raise Refused(403, "this takes the role analyst", "your account", "ask who runs this page")
         before = self.sets.find(into).files if into else 0
-        set = into or self.sets.make(shown(title) or cleaned(files[0].filename or "").partition("/")[0])
+        set = into or self.sets.make(shown(title) or _called([cleaned(file.filename or "") for file in files]))
         place = self.store.place("sets", set)
         rows: list[dict[str, Any]] = []
         try:
@@ -250,6 +250,17 @@ def seen(path: Path, name: str, most: int) -> dict[str, Any]:
         "channels": list(image.channels),
         "pixel_size": dict(size) if size else None, "notes": [note.replace(str(path), name) for note in image.notes],
     }  # fmt: skip
+
+
+def _called(names: Sequence[str]) -> str:
+    """What files that come together are called: after their folder, else the first and how many more.
+
+    >>> _called(["day3/a.tif", "day3/b.tif"]), _called(["a.tif"]), _called(["a.tif", "b.tif", "c.tif"])
+    ('day3', 'a.tif', 'a.tif and 2 more')
+    """
+    first, *others = dict.fromkeys(name.partition("/")[0] for name in names)
+    more = f" and {len(others)} more" if others else ""
+    return first[: CAPTION - len(more)] + more
 
 
 def cleaned(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,8 @@ def environment() -> Environment:
     )  # fmt: skip
     paper.globals |= {"program": __version__, "navigation": NAVIGATION}
     paper.filters |= {"size": size, "duration": duration, "when": when, "share": share, "often": often,
-                      "words": words, "halves": halves}
+                      "words": words, "halves": halves, "kind": kind,
+                      "beginning": beginning}
     return paper
 
 
@@ -45,6 +47,26 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def kind(name: str) -> str:
+    """The title of a kind of work; its own name where the program no longer knows it.
+
+    >>> kind("plate"), kind("of old")
+    ('Plate map', 'of old')
+    """
+    from potency.web.work import KINDS
+
+    return KINDS[name].title if name in KINDS else name
+
+
+def beginning(text: str, most: int = 2) -> str:
+    """The first sentences of a text.
+
+    >>> beginning("Nuclei, 9 to 95 px across. Not cells. Learned from 397 images.")
+    'Nuclei, 9 to 95 px across. Not cells.'
+    """
+    return " ".join(re.split(r"(?<=[.?!]) +(?=[A-Z])", text)[:most])
 
 
 def halves(name: str) -> tuple[str, str]:

@@ -19,13 +19,12 @@ pages = Pages(("Jobs", "/jobs"))
 
 @dataclass(frozen=True)
 class Listed:
-    """The jobs of a person, newest first; `titles` names their kinds; `full`: the disk is, so that nothing is begun.
+    """The jobs of a person, newest first; `full`: the disk is, so that nothing is begun.
 
     `room` is how much of what they may keep is taken.
     """
 
     jobs: list[Job]
-    titles: dict[str, str]
     full: bool
     room: Room
 
@@ -46,8 +45,7 @@ class Shown:
 @pages.page("/jobs", "jobs.html")
 def jobs(visit: Here) -> Listed:
     """The list of jobs."""
-    titles = {name: kind.title for name, kind in KINDS.items()}
-    return Listed(visit.jobs.of(visit.person.id), titles, _full(visit), visit.room)
+    return Listed(visit.jobs.of(visit.person.id), _full(visit), visit.room)
 
 
 @pages.page("/jobs/{job}", "job.html")

@@ -27,7 +27,6 @@ class Study:
 
     sets: list[ImageSet]
     jobs: list[Job]
-    titles: dict[str, str]
     chosen: str
 
 
@@ -60,7 +59,7 @@ def train(visit: Here, set: str = "") -> Study:
     """Bring images and labels; what was trained before."""
     chosen = visit.sets.find(set).id if set else ""
     jobs = visit.jobs.of(visit.person.id, ("check", "train"), most=20)
-    return Study(visit.sets.all(), jobs, {"check": "Check", "train": "Training"}, chosen)
+    return Study(visit.sets.all(), jobs, chosen)
 
 
 @pages.action("/train", then=lambda job: f"/jobs/{job.id}")
