@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 from scipy.ndimage import label
+from trivial_masks import trivial
 from zoo import fields
 
 from potency import systems
@@ -25,7 +26,6 @@ from potency.systems.arms import Problem
 from potency.systems.families import COSTS, FAMILIES, QUICK
 from potency.systems.outlines import CELLS
 from potency.systems.recipe import Arm, Asked, Budget, Learned
-from potency.systems.threshold import TRIVIAL, pieces
 from potency.tasks import find_task
 
 TASK = find_task("instances")
@@ -45,6 +45,8 @@ def learned(manifest: Manifest, asked: Asked, into: Path, say: Callable[[str], N
             merged, _ = label(tifffile.imread(manifest.folder / path) > 0)
             tifffile.imwrite(manifest.folder / f"merged-{k}.tif", merged.astype(np.uint16))
         rows["prediction"] = [f"merged-{k}.tif" for k in range(len(rows))]
+    if "trivial" in asked.baselines:
+        rows = rows.merge(trivial(manifest, manifest, into), on="id")
     return Learned(pd.DataFrame(rows), {"plan": plan.json()}, into / "bundle")
 
 
@@ -62,11 +64,11 @@ def test_three_families_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (grid,) = told["scenes"]["simulated-cells"]["grids"]
     unet, graph, mask = FAMILIES.values()
     rows = {row[0]: dict(zip(grid["head"], row, strict=True)) for row in grid["rows"]}
-    assert list(rows) == [mask, unet, graph, TRIVIAL]  # that of the system first
+    assert list(rows) == [mask, unet, graph, "trivial"]  # that of the system first
     for name in FAMILIES.values():
         assert all(float(rows[name][cost].replace(",", "")) > 0 for cost in COSTS)
     weights = [float(rows[name]["parameters (M)"]) for name in FAMILIES.values()]
-    assert weights[0] < weights[1] < weights[2] and rows[TRIVIAL]["s an image"] == "-"
+    assert weights[0] < weights[1] < weights[2] and rows["trivial"]["s an image"] == "-"
     assert rows[graph]["Merged"].startswith(".00") and not rows[unet]["Merged"].startswith(".00")
     assert rows[mask]["Panoptic quality (PQ)"].startswith("1.0")
     (words,) = told["findings"]
@@ -74,11 +76,3 @@ def test_three_families_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyP
     text = page.read_text("utf-8")
     assert "2 h 30 on a 24 GB card" in text and "SIMULATED: a program drew these images" in text
     assert "grey 256x256" in text and f"{mask} against {unet}" in text
-
-
-def test_the_trivial_answer_is_what_is_bright() -> None:
-    y, x = np.mgrid[:40, :60]
-    bright = (np.hypot(y - 10, x - 12) < 6) | (np.hypot(y - 25, x - 40) < 9)
-    pixels = np.stack([np.where(bright, 900, 100), np.where(bright, 500, 90)]).astype(np.uint16)
-    assert (pieces(pixels) == label(bright)[0]).all()
-    assert not pieces(np.full((1, 8, 8), 7, np.uint8)).any()

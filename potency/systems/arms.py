@@ -133,7 +133,7 @@ def judge(problem: Problem, answered: Answered, order: Order) -> Scene:
     told = [name for name in mains(answered.manifest.table) if answered.manifest.table[name].notna().any()]
     report = evaluate(
         answered.manifest,
-        predictions=sorted(told, key=lambda name: (name != "prediction", name.endswith("random"))),
+        predictions=sorted(told, key=lambda name: (name != "prediction", name.endswith("random"), "@trivial" in name)),
         facts={
             **{key: facts[key] for key in kept if key in facts},
             "title": problem.title, "names": answered.names, "simulated": problem.simulated,

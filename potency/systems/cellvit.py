@@ -13,7 +13,6 @@ from potency.systems.comparison import Scene
 from potency.systems.outlines import LIGHT
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import real
-from potency.systems.threshold import thresholded
 from potency.systems.typed import CELLS, consep, fates
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ def run(order: Order) -> Path:
     """Both networks learn nuclei, places and types of the same rows; figures of PanNuke's protocol; the page."""
     scenes, plans = list[Scene](), []
     for problem in problems(order):
-        answered = answer(problem, order.budget.arms, order, baselines=(), random=False)
-        answered = thresholded(answered, order.into / problem.name)
+        answered = answer(problem, order.budget.arms, order, random=False)
         scene = judge(problem, answered, order)
         scenes.append(replace(scene, grids=(by_protocol(scene.report),)))
         plans.append(next(iter(answered.plans.values())))

@@ -19,7 +19,6 @@ from potency.systems.figures import curves
 from potency.systems.outlines import LIGHT, NUCLEI, of_table
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, simulated
-from potency.systems.threshold import thresholded
 from potency.systems.typed import CELLS, consep, fates
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def run(order: Order) -> Path:
     scenes, plans, findings = list[Scene](), list[Mapping[str, Any]](), list[str]()
     for problem, changes in problems(order):
         arms = [replace(arm, changes={**changes, **arm.changes}) for arm in order.budget.arms]
-        answered = answer(problem, arms, order, baselines=(), random=False)
-        answered = thresholded(answered, order.into / problem.name)
+        answered = answer(problem, arms, order, random=False)
         scene = judge(problem, answered, order)
         if "growth" in answered.manifest.table:
             films = followed(answered.manifest)

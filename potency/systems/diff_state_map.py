@@ -51,7 +51,7 @@ def run(order: Order) -> Path:
     """Learn the maps, hold areas and colonies of the predicted ones against the true; the page."""
     scenes, sheets, plan = list[Scene](), list[Sheet](), dict[str, object]()
     for problem, classes in problems(order):
-        found = answer(problem, order.budget.arms, order, baselines=())
+        found = answer(problem, order.budget.arms, order)
         plan = dict(next(iter(found.plans.values())))
         tested = found.manifest.where(found.manifest.table["prediction"].notna())
         place, rule = order.into / f"{problem.name}-rule", partial(all_colony, body=body_of(classes))

@@ -16,7 +16,6 @@ from potency.evaluation.tables import Grid
 from potency.systems.arms import Answered, answer, by_group, chosen, judge, paper
 from potency.systems.outlines import LIGHT, NUCLEI, UNSEEN, problems
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
-from potency.systems.threshold import thresholded
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -41,8 +40,7 @@ def families(id: str, order: Order) -> Path:
     scenes: list[Scene] = []
     plans: dict[str, Mapping[str, Any]] = {}
     for problem in problems(order, (("nuclei", "nuclei in fluorescence", NUCLEI),), {}):
-        found = answer(problem, arms, order, baselines=())
-        found = thresholded(found, order.into / problem.name)
+        found = answer(problem, arms, order)
         scene = judge(problem, found, order)
         plans = plans or dict(found.plans)
         order.say(f"{problem.title}: seconds and memory")
@@ -66,10 +64,11 @@ def families(id: str, order: Order) -> Path:
 
 def table(found: Answered, scene: Scene) -> Grid:
     """The comparison the review makes in words: a row a family, figures of its answers and what it costs."""
-    columns = {name: column for column, name in found.names.items() if not column.endswith("random")}
     made = []
-    for name, column in columns.items():
-        figures = scene.report.numbers.get(column, {})
+    for column, figures in scene.report.numbers.items():
+        if column.endswith("random"):
+            continue
+        name = wording.source(column, scene.report.facts)
         shown = (wording.spoken(figures.get(metric), metric) for metric in METRICS)
         made.append((name, *shown, *(costs(name, found) if name in found.plans else ("-",) * len(COSTS))))
     heads = ("family", *(wording.known(metric)[0] for metric in METRICS), *COSTS)

@@ -12,7 +12,6 @@ from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper
 from potency.systems.comparison import Scene
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, sampled, simulated
-from potency.systems.threshold import thresholded
 
 if TYPE_CHECKING:
     from potency.data.manifest import Manifest
@@ -113,8 +112,7 @@ def beside(every: Iterable[Problem], arms: Sequence[Arm], order: Order) -> tuple
     scenes, plans = list[Scene](), list[Mapping[str, Any]]()
     for problem in every:
         shared = problem.manifest.table["group"].nunique() < len(problem.manifest)  # else both splits are the same
-        answered = answer(problem, arms, order, baselines=(), random=shared)
-        answered = thresholded(answered, order.into / problem.name)
+        answered = answer(problem, arms, order, random=shared)
         scenes.append(judge(problem, answered, order))
         plans.append(next(iter(answered.plans.values())))
     return scenes, plans[0]

@@ -29,6 +29,7 @@ def environment() -> Environment:
 
 TAIL = 12  # characters at the end of a name that are always shown
 NAVIGATION: list[tuple[str, str]] = []  # title and path of the pages in the head, in order; pages fill it
+WORK: dict[str, str] = {}  # the title of each kind of work; pages fill it
 
 
 def printed(template: str, /, **facts: Any) -> str:
@@ -52,12 +53,10 @@ def size(count: float) -> str:
 def kind(name: str) -> str:
     """The title of a kind of work; its own name where the program no longer knows it.
 
-    >>> kind("plate"), kind("of old")
-    ('Plate map', 'of old')
+    >>> kind("of old")
+    'of old'
     """
-    from potency.web.work import KINDS
-
-    return KINDS[name].title if name in KINDS else name
+    return WORK.get(name, name)
 
 
 def beginning(text: str, most: int = 2) -> str:

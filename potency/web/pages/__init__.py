@@ -26,7 +26,8 @@ from potency.web.pages import (
     verbs,
     view,
 )
-from potency.web.paper import NAVIGATION
+from potency.web.paper import NAVIGATION, WORK
+from potency.web.work import KINDS
 
 __all__ = ["PAGES"]
 
@@ -36,4 +37,5 @@ PAGES: tuple[Pages, ...] = (
     read.pages, images.pages, view.pages, overlays.pages, jobs.pages, models.pages, people.pages, log.pages,
     about.pages, enter.pages, verbs.pages, pieces.pages,
 )  # fmt: skip
+WORK.update((name, kind.title) for name, kind in KINDS.items())
 NAVIGATION[:] = [entry for pages in PAGES for entry in pages.navigation]
