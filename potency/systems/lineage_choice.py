@@ -209,7 +209,6 @@ RECIPE = Recipe(
         "tracking: tracks are given, movies are not tracked yet",
         "generations: the simulated cells do not divide, so time stands in hours",
         "real movies",
-        "a run to its end at the default budget, which nobody has watched yet",
     ),
     method="brightfield single-cell time-lapse patches + displacement, CNN and recurrent net over a track",
     run=run,
