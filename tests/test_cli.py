@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from interruptible import started
 from typer.models import ArgumentInfo
 
 from potency.cli import app, frame, run
@@ -262,9 +263,7 @@ def test_ctrl_c_leaves_with_130_and_says_how_to_go_on(
 
 def test_a_real_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
     call = [sys.executable, "-m", "potency", "simulate", str(tmp_path / "w"), "--cells", "200000"]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background would hand on deafness
-    running = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
+    running = started(call)
     try:
         deadline = time.monotonic() + 60
         while not any(tmp_path.iterdir()) and time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from interruptible import started
 from small_bundle import bundle_of
 
 from potency.cli import run
@@ -215,7 +216,7 @@ class running:
     """A command whose process ends with the block."""
 
     def __init__(self, words: list[str]) -> None:
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = started(words)
 
     def __enter__(self) -> subprocess.Popen[str]:
         return self.process
