@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from reader_study import page, png
 
+from potency.web import worker
 from potency.web.app import create
 from potency.web.correcting.corrections import Corrections
 from potency.web.jobs import Jobs
 from potency.web.room import measured, room
 from potency.web.settings import Limits, Settings
 from potency.web.store import Store
+from potency.web.work import KINDS, Order
 from potency.web.worker import Worker
 
 KEPT = 60_000
@@ -96,6 +99,35 @@ def test_a_full_room_refuses_in_three_fields_and_loses_nothing(client: TestClien
     assert client.post(f"/jobs/{job.id}/delete.json").status_code == 200
     assert client.post(f"/correct/{begun}/{item}/edits.json", json=stroke).status_code == 200
     assert "Your room is full" not in page(client, "/images")
+
+
+def test_a_job_that_makes_more_than_there_is_room_for_ends_and_goes_on_when_there_is(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began below the limit; what it has made stays for the next turn."""
+    store: Store = client.store  # type: ignore[attr-defined]
+    sent = client.post("/images.json", files=[("files", ("a.png", png(0)))]).json()
+    job = client.post("/train.json", data={"set": sent["set"], "labels": "typed"}).json()["id"]
+    turns = list[bool]()
+
+    def run(order: Order) -> dict[str, str]:
+        path = order.folder / "made.bin"
+        turns.append(path.exists())
+        path.write_bytes(bytes(KEPT if len(turns) == 1 else 10))
+        order.progress(1, 2, "working")
+        return {"made": path.name}
+
+    monkeypatch.setattr(worker, "WEIGHED", 0.0)
+    monkeypatch.setitem(KINDS, "check", replace(KINDS["check"], run=run))
+    assert Worker(store, kept=KEPT).turn()
+    told = client.get(f"/jobs/{job}.json").json()["job"]
+    assert told["state"] == "failed" and "your room is full" in told["error"]["what"]
+    assert "delete" in told["error"]["mend"]
+    (store.place("jobs", job) / "made.bin").write_bytes(b"")  # as if something was deleted
+    store.change("DELETE FROM sizes")
+    assert client.post(f"/jobs/{job}/again.json").status_code == 200
+    assert Worker(store, kept=KEPT).turn()
+    assert client.get(f"/jobs/{job}.json").json()["job"]["state"] == "done" and turns == [False, True]
 
 
 def test_a_folder_of_the_version_before_is_taken_on(tmp_path: Path) -> None:

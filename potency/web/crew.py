@@ -10,6 +10,7 @@ import threading
 import time
 
 from potency.web.jobs import Jobs
+from potency.web.settings import Limits
 from potency.web.store import Store
 
 logger = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ PATIENCE = 10.0  # seconds that a cancelled job may take to stop by itself
 class Crew:
     """So many workers; a context that starts and ends them."""
 
-    def __init__(self, store: Store, count: int, free: int) -> None:
-        self.store, self.count, self.free, self.jobs = store, count, free, Jobs(store)
+    def __init__(self, store: Store, count: int, limits: Limits) -> None:
+        self.store, self.count, self.limits, self.jobs = store, count, limits, Jobs(store)
         self._workers: list[subprocess.Popen[bytes]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -43,7 +44,8 @@ class Crew:
             self.jobs.release(worker.pid)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "potency.web.worker", str(self.store.folder), str(self.free)]
+        limits = map(str, (self.limits.free, self.limits.kept))
+        words = [sys.executable, "-m", "potency.web.worker", str(self.store.folder), *limits]
         # The pipe is never written to: it closes when this process ends, however it ends, and the worker then ends too.
         with (self.store.folder / "workers.log").open("ab") as log:
             return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=log, stderr=log,

@@ -24,7 +24,8 @@ QUERIES = {
 class Room:
     """Bytes that a person keeps, of so many (`limit`); `results` are what jobs made.
 
-    Overviews and small pictures that the program draws beside images do not count, nor does a job before it ended.
+    Overviews and small pictures that the program draws beside images do not count. A job counts when it has ended; it
+    is ended where it makes more than there is room for.
     """
 
     limit: int

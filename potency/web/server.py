@@ -51,7 +51,7 @@ def serve(settings: Settings, ready: Callable[[str], object] = print, warm: Sequ
         folders = [model_folder(app.state.store, name) for name in warm]
         listening = stack.enter_context(_listening(settings))
         port = listening.getsockname()[1]
-        stack.enter_context(Crew(app.state.store, settings.workers, settings.limits.free))
+        stack.enter_context(Crew(app.state.store, settings.workers, settings.limits))
         limits = settings.limits
         config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, ws="none",
                                 http=wire.line(limits.each, settings.proxies),

@@ -18,7 +18,7 @@ from typing import Any
 from potency.errors import PotencyError
 from potency.web import journal
 from potency.web.jobs import Cancelled, Job, Jobs
-from potency.web.room import room
+from potency.web.room import measured, room
 from potency.web.store import Store
 from potency.web.work import KINDS, Order
 
@@ -27,14 +27,19 @@ logger = logging.getLogger(__name__)
 IDLE = 0.2  # seconds between two looks at an empty queue
 BEAT = 2.0  # seconds between two signs of life
 SHOWN = 0.25  # seconds between two notes of progress
+WEIGHED = 10.0  # seconds between two looks at how much a job has made
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Worker:
-    """Does one job after the other; what a job loaded (a model, torch) is warm for the next."""
+    """Does one job after the other; what a job loaded (a model, torch) is warm for the next.
 
-    def __init__(self, store: Store, free: int = 0) -> None:
-        self.store, self.jobs, self.free, self.pid = store, Jobs(store), free, os.getpid()
+    Nothing is begun while less than `free` bytes of the disk are free; a job that makes more than its owner may keep
+    (`kept` bytes in all) ends with that word, and goes on when there is room again and it is asked for once more.
+    """
+
+    def __init__(self, store: Store, free: int = 0, kept: int = sys.maxsize) -> None:
+        self.store, self.jobs, self.free, self.kept, self.pid = store, Jobs(store), free, kept, os.getpid()
 
     def run(self) -> None:
         """Work until the process is stopped."""
@@ -91,10 +96,14 @@ class Worker:
                           "WHERE id = ? AND worker = ?", job.id, self.pid)  # fmt: skip
 
     def _progress(self, job: Job) -> Any:
-        last: dict[str, Any] = {"time": 0.0, "what": ""}
+        last: dict[str, Any] = {"time": 0.0, "what": "", "weighed": time.monotonic()}
 
         def progress(done: float, total: float, what: str = "") -> None:
             now = time.monotonic()
+            if now - last["weighed"] >= WEIGHED:
+                last["weighed"] = now
+                made = measured(self.store.place("jobs", job.id))
+                room(self.store, job.owner, self.kept).needed(job.title, made)
             if now - last["time"] < SHOWN and what == last["what"] and done < total:
                 return
             last.update(time=now, what=what)
@@ -138,4 +147,4 @@ if __name__ == "__main__":
     gc.set_threshold(50_000, 50, 50)  # as the command line
     until_alone()
     journal.begin()
-    Worker(Store(Path(sys.argv[1])), int(sys.argv[2])).run()
+    Worker(Store(Path(sys.argv[1])), *map(int, sys.argv[2:])).run()
