@@ -262,8 +262,7 @@ def test_ctrl_c_leaves_with_130_and_says_how_to_go_on(
 
 
 def test_a_real_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "potency", "simulate", str(tmp_path / "w"), "--cells", "200000"]
-    running = started(call)
+    running = started([sys.executable, "-m", "potency", "simulate", str(tmp_path / "w"), "--cells", "200000"])
     try:
         deadline = time.monotonic() + 60
         while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
