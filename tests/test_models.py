@@ -86,3 +86,7 @@ def test_a_stack_of_channels_is_asked_for_one_and_a_picture_in_colour_is_seen_in
         assert run(["predict", "nuclei", str(tmp_path / f"{file}.tif"), *more, *into]) == 0
         (row,) = json.loads(capsys.readouterr().out)["predictions"]
         assert abs(row["prediction.count"] - count) <= 2
+    assert run(["predict", "nuclei", str(tmp_path / "colour.tif"), "--into", str(tmp_path / "said")]) == 0
+    said = "".join(capsys.readouterr()).split()
+    assert said[said.index("objects") + 1 :][:2] == ["colour.tif", str(row["prediction.count"])]
+    assert said[said.index("show") + 1] == str(tmp_path / "said/predictions.parquet")

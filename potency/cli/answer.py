@@ -141,6 +141,8 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
     if not options.dry_run:
         answer["table"] = options.into / "predictions.parquet"
         say.print(f"written: {answer['table']} and .csv", soft_wrap=True)
+        if f"{options.name}.count" in table:
+            say.print(f"to look at them: potency show {answer['table']}", style="dim", soft_wrap=True)
     if len(table) <= 1000:
         answer["predictions"] = [
             {"image": row["image"], **{str(c): row[c] for c in columns}} for row in table.to_dict("records")
@@ -167,7 +169,8 @@ def foreign(table: DataFrame, name: str, say: Console) -> int | None:
 
 def _told(row: Any, name: str) -> dict[str, str]:
     """A row for people: the answer, how probable it is where that is known, and its error; all else is in the table."""
-    told = {name: _short(row[name])}
+    count = row.get(f"{name}.count")  # of objects: that says more than the path of the file that holds them
+    told = {name: _short(row[name])} if count is None else {"objects": "" if count != count else f"{count:.6g}"}
     probabilities = [row[c] for c in row.index if str(c).startswith(f"{name}.probability.")]
     if probabilities:
         told["probability"] = _short(max(probabilities))

@@ -104,6 +104,8 @@ def taken(seen: Watch, patience: float, say: Console) -> None:
 
 def answer_of(row: dict[str, Any]) -> str:
     """An answer in a few words, and a warning where it means little."""
+    if row.get("prediction.count") is not None:
+        return f"{row['prediction.count']:.6g} objects"
     told = row["prediction"]
     share = row.get(f"prediction.probability.{told}")
     words = f"{told:.4g}" if isinstance(told, float) else str(told)
