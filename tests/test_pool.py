@@ -74,6 +74,20 @@ def test_an_impossible_pool_is_refused() -> None:
     assert Pool().workers >= 1
 
 
+def test_where_temporary_files_lie_deep_workers_begin_anew(tmp_path: Path) -> None:
+    """The address of the process that is copied is a file there, and would be too long."""
+    deep = tmp_path / ("x" * 120)
+    deep.mkdir()
+    code = ("from potency.inference.pool import Pool, _context; from pool_functions import double; "
+            "print(_context(1).get_start_method(), *Pool(1)(double, [4]))")  # fmt: skip
+    places = os.pathsep.join(map(str, Path(__file__).parents[:2]))
+    free = {**os.environ, "PYTHONPATH": places}
+    for place, expected in ((deep, "spawn"), (Path("/tmp"), "forkserver" if sys.platform == "linux" else "spawn")):
+        call = [sys.executable, "-c", code]
+        ran = subprocess.run(call, env={**free, "TMPDIR": str(place)}, capture_output=True, text=True, check=False)
+        assert ran.stdout.split() == [expected, "8"], ran.stderr
+
+
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(

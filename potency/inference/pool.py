@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from potency.errors import PotencyError
 
 logger = logging.getLogger(__name__)
 
+DEEPEST = 70  # bytes of the folder of temporary files: an address has 107 at most, of which Python takes up to 33
 IMPORTED = ("torch", "scipy.stats")  # the slowest of what workers need, and it starts no threads: forks stay safe
 
 T = TypeVar("T")
@@ -194,7 +196,9 @@ def _context(threads: int) -> BaseContext:
     That saves 2 s of a core for each worker, and the memory of what they share. The number of threads is settled by
     what was imported first, so that only workers of one thread can be copies.
     """
-    if threads > 1 or sys.platform != "linux":  # elsewhere what the system itself has imported may not be forked
+    # Elsewhere what the system itself has imported may not be forked; where temporary files lie deep, the address of
+    # the process that is copied, which is a file there, would be longer than an address may be.
+    if threads > 1 or sys.platform != "linux" or len(os.fsencode(tempfile.gettempdir())) > DEEPEST:
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(list(IMPORTED))
