@@ -1,6 +1,6 @@
 """Explanations measured: the books of relevance on every backbone, what maps are worth, evidence that is known.
 
-`python benchmarks/relevance.py --into out/relevance [--json] [--quick] [--parts accounts,faithful]`.
+`python benchmarks/relevance.py --into out/relevance [--json] [--quick] [--parts accounts,faithful]`; goes on when stopped.
 
 accounts: every backbone with fresh weights and after STEPS steps on real (else simulated) cells: the worst layer's and
 the sum's error, the three shares (medians over images), and what it costs beside a forward and a backward pass to the
@@ -21,13 +21,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from side_by_side import interleaved, interval, tell
+from side_by_side import interleaved, interval, kept, tell
 from torch import Tensor, nn
 
 from potency.bundle import NetworkMember
@@ -281,14 +282,13 @@ def main() -> None:
     asked.add_argument("--parts", default="accounts,faithful")
     asked.add_argument("--json", action="store_true")
     asked.add_argument("--quick", action="store_true")
-    given = asked.parse_args()
-    rows: list[dict[str, Any]] = []
+    given, rows = asked.parse_args(), list[dict[str, Any]]()
     if "accounts" in given.parts:
         images, labels = batches(rows_of("jurkat", given.into, given.quick))
-        names = ["tiny", "mobilenetv3"] if given.quick else list(BACKBONES)
-        for name in names:
+        for name in ["tiny", "mobilenetv3"] if given.quick else BACKBONES:
             for steps in (0, 2 if given.quick else STEPS):
-                rows += list(account(name, images, labels, steps, 1 if given.quick else 3))
+                made = partial(account, name, images, labels, steps, 1 if given.quick else 3)
+                rows += kept(given.into / "rows", f"{name}-{steps}-{len(images)}", made)
     if "faithful" in given.parts:
         methods = ["relevance", "gradient-input"] if given.quick else [m for m in METHODS if m not in LEFT_OUT]
         for name in ("simulator",) if given.quick else (*SETS, "simulator"):

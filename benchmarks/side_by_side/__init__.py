@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,23 @@ def interleaved(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict
             if repeat:  # the first call pays for memory and caches
                 taken[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def kept(place: Path, name: str, make: Callable[[], Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows that are made once: a stopped call goes on with what is there, until any line of the program changes."""
+    import potency
+
+    code = hashlib.sha256()
+    for file in sorted(Path(potency.__file__).parent.rglob("*.py")):
+        code.update(file.read_bytes())
+    path = place / f"{name}-{code.hexdigest()[:16]}.json"
+    if not path.is_file():
+        rows = [dict(row) for row in make()]
+        place.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(rows), encoding="utf-8")
+        fresh.replace(path)
+    return list(json.loads(path.read_text("utf-8")))
 
 
 def interval(values: NDArray[np.floating[Any]], groups: NDArray[Any]) -> tuple[float, float, float]:
