@@ -1,11 +1,11 @@
 """Explanations measured: the books of relevance on every backbone, what maps are worth, evidence that is known.
 
-`python benchmarks/relevance.py --into out/relevance [--json] [--quick] [--parts accounts,faithful]`; goes on when stopped.
+`python benchmarks/relevance.py --into out/relevance [--json] [--quick] [--parts accounts,faithful]`.
 
 accounts: every backbone with fresh weights and after STEPS steps on real (else simulated) cells: the worst layer's and
 the sum's error, the three shares (medians over images), and what it costs beside a forward and a backward pass to the
 image. Beside them zennit (EpsilonPlusFlat, as it comes) on the same trained networks: the share of the score that its
-map sums to.
+map sums to. What is done is kept when the run is stopped.
 faithful: on test rows of fold 0 (256 of them for slow methods), for the log-odds of the answer, deletion by relevance
 beside chance and beside gradient times input, as paired differences with intervals by bootstrap over groups; a row for
 every other method, too. The way of relevance is chosen on 64 rows of fold 1.
