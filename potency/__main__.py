@@ -8,7 +8,7 @@ import sys
 
 # Spinning OpenMP threads made torch 25 times slower on a busy machine; libgomp reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# A million objects are imported and stay: looking through them every 700 for garbage took a quarter of the start.
+# A million objects are imported and stay: looking through them every 700 for garbage took a tenth of the start.
 gc.set_threshold(50_000, 50, 50)
 
 

@@ -104,11 +104,9 @@ def taken(seen: Watch, patience: float, say: Console) -> None:
 
 def answer_of(row: dict[str, Any]) -> str:
     """An answer in a few words, and a warning where it means little."""
-    if row.get("prediction.count") is not None:
-        return f"{row['prediction.count']:.6g} objects"
-    told = row["prediction"]
+    told, count = row["prediction"], row.get("prediction.count")
     share = row.get(f"prediction.probability.{told}")
-    words = f"{told:.4g}" if isinstance(told, float) else str(told)
+    words = f"{count:.6g} objects" if count is not None else f"{told:.4g}" if isinstance(told, float) else str(told)
     words += f" {100 * share:.0f} %" if isinstance(share, float) else ""
     doubts = str(row.get("prediction.abstain") or "no")
     return words + ("" if doubts in ("no", "nan") else f" (doubtful: {doubts})")
