@@ -65,6 +65,11 @@ def room(store: Store, owner: int, limit: int) -> Room:
     return Room(limit, images, found["jobs"], found["models"], found["corrections"], found["studies"])
 
 
+def unweighed(store: Store, part: str, id: str) -> None:
+    """Forget the size of what is written anew: it counts again when that is done, and not twice meanwhile."""
+    store.change("DELETE FROM sizes WHERE part = ? AND id = ?", part, id)
+
+
 def sweep(store: Store) -> None:
     """Forget the sizes of what is no more."""
     for part in QUERIES:

@@ -18,7 +18,7 @@ from typing import Any
 from potency.errors import PotencyError
 from potency.web import journal
 from potency.web.jobs import Cancelled, Job, Jobs
-from potency.web.room import measured, room
+from potency.web.room import measured, room, unweighed
 from potency.web.store import Store
 from potency.web.work import KINDS, Order
 
@@ -54,6 +54,7 @@ class Worker:
         job = self.jobs.claim(self.pid)
         if job is None:
             return False
+        unweighed(self.store, "jobs", job.id)
         with self._alive(job):
             state, result, error = self._done(job)
         if state != "lost":
