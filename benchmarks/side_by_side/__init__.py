@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,26 @@ def interleaved(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
 
 def kept(place: Path, name: str, make: Callable[[], Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Rows that are made once: a stopped call goes on with what is there, until any line of the program changes."""
+    """Rows that are made once: a stopped call goes on with what is there, until a line of the code changes."""
+    from potency.data.whole import replaced
+
+    path = place / f"{name}-{_code()}.json"
+    if not path.is_file():
+        place.mkdir(parents=True, exist_ok=True)
+        replaced(path, json.dumps([dict(row) for row in make()]))
+    return list(json.loads(path.read_text("utf-8")))
+
+
+@cache
+def _code() -> str:
+    """What the sources of the program and of its benchmarks are, in a few characters."""
     import potency
 
-    code = hashlib.sha256()
-    for file in sorted(Path(potency.__file__).parent.rglob("*.py")):
-        code.update(file.read_bytes())
-    path = place / f"{name}-{code.hexdigest()[:16]}.json"
-    if not path.is_file():
-        rows = [dict(row) for row in make()]
-        place.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(rows), encoding="utf-8")
-        fresh.replace(path)
-    return list(json.loads(path.read_text("utf-8")))
+    seen = hashlib.sha256()
+    for folder in (Path(potency.__file__).parent, Path(__file__).parents[1]):
+        for file in sorted(folder.rglob("*.py")):
+            seen.update(file.read_bytes())
+    return seen.hexdigest()[:16]
 
 
 def interval(values: NDArray[np.floating[Any]], groups: NDArray[Any]) -> tuple[float, float, float]:
