@@ -234,3 +234,25 @@ def test_an_estimator_is_a_plan_of_the_same_task(rows: Manifest, plan: Plan, tmp
     }
     assert len(bundle([{"image": rows.open(rows.table.iloc[0]).crop()}])) == 1
     assert len(measured(rows, Features(chosen, ()))) == len(rows)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library of Linux")
+def test_memory_that_a_step_gives_back_is_kept_for_the_next() -> None:
+    script = """
+import resource, torch
+from potency.learning.heap import keep_freed_memory
+def faults(count=10):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        kept = [torch.zeros(2**24) for _ in range(2)]  # 128 MB, as the maps of a step are
+        del kept
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(2)
+as_it_comes = faults()
+keep_freed_memory()
+faults(2)
+print(as_it_comes, faults())
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    as_it_comes, kept = map(int, told.split())
+    assert kept < as_it_comes / 3

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from potency.bundle import NetworkMember
 from potency.data.plan import Plan
 from potency.inference.engine import find_device
+from potency.learning.heap import keep_freed_memory
 from potency.learning.precision import autocast
 from potency.tasks import Task
 
@@ -80,6 +81,7 @@ def peak_of_step(task: Task, plan: Plan) -> tuple[float, int]:
 
 def _step(task: Task, plan: Plan) -> Callable[[], None]:
     """One step of learning on crops of noise."""
+    keep_freed_memory()
     device = find_device()
     nets = task.build(plan).to(device).to(memory_format=torch.channels_last).train()
 

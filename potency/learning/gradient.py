@@ -22,6 +22,7 @@ from potency.data.tiles import scale
 from potency.errors import PlanError
 from potency.learning import checkpoint
 from potency.learning.augment import augment
+from potency.learning.heap import keep_freed_memory
 from potency.learning.mix import mixed, refuse_unmixable
 from potency.learning.precision import autocast, refuse_unsupported, scalers
 from potency.learning.samples import Samples
@@ -121,6 +122,7 @@ def fit(
     `into` gives, bit for bit on one machine, the weights of a run that was never stopped. After each validation the
     state is `told`.
     """
+    keep_freed_memory()
     team = here()
     device = team.device
     refuse_unmixable(task, plan)
