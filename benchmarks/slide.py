@@ -46,7 +46,7 @@ from potency.tasks import find_task
 
 FIELD, FIELDS = 512, 12  # px a side of a simulated field, and how many different ones a slide is made of
 CELLS = 250  # in such a field
-SIDE, QUICK, PART = 20_480, 8192, 2560  # px a side of the slide, of a quick one, of what is answered twice
+SIDE, QUICK, PART = 20_480, 8192, 4096  # px a side of the slide, of a quick one, of what is answered twice
 STEPS = 80
 LOOK: dict[str, Any] = {"look": "phase", "classes": 2, "hours": (8.0, 20.0), "pixel_size": 1.3}
 
@@ -140,13 +140,13 @@ def twice(model: str, folder: Path, precision: str) -> dict[str, Any]:
     """How far the answers to a part of a slide agree that come from tiles of two sizes."""
     bundle, answers = Bundle.load(model), []
     (folder / "part").mkdir()
-    rows, usual = Manifest.read(written(folder / "part", PART, seed=2)), view.READ
-    for read in (usual, 3 * usual // 4):
-        view.READ = read
-        row = predict(rows, bundle, into=folder / f"read{read}", precision=precision).table.iloc[0]
+    rows, usual = Manifest.read(written(folder / "part", PART, seed=2)), view.HALOS
+    for halos in (usual, 3 * usual // 4):
+        view.HALOS = halos
+        row = predict(rows, bundle, into=folder / f"halos{halos}", precision=precision).table.iloc[0]
         cells = {"": row["prediction"], "objects": row["prediction.objects"]}
         answers.append(Labels.of_cells(cells, rows.folder))
-    view.READ = usual
+    view.HALOS = usual
     figures = Labels.summarise(answers[1].compare(answers[0]), np.ones((1, 1)))
     return {"name": f"tiles of two sizes, {PART} px", "source": "potency", "role": "other", "height": PART,
             "width": PART, "objects": answers[0].count, "f1": float(figures["f1.50"][0])}  # fmt: skip

@@ -32,7 +32,7 @@ from potency.bundle.shipped import SHELVES
 from potency.data.facts import Facts
 from potency.data.manifest import Manifest
 from potency.learning.planning import planned
-from potency.learning.settling import with_thresholds
+from potency.learning.settling import with_closer, with_thresholds
 from potency.learning.train import train
 from potency.tasks import find_task
 
@@ -158,9 +158,10 @@ def settled(name: str) -> Bundle:
     bundle = Bundle.load(name)
     (member,) = bundle.members
     assert isinstance(member, NetworkMember)
-    bare = NetworkMember(member.task, member.plan.but(settings={}), member.nets)
-    found = with_thresholds(bare, MODELS[name].rows().of("validation"))
-    print(f"{name}: {dict(found.plan.settings)}", file=sys.stderr)
+    bare = NetworkMember(member.task, member.plan.but(settings={}, closer=0), member.nets)
+    checked = MODELS[name].rows().of("validation")
+    found = with_closer(with_thresholds(bare, checked), checked)
+    print(f"{name}: {dict(found.plan.settings)}, closer {found.plan.closer:g}", file=sys.stderr)
     return replace(bundle.but(plans=(found.plan,)), members=(found,))
 
 
@@ -202,7 +203,8 @@ def main() -> None:
     for name in options.names or MODELS:
         call = f"python recipes/models.py {name}"
         if options.settle:
-            recipe, bundle = f"{Bundle.load(name).card.data['recipe']}; {call} --settle", settled(name)
+            learned_by = Bundle.load(name).card.data["recipe"].partition(";")[0]
+            recipe, bundle = f"{learned_by}; {call} --settle", settled(name)
         else:
             recipe = f"{call} --start {options.start}" if options.start else call
             changes = dict(each.split("=", 1) for each in options.set)

@@ -219,6 +219,7 @@ def test_an_image_larger_than_a_tile_is_answered_as_the_whole(
                 scaling={"a": (0.0, 200.0)}, normalise="none", settings={"largest": 17.0})  # fmt: skip
     bundle = Bundle(Card(TASK.name, (plan,)), (NetworkMember(TASK, plan, nn.ModuleDict({"net": Bright()})),))
     seen = []
+    monkeypatch.setattr("potency.inference.view.MOST", 0)
     for read in (1280, 32):
         monkeypatch.setattr("potency.inference.view.READ", read)
         told = predict(rows, bundle, into=tmp_path / str(read))

@@ -20,7 +20,7 @@ from small_bundle import Counting
 
 from potency.answers import Labels, Regions, files
 from potency.answers.seams import numbered_by_place
-from potency.bundle import Bundle, Card, NetworkMember
+from potency.bundle import Bundle, Card, NetworkMember, pieces
 from potency.data import masks
 from potency.data.manifest import Manifest
 from potency.data.masks import ngff
@@ -31,6 +31,7 @@ from potency.evaluation.evaluate import evaluate
 from potency.inference import view
 from potency.inference.engine import Engine
 from potency.inference.predict import predict
+from potency.learning.settling import with_closer
 from potency.tasks import find_task
 
 SIZE = (230, 180)
@@ -79,6 +80,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ngff, "CHUNK", 64)
     monkeypatch.setattr(ngff, "SMALLEST", 128)
     monkeypatch.setattr(view, "READ", TILE)
+    monkeypatch.setattr(view, "MOST", 0)
 
 
 def told(found: Manifest, into: Path) -> tuple[NDArray[Any], pd.DataFrame, str]:
@@ -102,6 +104,42 @@ def test_the_answer_does_not_depend_on_the_size_of_the_tiles(tmp_path: Path, mon
         np.testing.assert_array_equal(pixels, other)
         pd.testing.assert_frame_equal(table, more[table.columns], check_dtype=False)
     assert sorted(path.name for path in (tmp_path / str(TILE)).rglob("*") if path.suffix in (".tif", ".part")) == []
+
+
+def test_small_objects_are_seen_at_twice_their_size_whatever_the_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, answers = discs(tmp_path / "in"), []
+    for side, piece, closer in ((TILE, 128, 12), (200, 96, 12), (4096, 64, 12), (4096, 1280, 12), (TILE, 128, 4)):
+        monkeypatch.setattr(view, "READ", side)
+        monkeypatch.setattr(pieces, "SIDE", piece)
+        bundle, into = bundle_of(), tmp_path / f"{side}-{piece}-{closer}"
+        answers.append(told(predict(rows, nearer(bundle, closer), into=into), into))
+    (pixels, table, _), (_, plain, _) = answers[0], answers[-1]
+    for other, more, _ in answers[1:-1]:
+        other, more = numbered_by_place(other, more)
+        np.testing.assert_array_equal(pixels, other)
+        pd.testing.assert_frame_equal(table, more[table.columns], check_dtype=False)
+    assert pixels.shape == SIZE, "labels lie on the pixels of the image"
+    assert table["area"].median() > 1.2 * plain["area"].median(), "the edges that are cut off are thinner"
+    monkeypatch.setattr(view, "READ", TILE)
+    same = told(predict(rows, bundle_of(), into=tmp_path / "plain"), tmp_path / "plain")[1]
+    pd.testing.assert_frame_equal(plain, same)  # a median disc is wider than 4 px: nothing changes
+
+
+def nearer(bundle: Bundle, closer: float) -> Bundle:
+    (member,) = bundle.members
+    plan = member.plan.but(closer=closer)
+    return Bundle(Card(bundle.card.task, (plan,)), (member.under(plan),))
+
+
+def test_validation_rows_choose_whether_small_objects_are_seen_larger(tmp_path: Path) -> None:
+    rows, into = discs(tmp_path / "in"), tmp_path / "out"
+    (member,) = bundle_of().members
+    for closer in (0, 12):  # the truth is what it says of images as they come, or of larger ones
+        told = predict(rows, nearer(bundle_of(), closer), into=into / str(closer))
+        truth = told.add({"truth": told.table["prediction"]}, {"truth": "labels"})
+        assert (with_closer(member, truth).plan.closer > 0) == (closer > 0)
 
 
 def test_others_can_read_the_labels(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from potency.bundle.known import Known
+from potency.bundle.pieces import TWICE, in_pieces
 from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS, exposure, scale
 from potency.errors import BundleError, ImageError
@@ -35,6 +36,11 @@ class Member(ABC):
     task: Task
     plan: Plan
     known: Known | None = None
+
+    @property
+    def reach(self) -> int | None:
+        """Px around a pixel beyond which nothing changes its maps; None where there are none or anything may."""
+        return None
 
     @abstractmethod
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
@@ -130,13 +136,24 @@ class NetworkMember(Member):
         """Height and width of the crop that is made of an image (C, H, W)."""
         if self.plan.halo is None:
             return self.plan.tile
-        stride = max((net.stride for net in self.nets.values() if isinstance(net, Network)), default=1)
+        stride = self._stride
         return -(-image.shape[1] // stride) * stride, -(-image.shape[2] // stride) * stride
 
+    @property
+    def _stride(self) -> int:
+        return max((net.stride for net in self.nets.values() if isinstance(net, Network)), default=1)
+
+    @property
+    def reach(self) -> int | None:
+        halos = [net.halo if isinstance(net, Network) else None for net in self.nets.values()]
+        known = [halo for halo in halos if halo is not None]
+        return max(known) if self.plan.halo is not None and len(known) == len(halos) > 0 else None
+
     def outputs(self, samples: Sequence[Sample]) -> list[Output]:
-        alike: dict[tuple[int, int], list[int]] = {}
+        """As of every member; a sample whose "closer" is true is seen at twice its size where `reach` is known."""
+        alike: dict[tuple[tuple[int, int], bool], list[int]] = {}
         for i, sample in enumerate(samples):
-            alike.setdefault(self.size(sample["image"]), []).append(i)
+            alike.setdefault((self.size(sample["image"]), bool(sample.get("closer"))), []).append(i)
         found: dict[int, Output] = {}
         for places in alike.values():
             found |= dict(zip(places, self._outputs([samples[i] for i in places]), strict=True))
@@ -145,7 +162,7 @@ class NetworkMember(Member):
     def _outputs(self, samples: Sequence[Sample]) -> list[Output]:
         crops, maps = self.crops(samples), self.task.maps
         count = 1 if maps else min(self.plan.symmetries, self.plan.test_views)  # maps would have to be turned back
-        views = [self.run(view) for view in symmetric(crops, count)]
+        views = [self._run(view, bool(samples[0].get("closer"))) for view in symmetric(crops, count)]
         found = {name: np.mean([view[name] for view in views], axis=0) for name in views[0]}
         undo = FITTINGS[self.plan.fitting].undo
         return [
@@ -153,6 +170,11 @@ class NetworkMember(Member):
              for name, values in found.items()}
             for i, sample in enumerate(samples)
         ]  # fmt: skip
+
+    def _run(self, crops: NDArray[np.float32], closer: bool) -> Mapping[str, NDArray[np.float32]]:
+        if (reach := self.reach) is None:
+            return self.run(crops)
+        return in_pieces(self.run, crops, reach, self._stride, TWICE if closer else 1)
 
     def module(self) -> nn.Module:
         """The networks as one module, for engines and explanations."""

@@ -36,6 +36,7 @@ class Plan:
     # continued by its mirror image below and to the right, where answers lie on the pixels.
     fitting: str = "pad"
     halo: int | None = None  # px of context a side; None: a global network on a fixed grid
+    closer: float = 0.0  # px: images whose median object is smaller are predicted at twice their size; 0: none
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # channel -> values mapped to 0 and 1
     scale_by: str = "set"  # or "image": before that, each image by its own percentiles 0.2 and 99.8, seen on all of it
     level: str = "none"  # or "mean": every crop less its own mean; "patch": and its own deviation made a fixed one
@@ -143,7 +144,8 @@ class Plan:
             "precision": self.precision in ("float32", "bfloat16", "float16"), "decay": 0 <= self.decay < math.inf,
             "pixel_size": self.pixel_size is None or 0 < self.pixel_size < math.inf,
             "scaling": all(-math.inf < low < high < math.inf for low, high in self.scaling.values()),
-            "halo": self.halo is None or self.halo >= 0, "seed": 0 <= self.seed < 2**32,
+            "halo": self.halo is None or self.halo >= 0, "closer": 0 <= self.closer < math.inf,
+            "seed": 0 <= self.seed < 2**32,
             "augment": all(0 <= strength < math.inf for strength in self.augment.values()),
             "settings": all(map(math.isfinite, self.settings.values())), "fitting": self.fitting in FITTINGS,
             "level": self.level in LEVELS, "scale_by": self.scale_by in ("set", "image"),

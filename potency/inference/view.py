@@ -18,6 +18,7 @@ from potency.data.plan import Plan
 from potency.data.tiles import FITTINGS, Tile, cover, exposure
 
 READ = 1280  # px a side that are read at once where tiles cover an image exactly; a multiple of every stride
+HALOS, MOST = 12, 4096  # or so many halos, lest most of what is read be halo; at most so many px
 SHARED = 8  # of a view's side, what it sees beyond its core where every pixel is answered and no halo is known
 SEEN, LOOKS = 2**22, 8  # pixels that are looked at whole; of a larger image, windows along each side
 
@@ -105,7 +106,7 @@ def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
     if fitting.whole:
         return [Tile(0, 0, *shape)]
     if plan.halo is not None:  # the answer does not depend on the size of the tiles, so the plan does not say it
-        return cover(shape, max(READ, 4 * plan.halo), plan.halo)
+        return cover(shape, max(READ, 4 * plan.halo, min(HALOS * plan.halo, MOST)), plan.halo)
     return cover(shape, plan.tile, min(plan.tile) // SHARED) if fitting.covers else grid(shape, plan)
 
 

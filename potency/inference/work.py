@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.manifest import Manifest
@@ -16,6 +17,7 @@ from potency.data.parts import is_part
 from potency.data.pixels import LARGEST, wild
 from potency.data.tiles import Tile
 from potency.errors import ImageError, PotencyError
+from potency.inference.closer import able, diameter, shows_small
 from potency.inference.store import folder_of_tiles
 from potency.inference.view import View, windows
 
@@ -141,6 +143,7 @@ class Run:
         self.parts: list[list[tuple[Tile, Answer]]] = [[] for _ in batch.places]
         self.shapes: dict[int, tuple[int, int]] = {}
         self.waiting: list[tuple[int, Tile, Sample]] = []
+        self.closer = able(bundle.members, self.plan)
 
     def outcomes(self) -> list[Outcome]:
         for i, (row, tile) in enumerate(zip(self.batch.rows.records(), self.batch.tiles, strict=True)):
@@ -164,6 +167,7 @@ class Run:
         if len(tiles) > self.work.size:
             self.found[i] = Outcome(tiles=tuple(tiles), shape=view.shape)
             return
+        given = self._given(view, whole=tile is None and len(tiles) == 1)
         for part in tiles:
             pixels = view.crop(part)
             # Asked here, because a compiled network can swallow a not-a-number and answer as if all were well.
@@ -173,7 +177,21 @@ class Run:
                     str(row["image"]),
                     "export the image again, or replace these pixels",
                 )
-            yield part, {"image": pixels} | ({"exposure": view.exposure} if self.plan.scale_by == "image" else {})
+            yield part, {"image": pixels, **given}
+
+    def _given(self, view: View, whole: bool) -> Sample:
+        """What is told of an image with each of its tiles: how bright it is, and whether it is seen at twice its size.
+
+        Of an image that is `whole` its own answer decides the latter.
+        """
+        given: dict[str, Any] = {"exposure": view.exposure} if self.plan.scale_by == "image" else {}
+        if self.closer and not whole:
+            if getattr(_OPENED, "view", None) is not view:
+                return given | {"closer": np.asarray(shows_small(self.bundle, view, self.plan))}
+            if _OPENED.closer is None:
+                _OPENED.closer = np.asarray(shows_small(self.bundle, view, self.plan))
+            given["closer"] = _OPENED.closer
+        return given
 
     def _view(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> View:
         """The image of a row; one that is cut into tiles stays open for the batch that comes next."""
@@ -182,7 +200,7 @@ class Run:
             return cast(View, _OPENED.view)
         view = View.of(self.batch.rows, row, self.plan)
         if tile is not None:
-            _OPENED.key, _OPENED.view = key, view
+            _OPENED.key, _OPENED.view, _OPENED.closer = key, view, None
         return view
 
     def _flush(self) -> None:
@@ -199,8 +217,13 @@ class Run:
                 self.waiting = [entry]
                 self._flush()
             return
-        for (i, tile, _), answer in zip(waiting, answers, strict=True):
-            self.parts[i].append((tile, answer))
+        for (i, tile, sample), answer in zip(waiting, answers, strict=True):
+            if self.closer and "closer" not in sample and diameter([answer]) < self.plan.closer:
+                self.waiting.append((i, tile, {**sample, "closer": np.asarray(True)}))
+            else:
+                self.parts[i].append((tile, answer))
+        if self.waiting:
+            self._flush()
 
     def _finish(self, i: int, parts: list[tuple[Tile, Answer]]) -> None:
         try:

@@ -15,12 +15,15 @@ from potency.bundle import Member
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import Tile
+from potency.inference.closer import diameter
 from potency.inference.view import View, windows
 from potency.learning.truths import truths
 from potency.tasks import Task
 
 MOST = 32  # images that are tried, evenly through the table
 PIXELS = 2**24  # whose maps are held at a time
+CLOSER = (0.0, 8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 24.0, 32.0)  # px under which objects may be better seen larger
+GAIN = 0.005  # of the headline
 
 
 class Parts(NamedTuple):
@@ -50,7 +53,26 @@ def with_thresholds(member: Member, rows: Manifest) -> Member:
     return member.under(plan)
 
 
-def _parts(member: Member, rows: Manifest) -> tuple[list[Parts], list[Answer]]:
+def with_closer(member: Member, rows: Manifest) -> Member:
+    """The member with the `closer` that these rows ask for: under which size objects are better seen larger.
+
+    A larger one makes more images cost four times as much, so it must gain `GAIN` over what was chosen before it.
+    """
+    plan = member.plan.but(closer=0)
+    seen, known = _parts(member, rows)
+    as_they_are = [_joined(member.task, plan, parts) for parts in seen]
+    nearer = [_joined(member.task, plan, parts) for parts in _parts(member, rows, closer=True)[0]]
+    sizes = [diameter([answer]) for answer in as_they_are]
+    found, best = 0.0, -np.inf
+    for limit in CLOSER:
+        told = [two if size < limit else one for one, two, size in zip(as_they_are, nearer, sizes, strict=True)]
+        score = _judged(member.task, told, known)
+        if score > best + GAIN:
+            found, best = limit, score
+    return member.under(plan.but(closer=found))
+
+
+def _parts(member: Member, rows: Manifest, closer: bool = False) -> tuple[list[Parts], list[Answer]]:
     """The outputs for the tiles of some whole images, and the truths of these."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int))
     some = replace(rows, table=rows.table.iloc[places].reset_index(drop=True))
@@ -63,18 +85,22 @@ def _parts(member: Member, rows: Manifest) -> tuple[list[Parts], list[Answer]]:
         if seen and held > PIXELS:
             break
         tiles = windows(view.shape, member.plan)
-        seen.append(Parts(view.shape, [(tile, _output(member, view, tile)) for tile in tiles]))
+        seen.append(Parts(view.shape, [(tile, _output(member, view, tile, closer)) for tile in tiles]))
         known.append(truth)
     return seen, known
 
 
-def _output(member: Member, view: View, tile: Tile) -> Mapping[str, NDArray[Any]]:
+def _output(member: Member, view: View, tile: Tile, closer: bool) -> Mapping[str, NDArray[Any]]:
     exposure = {"exposure": view.exposure} if member.plan.scale_by == "image" else {}
-    return member.outputs([{"image": view.crop(tile), **exposure}])[0]
+    return member.outputs([{"image": view.crop(tile), "closer": np.asarray(closer), **exposure}])[0]
 
 
 def _score(task: Task, plan: Plan, seen: Sequence[Parts], known: Sequence[Answer]) -> float:
-    pieces = [_compared(_joined(task, plan, parts), truth) for parts, truth in zip(seen, known, strict=True)]
+    return _judged(task, [_joined(task, plan, parts) for parts in seen], known)
+
+
+def _judged(task: Task, told: Sequence[Answer], known: Sequence[Answer]) -> float:
+    pieces = [_compared(answer, truth) for answer, truth in zip(told, known, strict=True)]
     evidence = Evidence.stack(pieces)
     value = float(task.answer.summarise(evidence, np.ones((1, evidence.samples)))[task.answer.headline][0])
     return task.answer.better * value if np.isfinite(value) else -np.inf
