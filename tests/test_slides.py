@@ -9,68 +9,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import zarr
 from numpy.typing import NDArray
+from slides_world import SIZE, TILE, bundle_of, discs, told
 from small_bundle import Counting
 
 from potency.answers import Labels, Regions, files
 from potency.answers.seams import numbered_by_place
-from potency.bundle import Bundle, Card, NetworkMember, pieces
 from potency.data import masks
 from potency.data.manifest import Manifest
 from potency.data.masks import ngff
-from potency.data.plan import Plan
 from potency.data.tiles import cover
 from potency.errors import AnswerError
 from potency.evaluation.evaluate import evaluate
 from potency.inference import view
-from potency.inference.engine import Engine
 from potency.inference.predict import predict
-from potency.learning.settling import with_closer
-from potency.tasks import find_task
-
-SIZE = (230, 180)
-TILE = 128
-
-
-def seen(crops: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """What a network could say that sees one pixel far: where a grey value ends there is a boundary."""
-    said = []
-    for (crop,) in crops:
-        edge = cv2.dilate(crop, np.ones((3, 3))) > cv2.erode(crop, np.ones((3, 3)))
-        inside = crop > 0.1
-        said.append(20.0 * np.stack([inside & ~edge, inside & edge, ~inside]))
-    return {"output": np.stack(said).astype(np.float32)}
-
-
-def bundle_of(name: str = "instances") -> Bundle:
-    """A bundle whose network is `seen`, decoded by the boundary decoder or, for segment, pixel by pixel."""
-    task = find_task(name)
-    plan = Plan(task=name, channels=("grey",), tile=64, scaling={"grey": (0.0, 255.0)})
-    plan = plan.but(**{**task.usual, "network": "unet:width=4:depth=1", "halo": 32, "scale_by": "set"})
-    told = {"decoder": "boundary"} if "decoder" in task.usual else {"classes": ("in", "edge", "out")}
-    plan = plan.but(**told)
-    torch.manual_seed(0)
-    engine = Engine("made", "cpu", "float32", 0.0, "", seen)
-    return Bundle(Card(name, (plan,)), (NetworkMember(task, plan, task.build(plan), engine),))
-
-
-def discs(folder: Path, large: bool = False) -> Manifest:
-    """An image of some 150 discs of at most 17 px, side by side or touching, as OME-Zarr; or with one that is large."""
-    rng, picture = np.random.default_rng(0), np.zeros(SIZE, np.uint8)
-    for y, x in rng.uniform(0, SIZE, (150, 2)):
-        cv2.circle(picture, (int(x), int(y)), int(rng.integers(3, 9)), int(rng.integers(60, 255)), -1)
-    if large:
-        cv2.rectangle(picture, (20, 100), (270, 130), 255, -1)
-    folder.mkdir(exist_ok=True)
-    array = zarr.create_array(store=str(folder / "a.zarr"), data=picture, chunks=(64, 64), zarr_format=2)
-    array.attrs["name"] = "discs"
-    return Manifest.of_rows(pd.DataFrame({"image": ["a.zarr"]}), folder)
 
 
 @pytest.fixture(autouse=True)
@@ -81,14 +37,6 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ngff, "SMALLEST", 128)
     monkeypatch.setattr(view, "READ", TILE)
     monkeypatch.setattr(view, "MOST", 0)
-
-
-def told(found: Manifest, into: Path) -> tuple[NDArray[Any], pd.DataFrame, str]:
-    """Labels, table and path of the only row."""
-    row = found.table.iloc[0]
-    assert pd.isna(row["prediction.error"]), row["prediction.error"]
-    answer = Labels.of_cells({"": row["prediction"], "objects": row["prediction.objects"]}, found.folder)
-    return answer.instances, answer.objects, Path(row["prediction"]).name
 
 
 def test_the_answer_does_not_depend_on_the_size_of_the_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,42 +52,6 @@ def test_the_answer_does_not_depend_on_the_size_of_the_tiles(tmp_path: Path, mon
         np.testing.assert_array_equal(pixels, other)
         pd.testing.assert_frame_equal(table, more[table.columns], check_dtype=False)
     assert sorted(path.name for path in (tmp_path / str(TILE)).rglob("*") if path.suffix in (".tif", ".part")) == []
-
-
-def test_small_objects_are_seen_at_twice_their_size_whatever_the_tiles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows, answers = discs(tmp_path / "in"), []
-    for side, piece, closer in ((TILE, 128, 12), (200, 96, 12), (4096, 64, 12), (4096, 1280, 12), (TILE, 128, 4)):
-        monkeypatch.setattr(view, "READ", side)
-        monkeypatch.setattr(pieces, "SIDE", piece)
-        bundle, into = bundle_of(), tmp_path / f"{side}-{piece}-{closer}"
-        answers.append(told(predict(rows, nearer(bundle, closer), into=into), into))
-    (pixels, table, _), (_, plain, _) = answers[0], answers[-1]
-    for other, more, _ in answers[1:-1]:
-        other, more = numbered_by_place(other, more)
-        np.testing.assert_array_equal(pixels, other)
-        pd.testing.assert_frame_equal(table, more[table.columns], check_dtype=False)
-    assert pixels.shape == SIZE, "labels lie on the pixels of the image"
-    assert table["area"].median() > 1.2 * plain["area"].median(), "the edges that are cut off are thinner"
-    monkeypatch.setattr(view, "READ", TILE)
-    same = told(predict(rows, bundle_of(), into=tmp_path / "plain"), tmp_path / "plain")[1]
-    pd.testing.assert_frame_equal(plain, same)  # a median disc is wider than 4 px: nothing changes
-
-
-def nearer(bundle: Bundle, closer: float) -> Bundle:
-    (member,) = bundle.members
-    plan = member.plan.but(closer=closer)
-    return Bundle(Card(bundle.card.task, (plan,)), (member.under(plan),))
-
-
-def test_validation_rows_choose_whether_small_objects_are_seen_larger(tmp_path: Path) -> None:
-    rows, into = discs(tmp_path / "in"), tmp_path / "out"
-    (member,) = bundle_of().members
-    for closer in (0, 12):  # the truth is what it says of images as they come, or of larger ones
-        told = predict(rows, nearer(bundle_of(), closer), into=into / str(closer))
-        truth = told.add({"truth": told.table["prediction"]}, {"truth": "labels"})
-        assert (with_closer(member, truth).plan.closer > 0) == (closer > 0)
 
 
 def test_others_can_read_the_labels(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ class Instances(Dense):
             named = sorted(set().union(*(_classes(truth.objects) for truth in tables)), key=natural)
             plan = plan.but(classes=named if len(named) > 1 else ())
         plan = super().prepare(way(plan).prepare(plan, tables), tables)
+        if plan.closer and (plan.halo is None or not way(plan).scales(plan)):
+            raise PlanError("`closer` needs maps that mean the same at twice the size, of a network of a finite halo",
+                            f"plan.closer, decoder {plan.decoder!r}, network {plan.network!r}",
+                            'set decoder to "flows" and network to "unet", or closer to 0')  # fmt: skip
         return plan if plan.halo is not None else plan.but(halo=way(plan).halo(plan))
 
     def around(self, plan: Plan, truths: Sequence[Answer]) -> float:

@@ -26,6 +26,7 @@ from potency.tasks.task import Sample
 
 VECTOR = 5.0  # what vectors of length 1 are multiplied with in the loss, as in Cellpose (Stringer 2021)
 LEAST = 0.3  # score of what is called an object
+IN_PIXELS = ("regression", "embedding")  # kinds of maps that may be lengths
 TRIED = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SURE = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # of scores that are means over pixels, each above `inside`
 Forward = Callable[[nn.ModuleDict, Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -49,6 +50,10 @@ class Way(ABC):
     def halo(self, plan: Plan) -> int | None:
         """The halo of tiles where the network itself sees everything; None: views of the plan's size."""
         return None
+
+    def scales(self, plan: Plan) -> bool:
+        """Whether its maps of an enlarged image, made small again, are those of the image."""
+        return False
 
     @abstractmethod
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
@@ -81,6 +86,9 @@ class Maps(Way):
 
     def around(self, plan: Plan, largest: float) -> float:
         return float(_decoder(plan).reach(largest))
+
+    def scales(self, plan: Plan) -> bool:
+        return all(channel.kind not in IN_PIXELS for channel in _decoder(plan).channels)
 
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
         labels = drawn[0]

@@ -1,0 +1,72 @@
+"""Images of small objects are outlined at twice their size: whatever the tiles, on their own pixels, chosen by rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from slides_world import SIZE, TILE, bundle_of, discs, told
+
+from potency.answers import Labels, files
+from potency.answers.seams import numbered_by_place
+from potency.bundle import Bundle, Card, pieces
+from potency.errors import PlanError
+from potency.inference import view
+from potency.inference.predict import predict
+from potency.learning.settling import with_closer
+from potency.tasks import find_task
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles, where the image of discs is small."""
+    monkeypatch.setattr(files, "LARGE", 10_000)
+    monkeypatch.setattr(view, "READ", TILE)
+    monkeypatch.setattr(view, "MOST", 0)
+
+
+def test_small_objects_are_seen_at_twice_their_size_whatever_the_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, answers = discs(tmp_path / "in"), []
+    for side, piece, closer in ((TILE, 128, 12), (200, 96, 12), (4096, 64, 12), (4096, 1280, 12), (TILE, 128, 4)):
+        monkeypatch.setattr(view, "READ", side)
+        monkeypatch.setattr(pieces, "SIDE", piece)
+        bundle, into = bundle_of(), tmp_path / f"{side}-{piece}-{closer}"
+        answers.append(told(predict(rows, nearer(bundle, closer), into=into), into))
+    (pixels, table, _), (_, plain, _) = answers[0], answers[-1]
+    for other, more, _ in answers[1:-1]:
+        other, more = numbered_by_place(other, more)
+        np.testing.assert_array_equal(pixels, other)
+        pd.testing.assert_frame_equal(table, more[table.columns], check_dtype=False)
+    assert pixels.shape == SIZE, "labels lie on the pixels of the image"
+    assert table["area"].median() > 1.2 * plain["area"].median(), "the edges that are cut off are thinner"
+    monkeypatch.setattr(view, "READ", TILE)
+    same = told(predict(rows, bundle_of(), into=tmp_path / "plain"), tmp_path / "plain")[1]
+    pd.testing.assert_frame_equal(plain, same)  # a median disc is wider than 4 px: nothing changes
+
+
+def nearer(bundle: Bundle, closer: float) -> Bundle:
+    (member,) = bundle.members
+    plan = member.plan.but(closer=closer)
+    return Bundle(Card(bundle.card.task, (plan,)), (member.under(plan),))
+
+
+def test_validation_rows_choose_whether_small_objects_are_seen_larger(tmp_path: Path) -> None:
+    rows, into = discs(tmp_path / "in"), tmp_path / "out"
+    (member,) = bundle_of().members
+    for closer in (0, 12):  # the truth is what it says of images as they come, or of larger ones
+        told = predict(rows, nearer(bundle_of(), closer), into=into / str(closer))
+        truth = told.add({"truth": told.table["prediction"]}, {"truth": "labels"})
+        assert (with_closer(member, truth).plan.closer > 0) == (closer > 0)
+
+
+def test_what_cannot_be_seen_larger_is_refused_before_anything_is_learned() -> None:
+    truth = [Labels.of(np.eye(40, dtype=np.uint8))]
+    for changes in ({"decoder": "stardist"}, {"network": "cellvit"}):
+        plan = nearer(bundle_of(), 12).card.plans[0].but(halo=None, **changes)
+        with pytest.raises(PlanError, match="closer"):
+            find_task("instances").prepare(plan, truth)
+    assert find_task("instances").prepare(plan.but(network="unet:width=4:depth=1"), truth).closer == 12
