@@ -12,6 +12,7 @@ import numpy as np
 from potency.evaluation import wording
 from potency.systems.arms import Answered, Problem, answer, by_group, chosen, judge, named_columns, paper, slug
 from potency.systems.comparison import Scene, Sheet
+from potency.systems.people import read
 from potency.systems.recipe import Arm, Asked, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, Source, real, simulated
 
@@ -43,7 +44,6 @@ BEFORE = Relative(
     ("G1", "S_phase", "G2", "Prophase"),
 )
 CLIP, RADIUS, AMOUNT = 0.01, 2.0, 1.0  # of the adaptive equalisation; of the unsharp mask, px and strength
-READ = 200  # images that people are asked about
 
 
 def run(order: Order) -> Path:
@@ -54,10 +54,10 @@ def run(order: Order) -> Path:
         title = "Simulated cells: three fates" if drawn else f"Real images: {', '.join(source.manifest.classes)}"
         problem = Problem(name, title, source.about, source.manifest, drawn, {"accuracy": NETWORK})
         answered = _answered(problem, before, weights, order)
-        answered, sheet = read(problem, answered, order)
+        answered, sheet, _ = read(problem, answered, order)
         scene = judge(problem, answered, order)
         scenes.append(scene)
-        sheets += [sheet] if sheet else []
+        sheets.append(sheet)
         plans.append(next(iter(answered.plans.values())))
         said.append(" ".join((f"{title}.", *ablations(scene))))
     facts = (
@@ -164,31 +164,6 @@ def enhance(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     even = equalize_adapthist(grey, kernel_size=[max(2, side // 4) for side in grey.shape], clip_limit=CLIP)
     sharp = unsharp_mask(even, radius=RADIUS, amount=AMOUNT)  # type: ignore[no-untyped-call]
     return np.asarray(np.rint(np.clip(sharp, 0, 1) * 255), np.uint8)
-
-
-def read(problem: Problem, answered: Answered, order: Order) -> tuple[Answered, Sheet | None]:
-    """The page for people, and their answers where there are some: a column each, beside those of the networks."""
-    from potency.evaluation.reading import joined, page
-
-    place = order.into / f"{problem.name}-reader"
-    place.mkdir(parents=True, exist_ok=True)
-    tested = answered.manifest.where(answered.manifest.table["prediction"].notna())
-    (place / "reader.html").write_text(page(tested, images=READ), encoding="utf-8")
-    found = sorted(place.glob("*.csv"))
-    if found:
-        people = joined(tested, found)
-        columns = [f"prediction@{path.stem}" for path in found]
-        rows = answered.manifest.add(people.table[["id", *columns]])
-        names = {**answered.names, **{c: f"a person ({c.partition('@')[2]})" for c in columns}}
-        answered = replace(answered, manifest=rows, names=names)
-    people_said = f"{len(found)} people have answered" if found else "Nobody has answered yet, so there is no figure"
-    about = (f"{people_said}. The page shows at most {READ} of the images that the networks were tested on, in random "
-             f"order and without names; a reader presses a digit for each. Put the file it downloads into {place.name}/"
-             " and run the same command again: the reader stands in the table of these images then. A reader study of "
-             "`potency serve` gives the same file for each reader of the same folder.")  # fmt: skip
-    sheet = Sheet(f"{problem.name}-people", f"{problem.title}: people", about, problem.simulated,
-                  links=((f"{place.name}/reader.html", "Read the images"),))  # fmt: skip
-    return answered, sheet
 
 
 def ablations(scene: Scene) -> Iterator[str]:

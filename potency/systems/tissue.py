@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from potency.systems import her2
 from potency.systems.recipe import row
 
 ROWS = (
@@ -29,9 +30,5 @@ ROWS = (
         (("finding", "best of the studied settings; pixel level beats object level", ""),),
         "grid over encoder, loss, batch and data size", "density map", "Kaplan-Meier and Cox on density",
     ),
-    row(
-        "her2", "HER2 0/1+/2+/3+ assistance", "AI-assisted reading in two rounds, 246 cases",
-        (("precision and recall of 0 v. 1+", "rise", ""),),
-        "membrane completeness and intensity to a score",
-    ),
+    her2.RECIPE,
 )  # fmt: skip
