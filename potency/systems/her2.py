@@ -65,7 +65,7 @@ def run(order: Order) -> Path:
 def lowest(problem: Problem, answered: Answered) -> tuple[Problem, Answered]:
     """The rows of the lowest two scores, where every answer above the lowest counts as the second.
 
-    That is the question that decides about treatment since 2022: no stain at all, or some.
+    No stain at all, or some: what HER2-low treatment turns on (Modi et al. 2022, N Engl J Med 387).
     """
     none, some = problem.manifest.classes[:2]
     rows = two_scores(answered.manifest, none, some)

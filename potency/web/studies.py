@@ -175,13 +175,15 @@ class Studies:
         return [reader_of(row) for row in
                 self.store.rows("SELECT * FROM readers WHERE study = ? ORDER BY created", id)]  # fmt: skip
 
-    def answers(self, id: str) -> list[Row]:
-        """Every answer of a study, one row a showing that was answered, by reader, round and place."""
+    def answers(self, id: str, reader: str = "") -> list[Row]:
+        """Every answer of a study, or those of one reader (an id): one row a showing that was answered, by reader,
+        round and place."""
+        whose, one = ("AND readers.id = ? ", (reader,)) if reader else ("", ())
         return self.store.rows(
             "SELECT readers.name AS reader, readers.facts AS facts, round, place, image, again, answer, confidence, "
             "seconds, time, changes FROM showings JOIN readers ON readers.id = reader "
-            "WHERE study = ? AND time IS NOT NULL ORDER BY readers.created, round, place", id)  # fmt: skip
-
+            f"WHERE study = ? AND time IS NOT NULL {whose}ORDER BY readers.created, round, place",
+            id, *one)  # fmt: skip
 
     def stand(self, id: str) -> tuple[int, float]:
         """How many answers a study has and when the last one was given: figures of as many are those of today."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from potency.web.jobs import Missing
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from potency.evaluation.panel import Findings
 
 DRAWS = 1000
+SHEET = ("reader", "years", "field", "round", "place", "image", "id", "group", "truth", "model", "answer", "confidence",
+         "seconds", "shown", "taken_back", "time")  # fmt: skip
 
 
 def findings(
@@ -54,14 +56,23 @@ def _answer(word: str | None, study: Study) -> Any:
     return word if study.classes or word is None else float(word)
 
 
-def sheet_of_answers(studies: Studies, study: Study) -> str:
-    """All answers as CSV, a row a showing; harmless for spreadsheets."""
+def sheet_of_answers(studies: Studies, study: Study) -> Iterator[str]:
+    """All answers as CSV, a row a showing, reader by reader, so that the first is there at once; harmless for
+    spreadsheets."""
+    images = {row["number"]: row for row in studies.images(study.id)}
+    yield ",".join(SHEET) + "\n"
+    for reader in studies.readers(study.id):
+        yield _lines(studies.answers(study.id, reader.id), images)
+
+
+def _lines(answers: Sequence[Mapping[str, Any]], images: Mapping[int, Mapping[str, Any]]) -> str:
+    """Some answers as lines of the sheet."""
     import pandas as pd
 
     from potency.data.tables import guarded
 
-    images, made = {row["number"]: row for row in studies.images(study.id)}, []
-    for row in studies.answers(study.id):
+    made = []
+    for row in answers:
         facts, image = json.loads(row["facts"]), images.get(row["image"])
         if image is not None:
             made.append({
@@ -72,10 +83,8 @@ def sheet_of_answers(studies: Studies, study: Study) -> str:
                 "shown": 2 if row["again"] else 1, "taken_back": row["changes"],
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row["time"])),
             })  # fmt: skip
-    columns = ("reader", "years", "field", "round", "place", "image", "id", "group", "truth", "model", "answer",
-               "confidence", "seconds", "shown", "taken_back", "time")  # fmt: skip
-    frame = pd.DataFrame(made, columns=list(columns))
-    return guarded(frame.astype(object)).to_csv(index=False, lineterminator="\n")
+    frame = pd.DataFrame(made, columns=list(SHEET))
+    return guarded(frame.astype(object)).to_csv(index=False, header=False, lineterminator="\n")
 
 
 def sheet_of_reader(studies: Studies, study: Study, name: str, round: int) -> tuple[str, str]:

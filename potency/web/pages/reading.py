@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Form, UploadFile
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from potency.errors import PotencyError
 from potency.web import figures, tally
@@ -197,10 +197,11 @@ def picture(visit: Here, study: str, number: int) -> FileResponse:
 
 
 @pages.router.get("/reading/{study}/answers.csv", include_in_schema=False)
-def answers(visit: Here, study: str) -> Response:
-    """All answers as a table."""
+def answers(visit: Here, study: str) -> StreamingResponse:
+    """All answers as a table, sent while it is made."""
     found = _studies(visit).find(study)
-    return _csv(tally.sheet_of_answers(_studies(visit), found), "answers.csv")
+    return StreamingResponse(tally.sheet_of_answers(_studies(visit), found), headers=_as_file("answers.csv"),
+                             media_type="text/csv; charset=utf-8")  # fmt: skip
 
 
 @pages.router.get("/reading/{study}/answers/{reader}/{round}.csv", include_in_schema=False)
@@ -215,8 +216,11 @@ def answers_of(visit: Here, study: str, reader: str, round: int) -> Response:
 
 
 def _csv(text: str, name: str) -> Response:
-    return Response(text, media_type="text/csv; charset=utf-8",
-                    headers={"content-disposition": f'attachment; filename="{name}"'})  # fmt: skip
+    return Response(text, media_type="text/csv; charset=utf-8", headers=_as_file(name))
+
+
+def _as_file(name: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"'}
 
 
 def _studies(visit: Here) -> Studies:

@@ -37,7 +37,7 @@ def run(order: Order) -> Mapping[str, Any]:
     facts = {"title": study.title, "subtitle": titled(study), "simulated": study.facts.get("simulated"),
              "settings": settings_of(study), "names": {row: row for row in numbers}}  # fmt: skip
     (order.folder / "report.html").write_text(page(found, facts, picture), "utf-8")
-    (order.folder / "answers.csv").write_text(sheet_of_answers(studies, study), "utf-8")
+    (order.folder / "answers.csv").write_text("".join(sheet_of_answers(studies, study)), "utf-8")
     text = json.dumps(plain(asdict(found)), ensure_ascii=False, indent=1, allow_nan=False)
     (order.folder / "findings.json").write_text(text, "utf-8")
     return {"study": study.id, "verdict": verdict(found)}
