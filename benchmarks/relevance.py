@@ -292,7 +292,8 @@ def main() -> None:
     if "faithful" in given.parts:
         methods = ["relevance", "gradient-input"] if given.quick else [m for m in METHODS if m not in LEFT_OUT]
         for name in ("simulator",) if given.quick else (*SETS, "simulator"):
-            rows += list(faith(name, given.into, given.quick, methods))
+            measure = partial(faith, name, given.into, given.quick, methods)
+            rows += kept(given.into / "rows", f"faithful-{name}{'-quick' * given.quick}", measure)
     tell(rows, given.json)
 
 
