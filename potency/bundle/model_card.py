@@ -78,7 +78,8 @@ def _details(card: Card) -> Iterator[str]:
         ("What it gives", kind.title),
         ("Model", ", ".join(dict.fromkeys(nets)) + joined),
         ("Sees", f"{' x '.join(map(str, plans[0].window))} px of channels {_safe(', '.join(plans[0].channels))}, "
-                 + (f"{plans[0].pixel_size:g} um a pixel" if plans[0].pixel_size else "pixel size not known")),
+                 + (f"{plans[0].pixel_size:g} um a pixel" if plans[0].pixel_size else "pixel size not known")
+                 + (f"; images of objects under {plans[0].closer:g} px at twice the size" if plans[0].closer else "")),
         ("Weights it started from", _safe(", ".join(sorted(started))) or "none, drawn from the seed"),
         ("Written by", f"potency {card.version}"),
         ("Licence of the weights", _safe(card.data.get("weights_licence") or STATED)),
