@@ -191,7 +191,6 @@ RECIPE = Recipe(
     missing=(
         "images of actin in three lines (the relative shows nuclei)",
         "the human figure, until people have read the page, or the same folder in a reader study of `potency serve`",
-        "a run to its end at the default budget on real images, which nobody has watched yet",
     ),
     method="CNN, transfer learning, enhancement ablation",
     run=run,
