@@ -15,6 +15,7 @@ from potency.bundle import Bundle, Card, pieces
 from potency.errors import PlanError
 from potency.inference import view
 from potency.inference.predict import predict
+from potency.learning import knowing
 from potency.learning.settling import with_closer
 from potency.tasks import find_task
 
@@ -70,3 +71,9 @@ def test_what_cannot_be_seen_larger_is_refused_before_anything_is_learned() -> N
         with pytest.raises(PlanError, match="closer"):
             find_task("instances").prepare(plan, truth)
     assert find_task("instances").prepare(plan.but(network="unet:width=4:depth=1"), truth).closer == 12
+
+
+def test_networks_of_maps_are_not_asked_for_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knowing, "_seen", lambda *_: pytest.fail("64 whole images at once, for nothing"))
+    bundle, rows = bundle_of(), discs(tmp_path / "in")
+    assert knowing.acquainted(bundle, rows, [""]) is bundle

@@ -18,7 +18,7 @@ from potency.inference.engine import accelerate
 from potency.learning.estimate import crops_of
 
 MOST = 1000  # training rows that are looked at, evenly through the table
-BATCH = 64
+BATCH, PIXELS = 64, 2**24  # crops that are looked at together, and their values at most
 FEW = 200  # rows for which compiling a network takes longer than looking at them
 
 
@@ -27,9 +27,11 @@ def acquainted(
 ) -> Bundle:
     """The bundle whose members know where the rows that they learned from lie; `strata` is the class of each row.
 
-    A member whose network gives no embedding stays as it was. Features that were measured before, by row id, are taken
-    instead of the images.
+    A member whose network gives no embedding stays as it was, and so does one that gives maps. Features that were
+    measured before, by row id, are taken instead of the images.
     """
+    if bundle.task.maps:
+        return bundle
     chosen = np.unique(np.linspace(0, len(learned) - 1, min(MOST, len(learned))).round().astype(int))
     rows = replace(learned, table=learned.table.iloc[chosen].reset_index(drop=True))
     of = dict(zip(rows.table["id"].astype(str), (strata[k] for k in chosen), strict=True))
@@ -65,7 +67,7 @@ def _seen(bundle: Bundle, rows: Manifest) -> tuple[list[str], list[NDArray[np.fl
         for crop in crops:
             ids.append(name)
             waiting.append(crop)
-            if len(waiting) >= BATCH:
+            if len(waiting) >= BATCH or len(waiting) * crop.size >= PIXELS:
                 flush()
                 if not any(pieces[0].size for pieces in found):  # no network of these embeds: nothing more to see
                     return [], [np.empty((0, 0), np.float32) for _ in found]
