@@ -7,10 +7,9 @@ the sum's error, the three shares (medians over images), and what it costs besid
 image. Beside them zennit (EpsilonPlusFlat, as it comes) on the same trained networks: the share of the score that its
 map sums to. What is done is kept when the run is stopped.
 faithful: on test rows of fold 0 (256 of them for slow methods), for the log-odds of the answer, deletion by relevance
-beside chance and beside gradient times input, as paired differences with intervals by bootstrap over groups; a row for
-every other method, too. The way of relevance is chosen on 64 rows of fold 1.
-evidence: on simulated cells of known evidence, the share of each map inside it beside the share of the area.
-Real sets need POTENCY_DATA; without it those rows are absent.
+beside chance and gradient times input, as paired differences with intervals by bootstrap over groups; a row for every
+other method. The way of relevance is chosen on 64 rows of fold 1.
+evidence: on simulated cells of known evidence, how much of a map lies inside it. Real sets are read from POTENCY_DATA.
 """
 
 from __future__ import annotations
@@ -280,8 +279,8 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--into", type=Path, default=Path("out/relevance"))
     asked.add_argument("--parts", default="accounts,faithful")
-    asked.add_argument("--json", action="store_true")
-    asked.add_argument("--quick", action="store_true")
+    for switch in ("--json", "--quick"):
+        asked.add_argument(switch, action="store_true")
     given, rows = asked.parse_args(), list[dict[str, Any]]()
     if "accounts" in given.parts:
         images, labels = batches(rows_of("jurkat", given.into, given.quick))
@@ -292,8 +291,8 @@ def main() -> None:
     if "faithful" in given.parts:
         methods = ["relevance", "gradient-input"] if given.quick else [m for m in METHODS if m not in LEFT_OUT]
         for name in ("simulator",) if given.quick else (*SETS, "simulator"):
-            measure = partial(faith, name, given.into, given.quick, methods)
-            rows += kept(given.into / "rows", f"faithful-{name}{'-quick' * given.quick}", measure)
+            made = partial(faith, name, given.into, given.quick, methods)
+            rows += kept(given.into / "rows", f"faithful-{name}{'-quick' * given.quick}", made)
     tell(rows, given.json)
 
 
