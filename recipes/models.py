@@ -129,7 +129,7 @@ MODELS: Mapping[str, Model] = {
     ),
     "cells-phase": Model(
         "whole cells in phase contrast, each with its outline",
-        "Adherent, elongated cells about 40 px wide; of touching ones it misses nearly half. Other cells, densities "
+        "Adherent, elongated cells about 40 px wide; where they touch its outlines are rough. Other cells, densities "
         "and microscopes are outside what it has seen. Learned from 41 phase-contrast images of one set (Usiigaci, "
         "10x, about 0.87 um a pixel; 4 more chose checkpoint and thresholds), on a processor in two runs: 2,000 steps, "
         "and 900 from their weights.",
