@@ -88,7 +88,7 @@ def torn(path: Path) -> None:
 def small() -> Iterator[None]:
     """What is large in life is small here, so that an image has tiles, chunks and levels."""
     large = mock.patch.object(files, "LARGE", 10_000)
-    with mock.patch.multiple(ngff, CHUNK=64, SMALLEST=128), mock.patch.object(view, "READ", 128), large:
+    with mock.patch.multiple(ngff, CHUNK=64, SMALLEST=128), mock.patch.multiple(view, READ=128, MOST=0), large:
         yield
 
 

@@ -10,13 +10,17 @@ from potency.bundle.card import CARD, Card
 from potency.errors import BundleError, nearest
 
 HERE = Path(__file__).parent
-SCHEME = "example:"
+SCHEME, FIRST = "example:", "nuclei"
 SHELVES: Mapping[str, Path] = {"": HERE / "models", SCHEME: HERE / "examples"}  # what stands before a name there
 
 
 def shipped(scheme: str) -> dict[str, Path]:
-    """The folder of every bundle of a shelf by its name; "" is the shelf of models, `SCHEME` that of examples."""
-    return {path.parent.name: path.parent for path in sorted(SHELVES[scheme].glob(f"*/{CARD}"))}
+    """The folder of every bundle of a shelf by its name; "" is the shelf of models, `SCHEME` that of examples.
+
+    `FIRST` comes first: it is what is chosen where nobody chooses.
+    """
+    there = sorted((path.parent for path in SHELVES[scheme].glob(f"*/{CARD}")), key=lambda at: (at.name != FIRST, at))
+    return {folder.name: folder for folder in there}
 
 
 def labels(scheme: str) -> dict[str, dict[str, Any]]:

@@ -274,6 +274,6 @@ def _unnamed(cells: Cells, name: str) -> dict[str, object]:
 
 def _batch_size(bundle: Bundle, rows: int) -> int:
     fits = min(VALUES // (plan.window[0] * plan.window[1] * max(1, len(plan.channels))) for plan in bundle.card.plans)
-    if any(plan.halo is not None for plan in bundle.card.plans):  # images are read as they come, up to READ a side
+    if any(plan.halo is not None for plan in bundle.card.plans):  # images go through it in pieces of READ a side
         return int(np.clip(min(VALUES // READ**2, rows // 8), 1, MOST))
     return int(np.clip(min(fits, rows // 8), 8, MOST))
