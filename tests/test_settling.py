@@ -111,6 +111,7 @@ def test_what_is_tried_warns_of_nothing(world: Manifest, monkeypatch: pytest.Mon
 
     joined, stitch = list[Labels](), Labels.stitch
     monkeypatch.setattr(view, "READ", 32)
+    monkeypatch.setattr(view, "MOST", 0)
     monkeypatch.setattr(NetworkMember, "outputs", one_object)
     monkeypatch.setattr(Labels, "stitch", staticmethod(lambda *parts: joined.append(stitch(*parts)) or joined[-1]))
     made = member(world, 0.99, 0.01)
