@@ -39,10 +39,9 @@ def diameter(answers: Sequence[Answer]) -> float:
 
 def shows_small(bundle: Bundle, view: View, plan: Plan) -> bool:
     """Whether the objects of an image that is cut into tiles are small, seen in windows spread over all of it."""
-    given = {"exposure": view.exposure} if plan.scale_by == "image" else {}
     high, wide = (min(SIDE, side) for side in view.shape)
     starts = [np.unique(np.linspace(0, side - least, LOOKS).astype(int))
               for side, least in zip(view.shape, (high, wide), strict=True)]  # fmt: skip
-    seen = [bundle([{"image": view.crop(Tile(int(y), int(x), high, wide)), **given}])[0]
+    seen = [bundle([{"image": view.crop(Tile(int(y), int(x), high, wide)), **view.given(plan)}])[0]
             for y in starts[0] for x in starts[1]]  # fmt: skip
     return diameter(seen) < plan.closer

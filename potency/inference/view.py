@@ -84,6 +84,10 @@ class View:
         seen = [self.image.crop(window) for window in windows]
         return exposure(np.concatenate([pixels.reshape(len(pixels), 1, -1) for pixels in seen], axis=2))
 
+    def given(self, plan: Plan) -> dict[str, NDArray[Any]]:
+        """What a model must be told of the whole image beside the pixels of a part."""
+        return {"exposure": self.exposure} if plan.scale_by == "image" else {}
+
     def crop(self, tile: Tile) -> NDArray[Any]:
         """The pixels (C, H, W) of one tile of the view, its halo included as far as the view goes."""
         if (tile.y, tile.x, tile.height, tile.width) == (0, 0, *self.image.shape[-2:]):

@@ -184,7 +184,7 @@ class Run:
 
         Of an image that is `whole` its own answer decides the latter.
         """
-        given: dict[str, Any] = {"exposure": view.exposure} if self.plan.scale_by == "image" else {}
+        given = view.given(self.plan)
         if self.closer and not whole:
             if getattr(_OPENED, "view", None) is not view:
                 return given | {"closer": np.asarray(shows_small(self.bundle, view, self.plan))}

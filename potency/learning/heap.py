@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Have the C library of Linux keep what is freed, for this process.
 
     As it comes it returns large blocks to the system at once, and every map of every step is paid for anew, page by
-    page: a tenth of a step of a U-Net, a fifth of one of MobileNetV2. Elsewhere nothing is done.
+    page. Elsewhere nothing is done.
     """
     if not sys.platform.startswith("linux"):
         return

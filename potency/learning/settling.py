@@ -91,8 +91,7 @@ def _parts(member: Member, rows: Manifest, closer: bool = False) -> tuple[list[P
 
 
 def _output(member: Member, view: View, tile: Tile, closer: bool) -> Mapping[str, NDArray[Any]]:
-    exposure = {"exposure": view.exposure} if member.plan.scale_by == "image" else {}
-    return member.outputs([{"image": view.crop(tile), "closer": np.asarray(closer), **exposure}])[0]
+    return member.outputs([{"image": view.crop(tile), "closer": np.asarray(closer), **view.given(member.plan)}])[0]
 
 
 def _score(task: Task, plan: Plan, seen: Sequence[Parts], known: Sequence[Answer]) -> float:

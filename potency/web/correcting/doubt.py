@@ -36,7 +36,7 @@ def doubt(manifest: Manifest, row: Mapping[str, Any], bundle: Bundle) -> tuple[f
         most = plan.tile if plan.halo is None else (SEEN, SEEN)
         high, wide = (min(side, size) for side, size in zip(most, view.shape, strict=True))
         crop = view.crop(Tile((view.shape[0] - high) // 2, (view.shape[1] - wide) // 2, high, wide))
-        given = {"exposure": view.exposure} if plan.scale_by == "image" else {}
+        given = view.given(plan)
         one, two = bundle([{"image": crop, **given}, {"image": np.ascontiguousarray(crop[:, :, ::-1]), **given}])
     except PotencyError:
         return None, ""
