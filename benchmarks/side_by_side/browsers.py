@@ -1,9 +1,13 @@
-"""The browsers of `serve.py --load`: each uploads, looks, asks at once and by the queue, all at the same time."""
+"""The browsers of `serve.py --load`: each uploads, looks, asks at once and by the queue, all at the same time.
+
+Each has cookies of its own, and sends with its forms the secret of the page that it loaded, as a real one does.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,14 +18,15 @@ import psutil
 
 PAGES = ("", "images", "jobs", "models", "about")
 PATIENCE = 600.0  # seconds that the queue may take
-FORM = ("predict.json", "answer.json", "images.json")
+SECRET = re.compile(r'<meta name="csrf" content="([^"]*)">')
 
 
 class Browser:
     """One visitor: how long their pages took, and what of what they asked for did not come."""
 
-    def __init__(self, http: httpx.AsyncClient, model: str, image: bytes, rounds: int) -> None:
-        self.http, self.model, self.image, self.rounds = http, model, image, rounds
+    def __init__(self, address: str, model: str, image: bytes, rounds: int) -> None:
+        self.http = httpx.AsyncClient(base_url=address, timeout=PATIENCE)
+        self.model, self.image, self.rounds = model, image, rounds
         self.pages: list[float] = []
         self.uploads: list[float] = []
         self.jobs: list[str] = []
@@ -30,6 +35,7 @@ class Browser:
 
     async def visit(self, number: int) -> None:
         """Upload an image, put it in line, ask about it at once, look at every page, again and again."""
+        await self._seen("")
         for turn in range(self.rounds):
             name = f"cell {number}-{turn}.png"
             taken = await self._sent("images.json", name, title=name)
@@ -39,11 +45,18 @@ class Browser:
             said = await self._sent("predict.json", name, model=self.model)
             self.answers += said is not None and "error" not in said["answers"][0]
             for page in PAGES:
-                start = time.perf_counter()
-                found = await self.http.get(page, headers={"accept": "text/html"})
-                self.pages.append(time.perf_counter() - start)
-                if found.status_code != 200:
-                    self.lost.append(f"{page}: {found.status_code}")
+                await self._seen(page)
+
+    async def _seen(self, page: str) -> None:
+        start = time.perf_counter()
+        found = await self.http.get(page, headers={"accept": "text/html"})
+        self.pages.append(time.perf_counter() - start)
+        if found.status_code != 200:
+            self.lost.append(f"{page}: {found.status_code}")
+            return
+        secret = SECRET.search(found.text)
+        assert secret is not None, f"the page {page!r} has no secret for its forms"
+        self.http.headers["x-csrf-token"] = secret[1]
 
     async def _sent(self, path: str, name: str, **data: str) -> dict[str, Any] | None:
         start = time.perf_counter()
@@ -83,17 +96,16 @@ async def watched(pid: int, over: asyncio.Event) -> float:
 async def main() -> None:
     address, model, image, pid, count, rounds = sys.argv[1:]
     pixels, over = Path(image).read_bytes(), asyncio.Event()
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(base_url=address, timeout=PATIENCE, limits=limits) as http:
-        browsers = [Browser(http, model, pixels, int(rounds)) for _ in range(int(count))]
-        memory = asyncio.create_task(watched(int(pid), over))
-        start = time.perf_counter()
-        await asyncio.gather(*(one.visit(number) for number, one in enumerate(browsers)))
-        busy = time.perf_counter() - start
-        for one in browsers:
-            await one.finished()
-        over.set()
-        most = await memory
+    browsers = [Browser(address, model, pixels, int(rounds)) for _ in range(int(count))]
+    memory = asyncio.create_task(watched(int(pid), over))
+    start = time.perf_counter()
+    await asyncio.gather(*(one.visit(number) for number, one in enumerate(browsers)))
+    busy = time.perf_counter() - start
+    for one in browsers:
+        await one.finished()
+        await one.http.aclose()
+    over.set()
+    most = await memory
     lost = [line for one in browsers for line in one.lost]
     for line in lost[:10]:
         print(line, file=sys.stderr)
