@@ -16,7 +16,7 @@ from potency.errors import PlanError
 from potency.inference import view
 from potency.inference.predict import predict
 from potency.learning import knowing
-from potency.learning.settling import with_closer
+from potency.learning.settling import with_closer, with_thresholds
 from potency.tasks import find_task
 
 
@@ -62,6 +62,16 @@ def test_validation_rows_choose_whether_small_objects_are_seen_larger(tmp_path: 
         told = predict(rows, nearer(bundle_of(), closer), into=into / str(closer))
         truth = told.add({"truth": told.table["prediction"]}, {"truth": "labels"})
         assert (with_closer(member, truth).plan.closer > 0) == (closer > 0)
+
+
+def test_thresholds_are_chosen_for_images_as_they_are_seen(tmp_path: Path) -> None:
+    rows, wanted = discs(tmp_path / "in"), nearer(bundle_of(), 12)
+    (member,) = wanted.members
+    told = predict(rows, wanted, into=tmp_path / "out")
+    truth = told.add({"truth": told.table["prediction"]}, {"truth": "labels"})
+    assert with_thresholds(member, truth).plan == member.plan, "the truth is what it says of larger images as it is"
+    plain = member.under(member.plan.but(closer=0))
+    assert with_thresholds(plain, truth).plan != plain.plan
 
 
 def test_what_cannot_be_seen_larger_is_refused_before_anything_is_learned() -> None:

@@ -37,12 +37,15 @@ def with_thresholds(member: Member, rows: Manifest) -> Member:
     """The member with the `settings` that score best on these rows by its answer's headline.
 
     One threshold after the other is moved while the others stay, in the order in which the task names them; a gain
-    must show, so that what makes no difference stays as it was.
+    must show, so that what makes no difference stays as it was. Small objects are seen larger where the plan says so.
     """
     trials = member.task.trials(member.plan)
     if not trials or not len(rows):
         return member
     seen, known = _parts(member, rows)
+    if member.plan.closer:
+        larger = _parts(member, rows, closer=True)[0]
+        seen = [two if _small(member, one) else one for one, two in zip(seen, larger, strict=True)]
     plan, best = member.plan, _score(member.task, member.plan, seen, known)
     for name, values in trials.items():
         for value in values:
@@ -92,6 +95,10 @@ def _parts(member: Member, rows: Manifest, closer: bool = False) -> tuple[list[P
 
 def _output(member: Member, view: View, tile: Tile, closer: bool) -> Mapping[str, NDArray[Any]]:
     return member.outputs([{"image": view.crop(tile), "closer": np.asarray(closer), **view.given(member.plan)}])[0]
+
+
+def _small(member: Member, parts: Parts) -> bool:
+    return diameter([_joined(member.task, member.plan, parts)]) < member.plan.closer
 
 
 def _score(task: Task, plan: Plan, seen: Sequence[Parts], known: Sequence[Answer]) -> float:
