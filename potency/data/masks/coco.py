@@ -14,6 +14,7 @@ from potency.data.masks.annotation import BOX, Annotation, Shape, agreed
 from potency.data.masks.disk import replacing
 from potency.data.masks.fill import join_rings, split_rings
 from potency.data.masks.jsonstream import members
+from potency.data.masks.meant import meant
 from potency.data.masks.outlined import Drawing
 from potency.data.masks.runlength import column_runs, counts_of, packed, runs_of, unpacked
 from potency.errors import AnswerError, nearest
@@ -71,14 +72,17 @@ def _meant(images: list[dict[str, Any]], name: str | None, path: Path) -> list[d
             return images
         raise AnswerError(f"the file speaks of {len(images)} images", str(path),
                           "say which: read(path, image=...), as " + str(images[0].get("file_name")))
+    names = [str(one.get("file_name") or "") for one in images]
+    at = meant(names, name, str(path))
     plain = PurePosixPath(name.replace("\\", "/"))
-    for wanted in (name, plain.name, plain.stem):
-        for one in images:
-            file = PurePosixPath(str(one.get("file_name", "")).replace("\\", "/"))
-            if wanted in (str(file), file.name, file.stem, str(one.get("id"))):
-                return [one]
-    names = [str(one.get("file_name")) for one in images]
-    raise AnswerError(f"the file speaks of no image {plain.name}", str(path), nearest(plain.name, names[:1000])[:300])
+    if at is None and len(images) == 1 and names[0] == path.stem:
+        at = 0  # as `write` calls an image that it does not know: after the file itself
+    if at is None:  # last, since an id may be the name of another image
+        at = next((at for at, one in enumerate(images) if str(one.get("id")) in (plain.name, plain.stem)), None)
+    if at is None:
+        raise AnswerError(f"the file speaks of no image {plain.name}", str(path),
+                          nearest(plain.name, names[:1000])[:300])
+    return [images[at]]
 
 
 def _add(note: Mapping[str, Any], kind: str, drawing: Drawing, where: str) -> None:

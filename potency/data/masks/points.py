@@ -11,6 +11,7 @@ import pandas as pd
 
 from potency.data.masks.annotation import BOX, Annotation, Shape, agreed, needed
 from potency.data.masks.disk import text_of
+from potency.data.masks.meant import meant
 from potency.data.masks.outlined import Drawing
 from potency.data.masks.runlength import column_runs
 from potency.data.tables import read_table, typed, write_table
@@ -94,14 +95,13 @@ def _of_image(frame: pd.DataFrame, columns: Mapping[str, str], name: str | None,
             return frame
         raise AnswerError(f"the table speaks of {files.nunique()} images", f"{path}, column {columns['image']}",
                           f"say which: read(path, image=...), as {files.iloc[0]}")
-    plain = PurePosixPath(name.replace("\\", "/"))
-    short = files.str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
-    for column, wanted in ((files, name), (short, plain.name), (short.str.rsplit(".", n=1).str[0], plain.stem)):
-        if (column == wanted).any():
-            return frame[column == wanted]
-    raise AnswerError(f"the table speaks of no image {plain.name}", f"{path}, column {columns['image']}",
-                      nearest(plain.name, files.unique()[:1000])[:300] + "; of an image without objects, write a table "
-                      "of its own")
+    known, where = files.unique().tolist(), f"{path}, column {columns['image']}"
+    at = meant(known, name, where)
+    if at is None:
+        plain = PurePosixPath(name.replace("\\", "/")).name
+        raise AnswerError(f"the table speaks of no image {plain}", where, nearest(plain, known[:1000])[:300]
+                          + "; of an image without objects, write a table of its own")
+    return frame[files == known[at]]
 
 
 def _numbers(rows: pd.DataFrame, column: str, path: Path) -> list[float]:
