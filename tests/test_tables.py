@@ -196,3 +196,17 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
     with pytest.raises(ManifestError, match="cannot be written as '.docx'"):
         made.write(tmp_path / "m.docx")
+
+
+@pytest.mark.parametrize(("masks", "kind"), [
+    (["m0.tif", "", "m2.tif", ""], "labels"), (["0.csv", "1.csv", "2.csv", ""], "objects"),
+    (["f0", "", "f2", "f3"], "labels"), (["stem", "", "big", "stem"], "category"),
+])  # fmt: skip
+def test_a_blank_cell_of_truth_is_no_name(tmp_path: Path, masks: list[str], kind: str) -> None:
+    for name in ("f0", "f2", "f3"):
+        (cells(tmp_path) / name / "masks").mkdir(parents=True, exist_ok=True)
+    rows = [f"{k}.png,{name}" for k, name in enumerate(masks)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,truth", *rows]) + "\n")
+    made = Manifest.read(tmp_path / "labels.csv")
+    assert made.kinds["truth"] == kind
+    assert made.table["truth"].isna().tolist() == [not name for name in masks]

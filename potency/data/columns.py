@@ -194,15 +194,16 @@ def truth_kind(truth: pd.Series, folder: Path | None = Path()) -> str:
 def file_kind(cells: pd.Series, folder: Path | None = Path()) -> str:
     """What a column of paths holds: objects with outlines ("labels"), boxes or points ("objects"), or "" for no paths.
 
-    Suffixes tell; a column of folders from `folder` that have a folder `masks` in them holds labels too.
+    Suffixes tell, and blank cells nothing; a column of folders from `folder` that have a folder `masks` in them holds
+    labels too.
 
-    >>> file_kind(pd.Series(["masks/a.tif", None])), file_kind(pd.Series(["a.csv"])), file_kind(pd.Series(["a"]))
+    >>> file_kind(pd.Series(["masks/a.tif", ""])), file_kind(pd.Series(["a.csv", None])), file_kind(pd.Series(["a"]))
     ('labels', 'objects', '')
     """
-    told = cells.dropna()
+    told = [cell for cell in cells.dropna() if not isinstance(cell, str) or cell.strip()]
     suffixes = {_suffix(cell) if isinstance(cell, str) else "" for cell in told}
     if folder is not None and suffixes == {""} and all(
-            isinstance(cell, str) and _has_masks(folder, cell) for cell in told.head(LOOKED_AT)):
+            isinstance(cell, str) and _has_masks(folder, cell) for cell in told[:LOOKED_AT]):
         return "labels"
     return next((kind for kind, known in HELD.items() if suffixes and suffixes <= known), "")
 
