@@ -12,6 +12,7 @@ import pytest
 import zoo
 
 from potency.cli import run
+from potency.data import masks
 from potency.data.manifest import Manifest
 from potency.data.readers import open_image
 from potency.errors import ManifestError
@@ -56,7 +57,7 @@ def test_objects_of_all_images_are_a_manifest_of_crops(fields: Manifest, suffix:
 def test_images_that_cannot_be_measured_are_rows_that_say_why(tmp_path: Path) -> None:
     square = np.zeros((9, 12), np.uint8)
     square[2:5, 3:9] = 4
-    for name, labels in (("size", square), ("good", square), ("none", 0 * square), ("float", square / 2)):
+    for name, labels in (("size", square), ("good", square), ("none", 0 * square), ("float", square / 8)):
         pair(tmp_path, name, labels)
     pair(tmp_path, "last", square)
     np.save(tmp_path / "size.npy", np.zeros((1, 8, 12)))
@@ -69,7 +70,7 @@ def test_images_that_cannot_be_measured_are_rows_that_say_why(tmp_path: Path) ->
     assert found.index.tolist() == [f"{name}.npy" for name in ("good", "size", "float", "two", "lost", "last")]
     said = found["measure.error"].dropna()
     for name, what in (("size", "8 x 12 pixels and the label image 9 x 12"), ("two", "has channels"),
-                       ("float", "ids of a label image are whole"), ("lost", "no such")):  # fmt: skip
+                       ("float", "18 pixels are no whole numbers"), ("lost", "no such")):  # fmt: skip
         assert what in said[f"{name}.npy"], name
     assert found.loc["good.npy", "area"] == 18 and found.loc["good.npy", "area@table"] == 1
     assert found.loc["good.npy", "id"] == "good.npy#4" and found.loc["size.npy", "id"] == "size.npy"
@@ -78,6 +79,42 @@ def test_images_that_cannot_be_measured_are_rows_that_say_why(tmp_path: Path) ->
     assert not list(tmp_path.glob("*none.par*")) and not list(tmp_path.glob(".*"))
     with pytest.raises(ManifestError, match="cannot be written as '.xlsx'"):
         measure_rows(rows, "cells", tmp_path / "all.xlsx")
+
+
+def test_objects_are_read_from_all_that_evaluate_reads(tmp_path: Path) -> None:
+    labels = np.zeros((30, 40), np.uint32)
+    labels[2:9, 3:9], labels[12:28, 14:33] = 4, 7
+    pair(tmp_path, "a", labels)
+    np.save(tmp_path / "whole.npy", labels.astype(np.float32))
+    truth = masks.of_labels(labels)
+    written = ["t.zarr", "t.geojson", "t.json", "t.zip", "t.csv", "t.png"]
+    for name in written:
+        masks.write(tmp_path / name, truth)
+    masks.write(tmp_path / "dsb", truth, format="folder")
+    files = ["a_mask.npy", "whole.npy", "t.zarr/labels/objects", "dsb", *written]
+    rows = pd.DataFrame({"image": "a.npy", "id": files, "cells": files})
+    window = {"tile.y": 10, "tile.x": 12, "tile.height": 20, "tile.width": 28}
+    for part, areas in (({}, [42, 304]), (window, [304])):
+        path, account = measure_rows(Manifest.of_rows(rows.assign(**part), tmp_path), "cells", tmp_path / "all.parquet")
+        assert account.wrong == {}
+        found = pd.read_parquet(path).groupby("tile.of", sort=False)["area"].agg(list)
+        assert found.to_dict() == dict.fromkeys(files, areas)
+
+
+def test_what_holds_no_outlines_says_so(tmp_path: Path) -> None:
+    square = np.zeros((9, 12), np.uint8)
+    square[2:5, 3:9] = 4
+    pair(tmp_path, "a", square)
+    (tmp_path / "points.csv").write_text("x,y\n3,4\n")
+    np.save(tmp_path / "a_seg.npy", np.array({"masks": square}))  # type: ignore[arg-type]
+    files = ["a_mask.npy", "points.csv", "a_seg.npy", "gone.tif"]
+    rows = Manifest.of_rows(pd.DataFrame({"image": "a.npy", "id": files, "cells": files}), tmp_path)
+    path, account = measure_rows(rows, "cells", tmp_path / "all.parquet")
+    assert account.images == 1
+    for name, words in (("points.csv", "boxes or points, no outlines"), ("a_seg.npy", "Cellpose's _seg.npy"),
+                        ("a_seg.npy", "File > Save masks"),
+                        ("gone.tif", "there is no file gone.tif")):  # fmt: skip
+        assert words in account.wrong[name]
 
 
 def test_um_stand_where_any_image_knows_its_pixels(tmp_path: Path) -> None:

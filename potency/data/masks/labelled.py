@@ -35,6 +35,12 @@ def recognises(path: Path, head: bytes) -> bool:
 
 def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     """Read labels; colours are told apart, an array of Python objects and a lossy picture are refused."""
+    refuse_others(path)
+    return read_image(path, shape)
+
+
+def refuse_others(path: Path) -> None:
+    """Refuse what cannot hold labels: an array of Python objects, and a lossy picture."""
     with path.open("rb") as file:
         head = file.read(1024)
     if head.startswith(NUMPY) and OBJECTS.search(head[:300]):
@@ -43,7 +49,6 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     if head.startswith(JPEG):
         raise AnswerError("a JPEG changes the values of pixels, so it cannot hold labels", str(path),
                           "save the labels as PNG or TIFF where they were made")
-    return read_image(path, shape)
 
 
 def read_image(path: Path, shape: Shape | None) -> Annotation:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from potency.answers.files import read_table
+from potency.answers.files import image_of, path_of, read_table
 from potency.answers.objecttable import CLASS, LABEL, SCORE
-from potency.data import columns, gathering, parts, tables
-from potency.data.readers import open_image
+from potency.data import columns, gathering, masks, parts, tables
 from potency.errors import AnswerError, ImageError, ManifestError, PotencyError
 from potency.measurement.objects.columns import UNITS
 from potency.measurement.objects.measure import measure_objects
@@ -22,6 +22,7 @@ from potency.measurement.objects.runs import find_objects
 if TYPE_CHECKING:
     from potency.data.image import Image
     from potency.data.manifest import Manifest, Row
+    from potency.data.pixels import Window
 
 Progress = Callable[[int, int], None]
 WHOLE = ("tile.y", "tile.x", "tile.height", "tile.width")
@@ -52,7 +53,8 @@ def measure_rows(
 
     Args:
         manifest: the images.
-        column: its column of label images, files relative to its folder like the images.
+        column: its column of label images, or of any other format of outlines that `potency.data.masks` reads; paths
+            are relative to its folder like those of the images.
         into: the table to write, `.parquet`, `.csv` or `.tsv`.
         families: as in `measure_objects`, but not `spatial`.
         naming: as in `measure_objects`; the number of an object in its label image is the column `object` here, since
@@ -102,23 +104,20 @@ class _Measured:
     def of(self, row: dict[str, Any]) -> pd.DataFrame:
         """The objects of a row, with their windows in the whole image."""
         image, window = self.manifest.open(row), self.manifest.window(row)
-        path = self.manifest.folder / str(row[self.column])
         if pd.isna(row[self.column]):
             raise ImageError(f"the column {self.column} names no label image", f"row '{row['id']}'", "fill it in")
+        path = path_of(row[self.column], self.manifest.folder, f"column {self.column}")
         if self.channels and image.channels != self.channels:
             what = f"the image has channels {', '.join(image.channels)}, those before {', '.join(self.channels)}"
             raise ImageError(what, image.name, "measure images of one kind at a time")
-        labels = parts.choose(open_image(path), row).crop(window)
-        if len(labels) != 1:
-            raise ImageError(f"a label image has one channel, this has {len(labels)}", str(path),
-                             "give the ids of the objects, not a picture of them")  # fmt: skip
+        labels = _numbers(path, row, image, window)
         size = _square(image)
         try:
             found = measure_objects(
-                labels[0], image.crop(window), families=self.families, naming=self.naming,
+                labels, image.crop(window), families=self.families, naming=self.naming,
                 pixel_size=size or (1.0 if self.um else None), channels=image.channels,
             )  # fmt: skip
-            box = find_objects(labels[0]).extents[1]
+            box = find_objects(labels).extents[1]
         except ImageError as error:
             raise ImageError(error.what, str(path), error.mend) from error
         self.channels = image.channels
@@ -135,10 +134,7 @@ class _Measured:
         cell = row.get(f"{self.column}.objects")
         said = pd.DataFrame(columns=[LABEL])
         if isinstance(cell, str):
-            try:
-                said = read_table(self.manifest.folder / cell)
-            except AnswerError as error:
-                raise ImageError(error.what, error.where, error.mend) from error
+            said = read_table(self.manifest.folder / cell)
         if self.told is None:
             self.told = tuple(name for name in SAID if name in said and LABEL in said)
         if not self.told:
@@ -167,6 +163,19 @@ class _Measured:
         return joined
 
 
+def _numbers(path: Path, row: Row, image: Image, window: Window | None) -> NDArray[Any]:
+    """The numbers of the objects of a row: of a label image the pixels of its window, of all else what it draws."""
+    plain = image_of(path)
+    if plain is not None:
+        return parts.choose(plain, row).crop(window)[0]
+    found = masks.read(path, image=image).labels
+    if found is None or found.ndim != 2:
+        raise AnswerError("the file holds boxes or points, no outlines" if found is None else
+                          "the file holds a volume, not the objects of a plane", str(path),
+                          "give files of labels or outlines, a plane each")  # fmt: skip
+    return found if window is None else found[window["Y"], window["X"]]
+
+
 def _square(image: Image) -> float | None:
     """The pixel size where it is known and the same both ways."""
     sizes = image.pixel_size or {}
@@ -181,9 +190,10 @@ def _with_faults(measured: _Measured, account: Account, progress: Progress) -> I
     for number, row in enumerate(measured.records):
         try:
             found = measured.of(row)
-        except ImageError as error:
-            account.wrong[str(row["id"])] = error.what
-            pending.append((number, error.what))
+        except (AnswerError, ImageError) as error:
+            what = f"{error.what} ({error.mend})" if error.mend else error.what
+            account.wrong[str(row["id"])] = what
+            pending.append((number, what))
         else:
             found[ERROR] = pd.Series([None] * len(found), dtype="str")
             names = found.columns
