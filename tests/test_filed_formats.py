@@ -11,7 +11,7 @@ from label_zoo import random_pair
 from made_up_masks import EXACT, SUFFIX, name_of
 from pandas import DataFrame
 
-from potency.answers import Labels, Objects, Regions
+from potency.answers import Evidence, Labels, Objects, Regions
 from potency.data import masks
 from potency.data.manifest import Manifest
 from potency.data.masks import FORMATS, Annotation, Format
@@ -166,3 +166,24 @@ def test_suffixes_of_labels_and_objects_read_a_column_as_what_it_holds(tmp_path:
 def _boxes(folder: Path) -> str:
     (folder / "b.csv").write_text("xmin,ymin,xmax,ymax\n1,1,3,3\n")
     return "b.csv"
+
+
+@pytest.mark.parametrize("header, row, bare", [("x,y,score", "4,3,.5", "x,y"), ("x,y,score", "4,3,.5", "image,x,y"),
+                                               ("xmin,ymin,xmax,ymax,score", "1,1,3,3,.5", "xmin,ymin,xmax,ymax")])
+def test_images_without_objects_are_judged_beside_others(tmp_path: Path, header: str, row: str, bare: str) -> None:
+    """A table without rows may be of points or of boxes: it is what the others are, on either side or both."""
+    (tmp_path / "one.csv").write_text(f"{header}\n{row}\n")
+    (tmp_path / "none.csv").write_text(f"{bare}\n")
+    DataFrame(columns=bare.split(",")).to_parquet(tmp_path / "bare.parquet")
+    pairs = [("none.csv", "none.csv"), ("one.csv", "none.csv"), ("none.csv", "one.csv"), ("one.csv", "one.csv"),
+             ("one.csv", "bare.parquet"), ("bare.parquet", "bare.parquet")]  # fmt: skip
+    table = DataFrame(pairs, columns=["truth", "prediction"]).assign(group=list("abcdef"))
+    for rows in (table, table[::-1], table.assign(truth="none.csv", prediction="none.csv")):
+        found = evaluate(Bare(rows, {"truth": "objects"}, tmp_path), draws=0).numbers["prediction"]
+        if rows is table:
+            assert found["f1"].value == 2 / 5 and found["count_mae"].value == 0.5
+    told = [Objects.of_cells({"": name}, tmp_path) for name in ("one.csv", "none.csv")]
+    assert told[0].mistakes(told[1])["what"].tolist() == ["spurious"]
+    assert told[1].mistakes(told[0])["what"].tolist() == ["missed"]
+    assert Objects(DataFrame()).compare(told[0]).arrays["answered"].tolist() == [0]
+    Evidence.stack([told[0].against(one, (), False) for one in told])  # as thresholds are chosen, image by image

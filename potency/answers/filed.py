@@ -64,15 +64,20 @@ class Filed(Answer):
         told = [[table for table in tables if table is not None] for tables in known]
         whole = [len(some) == len(rows) for some, rows in zip(told, sides, strict=True)]
         classes = cls.names_in(told[0] + told[1]) if all(whole) else ()
-        scored = whole[1] and all(SCORE in table.columns for table in told[1])
+        filled = [table for table in told[1] if len(table)] or told[1]
+        scored = whole[1] and all(SCORE in table.columns for table in filled)
         pieces, lost = [], Counter[str]()
         for index, true, said in zip(truth.index, *sides, strict=True):
             with located(index):
-                right, answer = cls.of_cells(true, folder), cls.of_cells(said, folder)
+                right, answer = (cls.of_cells(row, folder).among([*told[0], *told[1]]) for row in (true, said))
                 pieces.append(answer.against(right, classes, scored))
             for side, one in (("truth", right), ("answers", answer)):
                 lost.update({f"{side}: {words}": count for words, count in one.lost.items()})
         return replace(Evidence.stack(pieces), lost=lost)
+
+    def among(self, tables: Sequence[DataFrame]) -> Self:
+        """The answer as it is beside the tables of all rows: what holds no object may take their form."""
+        return self
 
     @classmethod
     @abstractmethod

@@ -111,14 +111,22 @@ class Objects(Filed):
     def compare(self, truth: Self) -> Evidence:
         return self.against(truth, classes_of([truth.table, self.table]), SCORE in self.table.columns)
 
+    def among(self, tables: Sequence[DataFrame]) -> Self:
+        filled = next((table for table in tables if len(table)), self.table)
+        return self if len(self.table) else replace(self, table=filled[:0])
+
+    def _boxed(self, truth: Self) -> bool:
+        """Whether boxes are compared: as the truth has it, or the answer where the truth has no objects."""
+        return (truth if len(truth.table) else self).boxes
+
     def against(self, truth: Self, classes: Sequence[str], scored: bool) -> Evidence:
         kinds = codes(truth.table, classes), codes(self.table, classes)
-        if not truth.boxes:
+        if not self._boxed(truth):
             pairs = near(truth.centres(), self.centres(), truth.radius)
             arrays = typed.centred((truth.centres(), self.centres()), kinds, len(classes), truth.radius)
             arrays |= {"apart": np.array([pairs[2].sum()]), "objects": np.array([truth.count], np.float64)}
             return Evidence(1, {**arrays, "answered": np.array([self.count], np.float64)}, tuple(classes))
-        if not self.boxes:
+        if self.count and not self.boxes:
             raise AnswerError("the prediction holds points, the truth boxes", ", ".join(map(str, self.table.columns)),
                               "give the truth as points (centroid-0, centroid-1), or predict boxes")  # fmt: skip
         crowd = np.asarray(truth.table.get(CROWD, np.zeros(truth.count)), bool)
@@ -158,7 +166,7 @@ class Objects(Filed):
 
     def mistakes(self, truth: Self) -> DataFrame:
         """What became of every object of both, in the order of their tables: found, missed or spurious."""
-        if truth.boxes:
+        if self._boxed(truth):
             row, column, iou = touching(as_box(truth.table), as_box(self.table))
             close = np.flatnonzero(iou > 0.5)
             kept = close[paired(row[close], column[close], 1 + iou[close] / (2 * max(len(close), 1)))]

@@ -126,9 +126,11 @@ def described(instances: NDArray[Any], told: DataFrame | None, ignore: int | Non
 
 
 def classes_of(tables: Iterable[DataFrame]) -> tuple[str, ...]:
-    """The classes that occur in some tables of objects, sorted; () unless every table has the column."""
+    """The classes that occur in some tables of objects, sorted; () unless every table with a row has the column."""
     found: set[str] = set()
     for table in tables:
+        if not len(table):
+            continue
         if CLASS not in table.columns:
             return ()
         found |= set(map(as_label, table[CLASS].dropna()))
@@ -137,7 +139,7 @@ def classes_of(tables: Iterable[DataFrame]) -> tuple[str, ...]:
 
 def codes(table: DataFrame, classes: Sequence[str]) -> NDArray[np.intp]:
     """The class of every object as its place among `classes`; all 0 where there are none."""
-    if not classes:
+    if not classes or not len(table):
         return np.zeros(len(table), np.intp)
     order = {name: code for code, name in enumerate(classes)}
     odd = [name for name in table[CLASS] if isna(name) or as_label(name) not in order]

@@ -28,14 +28,14 @@ _FORMULA = r"^'*[=+\-@\t\r]"
 _GUARDED = r"^'+[=+\-@\t\r]"
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_table(path: Path, bare: bool = False) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a table file; text files give columns of text (see `typed`), and what was saved with a Parquet table.
 
     Understands comma, semicolon, tab and bar, UTF-8 with or without a byte-order mark, UTF-16 and cp1252,
-    the first sheet of an Excel file that is not empty, and Parquet.
+    the first sheet of an Excel file that is not empty, and Parquet. `bare`: it may have no rows.
 
     Raises:
-        ManifestError: no such file, not a table, ragged rows, repeated or empty column names.
+        ManifestError: no such file, not a table, ragged rows, repeated or empty column names, no rows.
     """
     if not path.is_file():
         raise ManifestError("there is no such table", str(path), "check the path")
@@ -58,7 +58,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     if repeated:
         raise ManifestError("a column stands twice: " + ", ".join(repeated), str(path), "rename or remove one")
     frame.columns = pd.Index(names)
-    if not len(frame):
+    if not len(frame) and not bare:
         raise ManifestError("the table has no rows", f"{path}, columns: {', '.join(names)}", "export it with its rows")
     return frame, saved
 

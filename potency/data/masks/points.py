@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from potency.data.masks.annotation import BOX, Annotation, Shape, agreed, needed
-from potency.data.masks.disk import text_of
 from potency.data.masks.meant import meant
 from potency.data.masks.outlined import Drawing
 from potency.data.masks.runlength import column_runs
@@ -48,10 +47,7 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     """Read a row an object; a column that tells images apart picks those of the image named."""
     if path.stat().st_size > LIMIT:
         raise AnswerError(f"the table has more than {LIMIT // 2**30} GiB", str(path), "cut it into tables by image")
-    if path.suffix.lower() != ".parquet" and len(text_of(path, LIMIT).strip().splitlines()) == 1:
-        frame = pd.DataFrame(columns=text_of(path, LIMIT).strip().split(","))  # a header alone: no objects
-    else:
-        frame, _ = read_table(path)
+    frame, _ = read_table(path, bare=True)  # a header alone: no objects
     columns = named(frame, path)
     rows = _of_image(frame, columns, name, path)
     if "runs" in columns:
@@ -89,7 +85,7 @@ def named(frame: pd.DataFrame, path: Path) -> dict[str, str]:
 def _of_image(frame: pd.DataFrame, columns: Mapping[str, str], name: str | None, path: Path) -> pd.DataFrame:
     if "image" not in columns or not len(frame):
         return frame
-    files = frame[columns["image"]].astype("str")
+    files = _texts(frame, columns["image"])
     if name is None:
         if files.nunique() == 1:
             return frame
@@ -104,9 +100,14 @@ def _of_image(frame: pd.DataFrame, columns: Mapping[str, str], name: str | None,
     return frame[files == known[at]]
 
 
+def _texts(rows: pd.DataFrame, column: str) -> pd.Series:
+    """A column as text, "" where it holds nothing."""
+    return rows[column].astype("str").fillna("").str.strip()
+
+
 def _numbers(rows: pd.DataFrame, column: str, path: Path) -> list[float]:
     numbers = pd.to_numeric(typed(rows[column]), errors="coerce").astype("float64")
-    empty = rows[column].astype("str").str.strip().str.lower().isin(["", "nan", "na"])
+    empty = _texts(rows, column).str.lower().isin(["", "nan", "na"])
     wrong = numbers.isna() & ~empty
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
@@ -118,10 +119,10 @@ def _numbers(rows: pd.DataFrame, column: str, path: Path) -> list[float]:
 def _labels_and_classes(rows: pd.DataFrame, columns: Mapping[str, str]) -> tuple[list[str] | None, list[str]]:
     """Give ids and classes: a column `label` of numbers holds ids, one of words classes."""
     column = columns.get("class")
-    kinds = rows[column].astype("str").tolist() if column else [""] * len(rows)
-    if "label" not in rows or not rows["label"].astype("str").str.fullmatch(r"\d+").all():
+    kinds = _texts(rows, column).tolist() if column else [""] * len(rows)
+    if "label" not in rows or not _texts(rows, "label").str.fullmatch(r"\d+").all():
         return None, kinds
-    return rows["label"].astype("str").tolist(), [""] * len(rows) if column == "label" else kinds
+    return _texts(rows, "label").tolist(), [""] * len(rows) if column == "label" else kinds
 
 
 def _of_runs(rows: pd.DataFrame, columns: Mapping[str, str], shape: Shape | None, path: Path) -> Annotation:
@@ -134,11 +135,15 @@ def _of_runs(rows: pd.DataFrame, columns: Mapping[str, str], shape: Shape | None
     drawing = Drawing((height, width), str(path))
     labels, kinds = _labels_and_classes(rows, columns)
     scores = _numbers(rows, columns["score"], path) if "score" in columns else [math.nan] * len(rows)
-    for i, (text, kind, score) in enumerate(zip(rows[columns["runs"]].astype("str"), kinds, scores, strict=True)):
-        if text.strip().lower() in ("", "nan", "-1", "1 0"):
+    for i, (text, kind, score) in enumerate(zip(_texts(rows, columns["runs"]), kinds, scores, strict=True)):
+        if text.lower() in ("", "nan", "-1", "1 0"):
             continue  # how images without objects are written
         where = f"{path}, row {int(rows.index[i]) + 2}"
-        numbers = np.array(text.split(), np.int64)
+        try:
+            numbers = np.array(text.split(), np.int64)
+        except (ValueError, OverflowError) as error:
+            raise AnswerError(f"{text[:40]!r} are no run lengths", where,
+                              "write pairs of first pixel and length, with blanks between them") from error
         start, length = numbers[0::2] - 1, numbers[1::2]
         if len(numbers) % 2 or (start < 0).any() or (length < 1).any() or (start + length > height * width).any():
             raise AnswerError(f"the run lengths do not fit an image of {height} x {width} pixels", where,

@@ -1,0 +1,48 @@
+"""Tables as truth: cells that hold nothing, headers alone, and cells that are not what they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_masks import annotated, cells
+
+from potency.data import masks
+from potency.data.masks import Annotation
+from potency.data.masks.annotation import COLUMNS, table
+from potency.errors import AnswerError
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv"])
+def test_tables_with_cells_that_hold_nothing_come_back(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"t.{suffix}"
+    outlines, points = annotated(cells(20, 60)), Annotation(None, None, table([1, 2], [3, 4], [5, 6], [[np.nan] * 2] * 4))
+    for before in (outlines, points):
+        masks.write(path, before)
+        after = masks.read(path)
+        pd.testing.assert_frame_equal(after.objects[COLUMNS], before.objects[COLUMNS])
+        assert before.labels is None or (after.labels == before.labels).all()  # type: ignore[attr-defined]
+    frame = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0], "class": ["a", None], "image": ["a.png", None]})
+    frame.to_parquet(tmp_path / "missing.parquet")
+    assert masks.read(tmp_path / "missing.parquet", image="a.png").objects["class"].tolist() == ["a"]
+    frame.drop(columns="image").to_parquet(tmp_path / "missing.parquet")
+    assert masks.read(tmp_path / "missing.parquet").objects["class"].tolist() == ["a", ""]
+
+
+@pytest.mark.parametrize("name, header", [
+    ("a.csv", "x,y"), ("a.csv", "x;y;score"), ("a.tsv", "x\ty"), ("a.csv", "x\ty"), ("a.csv", '"x","y"'), ("a.csv", "\ufeffx|y"),
+])  # fmt: skip
+def test_a_header_alone_is_an_image_without_objects(tmp_path: Path, name: str, header: str) -> None:
+    for end in ("", "\n", "\r\n\r\n"):
+        (tmp_path / name).write_text(header + end, "utf-8", newline="")
+        assert not len(masks.read(tmp_path / name, image="b.png").objects)
+    pd.DataFrame(columns=["x", "y"]).to_parquet(tmp_path / "a.parquet")
+    assert not len(masks.read(tmp_path / "a.parquet").objects)
+
+
+def test_run_lengths_that_are_none_are_named_with_their_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("ImageId,EncodedPixels\na,1 2\na,one two\n")
+    with pytest.raises(AnswerError, match=r"'one two' are no run lengths\nwhere: .*a.csv, row 3"):
+        masks.read(tmp_path / "a.csv", shape=(3, 4))
