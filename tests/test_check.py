@@ -203,6 +203,36 @@ def test_all_faults_come_at_once_and_never_raise(tmp_path: Path) -> None:
     manifest.refuse_faults(ignore=[each.code for each in result.faults])
 
 
+def test_every_truth_in_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = np.zeros((12, 12), np.int32)
+    good[2:5, 2:5] = 1
+    odd = {1: -good, 2: good / 2, 3: good[:8], 4: np.array({"masks": good}), 5: good.astype(float), 6: good + 70_000}
+    for n in range(12):
+        np.save(tmp_path / f"t{n}.npy", odd.get(n, good))  # type: ignore[arg-type]
+    table = sound(tmp_path).assign(truth=[f"t{n}.npy" for n in range(12)])
+    table.loc[7, "truth"] = None
+    kind, finding = found(table, tmp_path)["truth"]
+    assert kind == "fault" and finding.rows == ("1.png", "2.png", "3.png", "4.png")
+    for words in ("4 truths", "t1.npy: 9 pixels have negative ids", "t2.npy: 9 pixels are no whole numbers",
+                  "t3.npy: the objects are of 8 x 12 pixels, their image of 12 x 12", "t4.npy: the array holds Python"):
+        assert words in finding.what + finding.where
+    assert "truth" not in found(table, tmp_path, pixels=False) and "truth" not in found(sound(tmp_path), tmp_path)
+    monkeypatch.setattr("potency.data.truths.LARGE", 10)  # what is larger is not read whole
+    assert found(table, tmp_path)["truth"][1].rows == ("2.png", "3.png", "4.png")
+
+
+def test_a_file_of_many_images_is_not_read_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f"{n}.png,3,4" for n in range(11)]
+    (tmp_path / "t.csv").write_text("\n".join(["image,x,y", *rows]))
+    table = sound(tmp_path).assign(truth="t.csv")
+    kind, finding = found(table, tmp_path)["truth"]
+    assert kind == "fault" and finding.rows == ("11.png",) and "speaks of no image 11.png" in finding.where
+    monkeypatch.setattr("potency.data.truths.SHARED", 3)
+    assert "truth" not in found(table, tmp_path)
+    parts = table.assign(**{"tile.y": 0, "tile.x": 0, "tile.height": 6, "tile.width": 6})
+    assert "truth" not in found(parts, tmp_path)
+
+
 def test_findings_are_true_where_there_is_a_fault() -> None:
     assert not Findings(warnings=(Finding("a", "b"),)) and Findings(faults=(Finding("a", "b"),))
 

@@ -18,8 +18,8 @@ from potency.errors import AnswerError
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv"])
 def test_tables_with_cells_that_hold_nothing_come_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t.{suffix}"
-    outlines, points = annotated(cells(20, 60)), Annotation(None, None, table([1, 2], [3, 4], [5, 6], [[np.nan] * 2] * 4))
-    for before in (outlines, points):
+    points = table([1, 2], [3, 4], [5, 6], [[np.nan] * 2] * 4)
+    for before in (annotated(cells(20, 60)), Annotation(None, None, points)):
         masks.write(path, before)
         after = masks.read(path)
         pd.testing.assert_frame_equal(after.objects[COLUMNS], before.objects[COLUMNS])
@@ -32,7 +32,8 @@ def test_tables_with_cells_that_hold_nothing_come_back(tmp_path: Path, suffix: s
 
 
 @pytest.mark.parametrize("name, header", [
-    ("a.csv", "x,y"), ("a.csv", "x;y;score"), ("a.tsv", "x\ty"), ("a.csv", "x\ty"), ("a.csv", '"x","y"'), ("a.csv", "\ufeffx|y"),
+    ("a.csv", "x,y"), ("a.csv", "x;y;score"), ("a.tsv", "x\ty"), ("a.csv", "x\ty"), ("a.csv", '"x","y"'),
+    ("a.csv", "\ufeffx|y"),
 ])  # fmt: skip
 def test_a_header_alone_is_an_image_without_objects(tmp_path: Path, name: str, header: str) -> None:
     for end in ("", "\n", "\r\n\r\n"):

@@ -21,7 +21,6 @@ from potency.data.whole import replaced
 from potency.errors import AnswerError
 
 if TYPE_CHECKING:
-    from potency.data.image import Image
     from potency.data.masks import Annotation
     from potency.data.masks.ngff import Pyramid
 
@@ -73,20 +72,6 @@ def read_map(cells: Mapping[str, Any], folder: Path) -> NDArray[Any]:
     return found.labels
 
 
-def image_of(path: Path) -> Image | None:
-    """The image whose pixels are the numbers of a file, to be read in parts; None of colours, outlines and the like."""
-    from potency.data import masks
-    from potency.data.readers import open_image
-
-    labels = masks.ngff.recognises(path, b"")
-    if not labels and path.suffix.lower() not in MAPS:
-        return None
-    if path.is_file():
-        masks.labelled.refuse_others(path)
-    image = open_image(masks.ngff.labels_in(path) if labels else path)
-    return image if image.dtype.kind in "uib" and len(image.channels) == 1 else None
-
-
 def read_part(
     cells: Mapping[str, Any], folder: Path, window: tuple[slice, slice], size: Sequence[int]
 ) -> NDArray[np.uint32] | None:
@@ -97,7 +82,7 @@ def read_part(
     from potency.data import masks
 
     path = path_of(cells.get(""), folder, "part ''")
-    image = image_of(path)
+    image = masks.numbered(path)
     if image is None or any(image.sizes[axis] != 1 for axis in image.axes if axis not in "YX"):
         return None
     if (own := (image.sizes["Y"], image.sizes["X"])) != tuple(size):

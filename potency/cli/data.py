@@ -23,7 +23,7 @@ app = typer.Typer()
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Rows):
-    pixels: Annotated[bool, typer.Option(help="Read every image, not only the table.")] = True
+    pixels: Annotated[bool, typer.Option(help="Read every image and truth, not only the table.")] = True
     duplicates: Annotated[bool, typer.Option(help="Look for near-duplicates across groups.")] = True
     images: Annotated[
         bool, typer.Option("--images", help="Judge every image too: focus, light, noise, debris, confluence.")

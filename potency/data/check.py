@@ -14,6 +14,7 @@ from potency.data.folders import natural
 from potency.data.parts import COUNTED
 from potency.data.pixels import LARGEST
 from potency.data.quality import Facts
+from potency.data.truths import Truths
 from potency.errors import ImageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
         for fault, finding in leaks.classes(table, parts, declared=declared):
             (faults if fault else warnings).append(finding)
     warnings.extend(leaks.neighbours(table, parts))
-    facts = _look(manifest, pixels=pixels, thumbnails=pixels and duplicates, progress=progress)
+    truths = Truths(manifest)
+    facts = _look(manifest, truths, pixels=pixels, thumbnails=pixels and duplicates, progress=progress)
+    faults.extend(truths.findings())
     apart = manifest.origin.get("image") == APART  # what people call these images is their id
     for fault, finding in _images(table.assign(image=table["id"]) if apart else table, facts, pixels=pixels):
         (faults if fault else warnings).append(finding)
@@ -154,9 +157,9 @@ def _classes(table: pd.DataFrame) -> Iterator[Finding]:
                       tuple(table["id"][table["truth"].isin(low)]))
 
 
-def _look(manifest: Manifest, *, pixels: bool, thumbnails: bool,
+def _look(manifest: Manifest, truths: Truths, *, pixels: bool, thumbnails: bool,
           progress: Callable[[int, int], object] | None) -> list[Facts]:
-    """One reading an image; without `pixels` only whether its files can be opened and what they contain."""
+    """One reading an image and its truth; without `pixels` only whether files can be opened and what they contain."""
     facts = []
     for number, row in enumerate(manifest.records()):
         try:
@@ -164,6 +167,7 @@ def _look(manifest: Manifest, *, pixels: bool, thumbnails: bool,
             if pixels:
                 facts.append(quality.inspect(manifest.open(row), digest, thumbnail=thumbnails,
                                              window=manifest.window(row)))
+                truths.look(row)
             else:
                 facts.append(Facts(digest=digest))
         except ImageError as fault:

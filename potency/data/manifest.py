@@ -164,7 +164,7 @@ class Manifest:
         """All faults and warnings at once; never raises.
 
         Args:
-            pixels: read every image once (contents, sizes, types, not-a-number); else only look whether files exist.
+            pixels: read every image (contents, sizes, types) and truth in files; else only look whether they exist.
             duplicates: look for near-duplicates too (needs `pixels`).
             progress: called with (images read, images in all).
         """

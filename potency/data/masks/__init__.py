@@ -36,7 +36,8 @@ class Format(Protocol):
 
 
 __all__ = [
-    "FORMATS", "Annotation", "Format", "Target", "known", "of_labels", "read", "target_of", "whole_labels", "write",
+    "FORMATS", "Annotation", "Format", "Target", "known", "numbered", "of_labels", "read", "target_of", "whole_labels",
+    "write",
 ]  # fmt: skip
 
 # The first that recognises a file reads it.
@@ -88,6 +89,18 @@ def read(path: str | Path, *, image: str | Path | Image | None = None, shape: Sh
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         raise AnswerError(f"it cannot be read: {reason}", str(path),
                           "the file is damaged or of another kind; copy or export it again") from error
+
+
+def numbered(path: Path) -> Image | None:
+    """Give the image whose pixels are the ids, to be read in parts; None of colours, outlines and all else."""
+    if path.is_file() and path.suffix.lower() in labelled.suffixes:
+        labelled.refuse_others(path)
+        image = open_image(path)
+    elif ngff.recognises(path, b""):
+        image = open_image(ngff.labels_in(path))
+    else:
+        return None
+    return image if image.dtype.kind in "uib" and len(image.channels) == 1 else None
 
 
 def write(path: str | Path, annotation: Annotation, *, format: str | None = None) -> dict[str, int]:

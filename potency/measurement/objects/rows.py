@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from potency.answers.files import image_of, path_of, read_table
+from potency.answers.files import path_of, read_table
 from potency.answers.objecttable import CLASS, LABEL, SCORE
 from potency.data import columns, gathering, masks, parts, tables
 from potency.errors import AnswerError, ImageError, ManifestError, PotencyError
@@ -165,7 +165,7 @@ class _Measured:
 
 def _numbers(path: Path, row: Row, image: Image, window: Window | None) -> NDArray[Any]:
     """The numbers of the objects of a row: of a label image the pixels of its window, of all else what it draws."""
-    plain = image_of(path)
+    plain = masks.numbered(path)
     if plain is not None:
         return parts.choose(plain, row).crop(window)[0]
     found = masks.read(path, image=image).labels
