@@ -73,6 +73,25 @@ def test_coco_boxes_and_crowds(tmp_path: Path) -> None:
     assert masks.read(path, image="b.png").lost == {"crowds (regions of many objects) left out": 1}
 
 
+def test_parts_of_a_coco_object_unite_where_they_overlap(tmp_path: Path) -> None:
+    """As pycocotools has it: of squares that overlap, whichever way they run, no pixel is a hole."""
+    one, two, far = [1, 1, 5, 1, 5, 5, 1, 5], [3, 3, 3, 7, 7, 7, 7, 3], [9, 0, 10, 0, 10, 1, 9, 1]
+    expected = np.zeros((8, 10), bool)
+    expected[1:5, 1:5] = expected[3:7, 3:7] = expected[0, 9] = True
+    data = coco(segmentation=[one, two, [2, 2, 3, 2, 3, 3, 2, 3], far])
+    for size in ({"height": 8, "width": 10}, {}):
+        data["images"] = [{"id": 9, "file_name": "a.png", **size}]
+        (tmp_path / "a.json").write_text(json.dumps(data))
+        found = masks.read(tmp_path / "a.json", image="a.png")
+        assert not found.lost and (found.labels is None) == (not size)
+        masks.write(tmp_path / "again.geojson", found)
+        again = masks.read(tmp_path / "again.geojson", shape=(8, 10)).labels
+        assert again is not None and ((again > 0) == expected).all()
+    data["annotations"][0]["segmentation"] = [one, two, [1, 2], [1e12] * 6]  # type: ignore[index]
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    assert sum(masks.read(tmp_path / "a.json", image="a.png", shape=(8, 10)).lost.values()) == 1
+
+
 def test_geojson_of_qupath(tmp_path: Path) -> None:
     hole = [[[0, 0], [8, 0], [8, 8], [0, 8], [0, 0]], [[2, 2], [4, 2], [4, 6], [2, 6], [2, 2]]]
     feature = {"type": "Feature", "id": "0-1", "geometry": {"type": "Polygon", "coordinates": hole}, "properties": {
@@ -96,6 +115,20 @@ def test_geojson_of_qupath(tmp_path: Path) -> None:
     as_list = tmp_path / "list.json.gz"
     as_list.write_bytes(gzip.compress(json.dumps([feature, *more]).encode()))
     pd.testing.assert_frame_equal(masks.read(as_list, shape=(12, 16)).objects, found.objects)
+
+
+def test_holes_of_geojson_are_holes_whichever_way_they_run(tmp_path: Path) -> None:
+    outer, hole = [[0, 0], [8, 0], [8, 8], [0, 8], [0, 0]], [[2, 2], [4, 2], [4, 6], [2, 6], [2, 2]]
+    other = [[[10, 1], [10, 3], [12, 3], [12, 1], [10, 1]]]
+    for shape, places in (("Polygon", [outer, hole]), ("Polygon", [outer, hole[::-1]]),
+                          ("Polygon", [outer[::-1], hole]), ("MultiPolygon", [[outer, hole], other])):  # fmt: skip
+        geometry = {"type": shape, "coordinates": places}
+        (tmp_path / "a.geojson").write_text(json.dumps({"type": "Feature", "geometry": geometry, "properties": {}}))
+        masks.write(tmp_path / "b.geojson", masks.read(tmp_path / "a.geojson"))
+        [feature] = json.loads((tmp_path / "b.geojson").read_text())["features"]
+        assert feature["geometry"]["type"] == shape
+        parts = [feature["geometry"]["coordinates"]] if shape == "Polygon" else feature["geometry"]["coordinates"]
+        assert [len(part) for part in parts] == ([2] if shape == "Polygon" else [2, 1])
 
 
 def test_features_are_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

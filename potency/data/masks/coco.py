@@ -12,10 +12,10 @@ import numpy as np
 
 from potency.data.masks.annotation import BOX, Annotation, Shape, agreed
 from potency.data.masks.disk import replacing
-from potency.data.masks.fill import join_rings, split_rings
+from potency.data.masks.fill import split_rings
 from potency.data.masks.jsonstream import members
 from potency.data.masks.meant import meant
-from potency.data.masks.outlined import Drawing
+from potency.data.masks.outlined import Drawing, united
 from potency.data.masks.runlength import column_runs, counts_of, packed, runs_of, unpacked
 from potency.errors import AnswerError, nearest
 
@@ -102,7 +102,7 @@ def _add(note: Mapping[str, Any], kind: str, drawing: Drawing, where: str) -> No
     elif isinstance(said, list) and said:
         try:
             rings = [np.array(flat, np.float64).reshape(-1, 2)[:, ::-1] for flat in said]
-            drawing.outline(join_rings(rings), kind, worth)
+            drawing.outline(united(rings, drawing.shape), kind, worth)
         except (ValueError, TypeError):
             drawing.lost["outlines that are no list of corners left out"] += 1
     elif isinstance(box, list) and len(box) == 4 and all(isinstance(edge, int | float) for edge in box):

@@ -18,6 +18,7 @@ from potency.data.masks.disk import replacing
 from potency.data.masks.fill import join_rings
 from potency.data.masks.jsonstream import GZIP, members
 from potency.data.masks.outlined import Drawing, outlined
+from potency.data.masks.trace import wound
 from potency.errors import AnswerError
 
 suffixes = (".geojson",)
@@ -80,14 +81,15 @@ def _feature(feature: Any, drawing: Drawing) -> None:
 
 
 def rings(places: Any) -> NDArray[np.float64]:
-    """Turn GeoJSON's closed rings of x, y into an outline of the object table."""
+    """Turn GeoJSON's closed rings of x, y, the first around all others, into an outline of the object table."""
     found = []
     for ring in places:
         corners = np.array(ring, np.float64)
         if corners.ndim != 2 or corners.shape[1] < 2 or np.isnan(corners).any():
             raise ValueError("no ring")
         corners = corners[:, 1::-1]
-        found.append(corners[:-1] if len(corners) > 1 and (corners[0] == corners[-1]).all() else corners)
+        corners = corners[:-1] if len(corners) > 1 and (corners[0] == corners[-1]).all() else corners
+        found.append(wound(corners, clockwise=not found))  # many programs do not mind which way a hole runs
     return join_rings(found)
 
 

@@ -20,12 +20,13 @@ from potency.data.masks.annotation import (
     table,
     table_of,
 )  # fmt: skip
-from potency.data.masks.fill import FAR, FEWER, NO_NUMBER, Canvas, join_rings, rings_of, split_rings
-from potency.data.masks.trace import area, outlines
+from potency.data.masks.fill import COVERED, FAR, FEWER, NO_NUMBER, Canvas, join_rings, rings_of, split_rings
+from potency.data.masks.trace import area, outlines, polygons, wound
 from potency.errors import AnswerError
 
 HIDDEN = "objects of which no pixel is left, left out"
 BATCH = 4096  # outlines drawn at once
+PIXELS = 2**26  # of the box of an object of overlapping parts: a larger one is taken as it is
 
 
 class Drawing:
@@ -191,6 +192,27 @@ def nested(rings: list[NDArray[np.float64]]) -> list[list[NDArray[np.float64]]]:
         else:
             parts.append([ring])
     return parts
+
+
+def united(rings: Sequence[NDArray[np.float64]], shape: Shape | None) -> NDArray[np.float64]:
+    """Give one outline of parts that may overlap: there it runs along the edges of the pixels that any of them has.
+
+    >>> square = np.array([[0, 0], [0, 2], [2, 2], [2, 0.0]])
+    >>> area(united([square, square + 1], None)), len(split_rings(united([square, square + 5], None)))
+    (7.0, 2)
+    """
+    rings = [wound(ring) for ring in rings if len(ring) > 2]
+    corners = np.concatenate([*rings, np.empty((0, 2))])
+    if len(rings) < 2 or not (np.abs(corners) < FAR).all():
+        return join_rings(rings) if rings else corners
+    low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(np.int64)
+    high = np.minimum(np.ceil(corners.max(axis=0)), shape or FAR).astype(np.int64)
+    size = np.maximum(high - low, 1)
+    if float(size[0]) * float(size[1]) > PIXELS:
+        return join_rings(rings)
+    canvas = Canvas(tuple(size.tolist()))
+    canvas.draw([ring - low for ring in rings], [1] * len(rings))
+    return polygons(canvas.labels)[1] + low if COVERED in canvas.lost else join_rings(rings)
 
 
 def joined(parts: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:

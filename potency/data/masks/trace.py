@@ -203,6 +203,12 @@ def area(ring: Points) -> float:
     return float((np.roll(y, -1) * x - y * np.roll(x, -1)).sum() / 2)
 
 
+def wound(ring: Points, clockwise: bool = True) -> Points:
+    """Give a ring that runs clockwise as one sees it, or against: so outer rings and holes are told apart."""
+    with np.errstate(over="ignore", invalid="ignore"):  # corners that are no places are counted where they are drawn
+        return ring if (area(ring) > 0) == clockwise else ring[::-1]
+
+
 def _inside(ring: Points, point: Points) -> bool:
     (y, x), other = point, np.roll(ring, -1, axis=0)
     across = (ring[:, 0] > y) != (other[:, 0] > y)
