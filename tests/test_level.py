@@ -15,7 +15,7 @@ from zoo import cells
 
 from potency.bundle import Bundle
 from potency.data.plan import Facts, Plan
-from potency.data.tiles import MIDDLE, SPREAD, scale
+from potency.data.tiles import MIDDLE, SPREAD, exposure, scale
 from potency.errors import PlanError
 from potency.explanation.explain import explain
 from potency.inference.engine import accelerate
@@ -110,3 +110,10 @@ def test_training_under_a_level_answers_whatever_the_lamp(tmp_path: Path) -> Non
     pixels = rows.open(rows.records()[0]).crop().astype(np.float32)
     one, two = bundle([{"image": pixels}, {"image": pixels * 0.5 + 3}])
     np.testing.assert_allclose(one.probability, two.probability, atol=1e-4)  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_channel_of_nothing_but_nan_has_no_exposure_and_warns_of_none() -> None:
+    crop = np.stack([np.arange(100.0).reshape(10, 10), np.full((10, 10), np.nan)])
+    np.testing.assert_allclose(exposure(crop)[0], exposure(crop[:1])[0])
+    assert np.isnan(exposure(crop)[1]).all() and np.isnan(exposure(crop[1:])).all()

@@ -224,5 +224,7 @@ def scale(pixels: NDArray[np.generic], ranges: NDArray[np.float32], level: str =
 def exposure(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """The values (C, 2) of pixels (C, H, W) that are mapped to 0 and 1: low and high percentiles of each channel."""
     flat = pixels.reshape(len(pixels), -1)[:, :: max(1, pixels[0].size // 2**20)].astype(np.float32)
-    low, high = np.nanpercentile(flat, PERCENTILES, axis=1)
+    known = ~np.isnan(np.fmin.reduce(flat, axis=1))  # where nothing is a number NumPy would warn of it on the terminal
+    low, high = found = np.full((2, len(flat)), np.nan)
+    found[:, known] = np.nanpercentile(flat[known], PERCENTILES, axis=1)
     return np.stack([low, np.where(high > low, high, low + 1)], axis=1).astype(np.float32)
