@@ -176,7 +176,8 @@ def test_bad_input_is_explained() -> None:
     ):
         with pytest.raises(PlanError, match=said):
             measure_objects(labels, **given)
-    for points, radii, said in (([[5, 60]], [2], "outside of the field"), ([[5, 5]], [11], "quarter of the shorter")):
+    for points, radii, said in (([[5, 60]], [2], "outside of the field"), ([[5, 5]], [11], "quarter of the shorter"),
+                                ([[5, 5], [np.nan, 3]], [2], "1 points have a place that is no number")):  # fmt: skip
         with pytest.raises(PlanError, match=said):
             ripley(points, (40, 50), radii)
     with pytest.raises(PlanError, match="2 types for 1 points"):

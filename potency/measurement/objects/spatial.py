@@ -94,7 +94,7 @@ def ripley(
     Types with too few points have no K.
 
     Raises:
-        PlanError: points outside of the field, a radius out of bounds, types of another length.
+        PlanError: points outside of the field or nowhere, a radius out of bounds, types of another length.
 
     >>> points = np.random.default_rng(0).random((2000, 2)) * 100
     >>> table = ripley(points, (100, 100), [5, 10])
@@ -142,7 +142,7 @@ def nearest_between(
     1984); `used` says how many stay. In the unit of the points.
 
     Raises:
-        PlanError: points outside of the field, types of another length.
+        PlanError: points outside of the field or nowhere, types of another length.
     """
     import pandas as pd
     from scipy.spatial import cKDTree
@@ -169,6 +169,9 @@ def nearest_between(
 
 
 def _checked(points: Floats, field: tuple[float, float], types: Sequence[str] | None) -> NDArray[np.object_]:
+    if not np.isfinite(points).all():
+        raise PlanError(f"{int((~np.isfinite(points)).any(axis=1).sum())} points have a place that is no number",
+                        "points", "leave these points out, and their types")  # fmt: skip
     if len(points) and (points.min() < 0 or (points > np.asarray(field)).any()):
         raise PlanError(f"points lie outside of the field of {field[0]:g} x {field[1]:g}", "points",
                         "give points and field (height, width) in one unit")  # fmt: skip
