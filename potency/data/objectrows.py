@@ -44,14 +44,13 @@ def one_an_image(frame: pd.DataFrame, path: Path, truth: str | None) -> tuple[pd
 
 def _objects(frame: pd.DataFrame) -> Mapping[str, str]:
     """Which columns say where objects are and in which image, of a table with a row an object; {} of any other."""
-    from potency.data.masks.annotation import BOX  # late: most tables hold no objects
-    from potency.data.masks.points import named
+    from potency.data.masks.points import named, places_of  # late: most tables hold no objects
 
     if any(str(name).startswith(("tile.", "truth", "image.")) for name in frame.columns):
         return {}
     told = named(frame, Path())
-    places = set(BOX) if set(BOX) <= set(told) else {"x", "y"}
-    if not {"image", *places} <= set(told) or not frame[told["image"]].duplicated().any():
+    places = places_of(told)
+    if not places or "image" not in told or not frame[told["image"]].duplicated().any():
         return {}
     return {what: name for what, name in told.items() if what in ("image", "class", "score", *places)}
 

@@ -35,6 +35,7 @@ NAMES = {
     "height": ("height", "imageheight"),
     "width": ("width", "imagewidth"),
 }  # fmt: skip
+SIZE = ("height", "width")
 MICROMETRES = ("µm", "μm", "um", "micron")
 
 
@@ -52,22 +53,26 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     rows = _of_image(frame, columns, name, path)
     if "runs" in columns:
         return _of_runs(rows, columns, shape, path)
-    box = set(BOX) <= set(columns)
-    if not box and not {"x", "y"} <= set(columns):
+    ways = places_of(columns)
+    if not ways:
         far = [str(one) for one in frame.columns if any(unit in str(one).lower() for unit in MICROMETRES)]
         more = f" ({far[0]} is in micrometres, and the size of a pixel is not said here)" if far else ""
         raise AnswerError("the table has no columns of places in pixels" + more,
                           f"{path}, columns: {', '.join(map(str, frame.columns))[:300]}",
-                          "name them x and y, or left, top, right and bottom")
+                          "name them x and y, or left, top, right and bottom, or left, top, width and height")
+    if ways == ("y", "x"):
+        _refuse_doubtful(rows, columns, shape, path)
     drawing = Drawing(shape[-2:] if shape else None, str(path))
-    places = [_numbers(rows, columns[one], path) for one in (BOX if box else ("y", "x"))]
+    places = [_numbers(rows, columns[one], path) for one in ways]
+    if ways[2:] == SIZE:
+        places[2:] = [[at + size for at, size in zip(*pair, strict=True)] for pair in (places[::2], places[1::2])]
     labels, kinds = _labels_and_classes(rows, columns)
     scores = _numbers(rows, columns["score"], path) if "score" in columns else [math.nan] * len(rows)
     centres = [_numbers(rows, columns[one], path) for one in ("y", "x")] if {"x", "y"} <= set(columns) else None
     for i, (kind, score) in enumerate(zip(kinds, scores, strict=True)):
         drawing.name = labels[i] if labels else None
         edges = [place[i] for place in places]
-        if box and not (centres and all(map(math.isnan, edges))):
+        if len(ways) > 2 and not (centres and all(map(math.isnan, edges))):
             drawing.box(edges, kind, score)
         else:
             y, x = [centre[i] for centre in centres] if centres else edges
@@ -80,6 +85,24 @@ def named(frame: pd.DataFrame, path: Path) -> dict[str, str]:
     plain = {"".join(sign for sign in str(one).lower() if sign.isalnum()): str(one) for one in frame.columns}
     return {what: next(plain[one] for one in names if one in plain)
             for what, names in NAMES.items() if any(one in plain for one in names)}  # fmt: skip
+
+
+def places_of(columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Give what says where objects are: edges of boxes, a corner and a size, or a point; () where nothing does."""
+    own = {what for what, name in columns.items() if what not in SIZE or "image" not in name.lower()}
+    return next((ways for ways in ((*BOX,), ("top", "left", *SIZE), ("y", "x")) if own.issuperset(ways)), ())
+
+
+def _refuse_doubtful(rows: pd.DataFrame, columns: Mapping[str, str], shape: Shape | None, path: Path) -> None:
+    """Refuse plain x, y, width and height: of boxes, from a corner or the middle, or of points in an image so large."""
+    if any(columns.get(what, "").lower() != what for what in ("x", "y", *SIZE)) or not len(rows):
+        return
+    sizes = set(zip(*(_numbers(rows, columns[side], path) for side in SIZE), strict=True))
+    if shape is None or sizes != {tuple(map(float, shape[-2:]))}:
+        raise AnswerError("x, y, width and height may be boxes by their corner or their middle, or points in an image "
+                          "of that size", f"{path}, columns: {', '.join(map(str, rows.columns))[:300]}",
+                          "rename x and y to left and top if they are the corner, or to x_center and y_center if they "
+                          "are the middle (which is then read); or width and height to image_width and image_height")
 
 
 def _of_image(frame: pd.DataFrame, columns: Mapping[str, str], name: str | None, path: Path) -> pd.DataFrame:
