@@ -65,6 +65,24 @@ def test_ids_that_are_survived(tmp_path: Path) -> None:
         assert masks.read(tmp_path / "a.npy").objects["label"].tolist() == [7, 4_000_000_000]
 
 
+@pytest.mark.filterwarnings("error")
+def test_half_precision_holds_ids(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[0, 7, 2048]], np.float16))
+    assert masks.read(tmp_path / "a.npy").objects["label"].tolist() == [7, 2048]
+
+
+def test_a_zarr_that_cannot_be_written_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("potency.data.masks.ngff.Pyramid.put", full)
+    (tmp_path / "old").mkdir()
+    for place in ("a.zarr", "new/b.zarr", "old/c.zarr"):
+        with pytest.raises(AnswerError, match="No space left on device"):
+            masks.write(tmp_path / place, annotated(noise()))
+    assert [one.name for one in tmp_path.rglob("*")] == ["old"]
+
+
 def test_colours_are_told_apart(tmp_path: Path) -> None:
     array = np.zeros((4, 6, 3), np.uint8)
     array[0, 0], array[1, 2:4], array[3] = (255, 0, 0), (0, 255, 0), (255, 0, 1)

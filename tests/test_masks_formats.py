@@ -176,6 +176,9 @@ def test_names_of_regions_that_are_no_numbers_are_counted(tmp_path: Path) -> Non
         for name in ("0001-0200.roi", "0003-0400.roi"):
             archive.writestr(name, region(1, (3, 4, 6, 8)))
         archive.writestr("notes.txt", "x")
+        archive.writestr("RoiSet/", "")  # what a Mac adds
+        archive.writestr("__MACOSX/RoiSet/._0001-0200.roi", b"\0\5\x16\7")
+        archive.writestr("._0003-0400.roi", b"\0\5\x16\7")
     found = masks.read(tmp_path / "a.zip")
     assert found.objects["label"].tolist() == [1, 2]
     assert list(found.lost.values()) == [1]
@@ -189,6 +192,8 @@ def test_yolo_and_its_classes(tmp_path: Path) -> None:
     assert found.objects[BOX].values.tolist()[0] == [10, 8, 30, 12]
     assert found.objects["score"].tolist()[1] == 0.9
     assert found.labels is not None and (found.labels[:20, :10] == 3).all() and (found.labels > 0).sum() == 200
+    (tmp_path / "c.txt").write_text("\ufeff1 0.5 0.5 0.2 0.5\n", "utf-8")
+    assert masks.read(tmp_path / "c.txt", shape=(40, 20)).objects["class"].tolist() == ["WBC"]
     with pytest.raises(AnswerError, match="size of the image is not known"):
         masks.read(tmp_path / "a.txt")
     boxes = Annotation((40, 20), None, table([1], [1], [1], [[0], [0], [3], [4]], "new", [0.5]))

@@ -47,7 +47,9 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
         _region(path.read_bytes(), path.stem, drawing, positions)
         return drawing.done()
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
+        # A Mac puts a file of its own beside each that it packs: of the same name, but for what stands before it.
+        entries = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")
+                   and not PurePosixPath(one.filename).name.startswith("._")]  # fmt: skip
         regions = [one for one in entries if one.filename.lower().endswith(".roi")]
         if len(regions) > MANY or sum(one.file_size for one in regions) > ALL or any(
             one.file_size > LARGE for one in regions

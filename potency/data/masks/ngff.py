@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,7 @@ def growing(path: Path, shape: Shape, told: Sequence[Mapping[str, Any]] = (), sc
         raise AnswerError("there are labels of that name already", str(group / name),
                           "give another name, or remove them")
     part: Path | None = None
+    fresh = [folder for folder in (group, *group.parents) if not folder.exists()]
     try:
         group.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=group, prefix=f".{name}.part"))
@@ -137,6 +138,9 @@ def growing(path: Path, shape: Shape, told: Sequence[Mapping[str, Any]] = (), sc
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
+        for folder in fresh:
+            with suppress(OSError):  # something lies in it: all went well, or it is another's
+                folder.rmdir()
 
 
 class Pyramid:

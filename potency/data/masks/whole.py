@@ -42,8 +42,9 @@ def _of_floats(array: NDArray[Any], where: str) -> NDArray[Any]:
         at = ", ".join(str(int(i)) for i in np.unravel_index(int(wrong.argmax()), array.shape))
         raise AnswerError(f"{int(wrong.sum())} pixels are no whole numbers, the first is {array[wrong][0]:g} at ({at})",
                           where, "give one id an object; a map of probabilities has to be turned into objects first")
-    if array.size and np.abs(array).max() > LARGEST:
-        raise AnswerError(f"the id {np.abs(array).max():g} does not fit into 32 bits", where,
+    largest = float(np.abs(array).max(initial=0))  # a float16 cannot be compared with numbers beyond it
+    if largest > LARGEST:
+        raise AnswerError(f"the id {largest:g} does not fit into 32 bits", where,
                           "number the objects from 1 up")
     return array.astype(np.int64)
 

@@ -22,6 +22,7 @@ NUMBERS = re.compile(rb"[\d.\s+\-eE]+")
 
 def recognises(path: Path, head: bytes) -> bool:
     """Say whether a text file holds nothing but numbers, whole ones in front."""
+    head = head.removeprefix(b"\xef\xbb\xbf")
     lines = [line.split() for line in head[:4096].rsplit(b"\n", 1)[0].splitlines() if line.strip()]
     if path.suffix.lower() == ".txt" and not head:
         return path.is_file()
