@@ -82,7 +82,7 @@ def _feature(feature: Any, drawing: Drawing) -> None:
 
 def rings(places: Any) -> NDArray[np.float64]:
     """Turn GeoJSON's closed rings of x, y, the first around all others, into an outline of the object table."""
-    found = []
+    found = list[NDArray[np.float64]]()
     for ring in places:
         corners = np.array(ring, np.float64)
         if corners.ndim != 2 or corners.shape[1] < 2 or np.isnan(corners).any():

@@ -114,7 +114,8 @@ def _of_image(frame: pd.DataFrame, columns: Mapping[str, str], name: str | None,
             return frame
         raise AnswerError(f"the table speaks of {files.nunique()} images", f"{path}, column {columns['image']}",
                           f"say which: read(path, image=...), as {files.iloc[0]}")
-    known, where = files.unique().tolist(), f"{path}, column {columns['image']}"
+    where = f"{path}, column {columns['image']}"
+    known: list[str] = files.unique().tolist()
     at = meant(known, name, where)
     if at is None:
         plain = PurePosixPath(name.replace("\\", "/")).name

@@ -167,7 +167,7 @@ def _numbers(path: Path, row: Row, image: Image, window: Window | None) -> NDArr
     """The numbers of the objects of a row: of a label image the pixels of its window, of all else what it draws."""
     plain = masks.numbered(path)
     if plain is not None:
-        return parts.choose(plain, row).crop(window)[0]
+        return np.asarray(parts.choose(plain, row).crop(window)[0])
     found = masks.read(path, image=image).labels
     if found is None or found.ndim != 2:
         raise AnswerError("the file holds boxes or points, no outlines" if found is None else
