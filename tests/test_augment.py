@@ -188,6 +188,14 @@ def test_noise_has_no_mean_and_at_most_its_strength() -> None:
     assert abs(float(level.mean())) < 1e-3
 
 
+def test_grain_is_noise_whose_neighbours_are_alike() -> None:
+    level = applied("grain", pictures(100), 0.1) - pictures(100)
+    assert level.mean().abs() < 1e-3 and 0 < level.flatten(1).std(1).max() < 0.1
+    beside = (level[..., 1:] * level[..., :-1]).mean() / level.square().mean()
+    white = applied("noise", pictures(100), 0.1) - pictures(100)
+    assert beside > 0.5 > 0.1 > ((white[..., 1:] * white[..., :-1]).mean() / white.square().mean()).abs()
+
+
 def test_one_channel_is_blanked_as_often_as_asked() -> None:
     blank = (applied("drop_channel", pictures(400, 3), 0.4) == 0).all((2, 3)).sum(1)
     assert set(blank.tolist()) == {0, 1} and abs(float((blank == 1).float().mean()) - 0.4) < 0.08

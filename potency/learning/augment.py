@@ -192,6 +192,15 @@ def noise(images: Tensor, strength: float, rng: Generator) -> Tensor:
     return images + torch.randn(images.shape, generator=rng) * level
 
 
+def grain(images: Tensor, strength: float, rng: Generator) -> Tensor:
+    """Add Gaussian noise in grains of 2 px, of a standard deviation up to `strength` of the scale: of an image that was
+    noisy before somebody enlarged it."""
+    n, c, h, w = images.shape
+    level = _uniform(n, 0, strength, rng)[:, None, None, None]
+    coarse = torch.randn(n, c, -(-h // 2), -(-w // 2), generator=rng) * level
+    return images + interpolate(coarse, (h, w), mode="bilinear", align_corners=False)
+
+
 def drop_channel(images: Tensor, strength: float, rng: Generator) -> Tensor:
     """Blank one channel with probability `strength`; images of one channel stay as they are."""
     n, c = images.shape[:2]
@@ -208,7 +217,7 @@ GEOMETRY: Mapping[str, Augmentation] = {
     one.__name__: one for one in (flip, halfturn, turn, zoom, shift, affine, crop, elastic, warp, window)
 }  # fmt: skip
 LIGHT: Mapping[str, Augmentation] = {
-    one.__name__: one for one in (blur, gain, gamma, illumination, negative, noise, drop_channel)
+    one.__name__: one for one in (blur, gain, gamma, illumination, negative, noise, grain, drop_channel)
 }  # fmt: skip
 AUGMENTATIONS: Mapping[str, Augmentation] = {**GEOMETRY, **LIGHT}
 # Measured on single-cell crops: what interpolates (warp, blur) costs more texture than it adds variety.
