@@ -70,6 +70,13 @@ def test_a_file_that_is_no_image_is_listed_with_its_error(client: TestClient) ->
     assert picture.headers["content-type"] == "image/png"
 
 
+def test_what_a_system_puts_beside_images_is_no_image(client: TestClient) -> None:
+    files = [("files", (name, b"x")) for name in ("a/.DS_Store", "a/Thumbs.db", "a/._b.png")]
+    told = client.post("/images.json", files=[*files, ("files", ("a/b.png", png()))]).json()
+    assert (told["files"], told["errors"]) == (1, 0)
+    assert "no image among" in client.post("/images.json", files=files).json()["what"]
+
+
 def test_archives_are_taken_apart_within_limits(client: TestClient) -> None:
     def packed(**files: bytes) -> bytes:
         written = io.BytesIO()
@@ -105,6 +112,7 @@ def test_the_queue_is_fair_and_a_double_click_is_one_job(tmp_path: Path) -> None
     assert jobs.find(other.id).position == 3
     taken = [jobs.claim(10 + i) for i in range(4)]
     assert [job.id for job in taken if job] == [first[0].id, other.id, first[1].id, first[2].id]
+    assert jobs.find(jobs.ask(3, "answer", "c", {}).id).position == 4, "those that run are before it, too"
     with pytest.raises(PotencyError, match="wait already"):
         jobs.ask(1, "answer", "a", {"set": "9"}, most=3)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import tifffile
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from potency.bundle.card import CARD
+from potency.bundle.shipped import located
 from potency.explanation import METHODS as ALL_METHODS
 from potency.simulate import simulate
 from potency.systems import nsc_web
@@ -21,6 +25,7 @@ from potency.systems.recipe import Budget, Order
 from potency.web.answers import METHODS, Found, Row
 from potency.web.portrait import portrait
 from potency.web.shelf import Shelf
+from potency.web.store import new_id
 from potency.web.views import AGAINST, FOR
 from potency.web.worker import Worker
 
@@ -144,10 +149,29 @@ def test_models_are_chosen_by_what_was_drawn_or_asked_last_never_where_channels_
     told = client.get(f"/answer.json?set={two}").json()
     assert set(told["misfits"]) == {model["id"] for model in told["models"]} and told["model"] == ""
     assert "2 channels" in told["misfits"]["example:medium"]
+    said = [found(client, job)["rows"][0] for channel in ("", "1")
+            if (job := asked(client, [("two.tif", written.getvalue())], maps="0", channel=channel)) and not work(client)]
+    assert "channels" in said[0]["error"]["what"] and "where:" not in said[0]["error"]["what"]
+    assert not said[1]["error"] and said[1]["answer"]
     client.post("/answer.json", data={"model": "example:medium", "set": drawn})
     assert client.get("/answer.json").json()["model"] == "example:medium"
     odd = client.post("/answer.json", data={"model": "example:medium", "set": drawn, "method": "tea leaves"})
     assert odd.status_code == 400 and "tea leaves" in odd.json()["what"]
+
+
+def test_a_model_that_showed_nothing_is_not_to_be_read(client: TestClient, cells: list[tuple[str, bytes]]) -> None:
+    store = client.app.state.store  # type: ignore[attr-defined]
+    for chance, warns in ((0.4, True), (0.001, False)):
+        id = new_id()
+        card = store.place("models", id)
+        shutil.copytree(located("example:medium"), card, dirs_exist_ok=True)
+        told = json.loads((card / CARD).read_text("utf-8"))
+        told["validation"]["permutation"] = {"prediction": chance}
+        (card / CARD).write_text(json.dumps(told), "utf-8")
+        store.add("models", id=id, owner=1, title="mine", created=0.0, facts="{}")
+        job = asked(client, cells[:1], id, maps="0")
+        work(client)
+        assert ("Nothing is shown yet" in seen(client, f"/answer/{job}")) == warns
 
 
 def test_images_that_pass_alone_are_strange_together() -> None:

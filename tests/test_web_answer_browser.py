@@ -36,8 +36,7 @@ def test_many_images_from_the_model_that_suits_them_to_a_map_of_one(tool: str, b
     with page_of(browser) as page:
         page.goto(tool + "answer")
         page.click("text=Draw example images")
-        page.wait_for_selector(".wall img")
-        page.click("main >> text=What is it?")
+        page.wait_for_url("**/answer?set=*")
         assert page.is_checked("input[value='example:medium']"), "the model of these images is chosen already"
         looked_at(page, "answer-choice")
         page.click("details.more:has(#maps) summary")
@@ -71,6 +70,7 @@ def test_one_image_is_large_and_one_that_is_unlike_says_so(tool: str, browser: B
         page.click("text=Get the answer")
         page.wait_for_selector(".large .warn")
         assert "unlike the training images" in page.inner_text(".large .warn")
+        page.click("text=Draw maps of what the model looked at")  # on request only: it is not to be read
         page.wait_for_selector(".why img")
         looked_at(page, "answer-unlike")
 

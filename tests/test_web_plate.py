@@ -64,6 +64,8 @@ def test_names_tell_plates_wells_and_channels(client: TestClient) -> None:
     assert client.get(f"/plate/{job['id']}/well.json", params={"plate": "P1", "well": "H12"}).status_code == 404
     sheet = client.get(f"/jobs/{job['id']}/files/wells.csv").text.splitlines()
     assert len(sheet) == 5 and sheet[0].startswith("plate,well,")
+    sizes = page(client, f"/plate/{job['id']}")
+    assert 'value="6" selected' in sizes and "disabled" not in sizes
     assert "A01: no" not in page(client, f"/plate/{job['id']}?size=96") and "P1_A01_s1" in page(
         client, f"/plate/{job['id']}/well?plate=P1&well=A01")  # fmt: skip
 

@@ -160,7 +160,7 @@ def _rule(report: Report) -> Iterator[str]:
 def _next(report: Report) -> Iterator[str]:
     """Advice, the most urgent first."""
     if report.facts.get("simulated"):
-        yield "These images are simulated: run potency check on a folder of your own."
+        yield "These images are simulated: take a folder of your own next."
     if report.facts.get("split_kind") == "random":
         yield "Split by group: only then does the figure hold for new clones, donors or plates."
     if _unknown(report):
@@ -168,7 +168,7 @@ def _next(report: Report) -> Iterator[str]:
     elif report.groups < ENOUGH:
         yield f"Add groups (clones, donors, plates): from {ENOUGH} on there are intervals, from {FEW} on good ones."
     if _guessing(report) is False:
-        yield "Look at the errors below: are the labels right, does a person see the difference?"
+        yield "Look at the errors in the report: are the labels right, does a person see the difference?"
     outcomes = {source(other, report.facts): turned(c, first_column(report)) for other, c in rivals(report)}
     if outcomes.get(TRIVIAL, "better") != "better":
         yield "Find out what size and brightness give away (exposure, focus, plate) before you believe in morphology."

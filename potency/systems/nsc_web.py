@@ -31,6 +31,7 @@ QUICK, DEFAULT, FULL = Budget("quick", (), cells=6), Budget("default", (), cells
 SEED = 77  # another than those that the models learned from
 PATIENCE = 600.0  # seconds that one answer may take before the run is given up
 PAUSE = 0.1  # seconds between two looks
+OVER = ("done", "failed", "cancelled")  # states of a job that goes no further
 ALONE = 3  # images that are sent one by one; the others come together
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "medium": {"look": "brightfield"},
@@ -87,12 +88,13 @@ class Browser:
         """Drop images on the page and wait: the job, and what came of it."""
         begun = time.monotonic()
         job = self.post("/answer.json", {"model": model, "maps": str(maps)}, files)["id"]
-        page = self._until(job, lambda found: bool(found["ready"]), begun)
-        answered = time.monotonic() - begun
-        page = self._until(job, lambda found: found["maps"]["done"] >= min(1, maps), begun) if maps else page
-        explained = time.monotonic() - begun
-        if maps:  # the next upload shall not wait for the maps of this one
-            self._until(job, lambda found: bool(found["job"]["state"] in ("done", "failed", "cancelled")), begun)
+        self._until(job, lambda found: bool(found["ready"]), begun)
+        answered = explained = time.monotonic() - begun
+        if maps:
+            self._until(job, lambda found: found["maps"]["done"] > 0 or found["job"]["state"] in OVER, begun)
+            explained = time.monotonic() - begun
+            # The next upload shall not wait for the maps of this one.
+            self._until(job, lambda found: found["job"]["state"] in OVER, begun)
         return job, Timed(self.get(f"/answer/{job}.json?size=2000")["rows"], answered, explained)
 
     def _until(self, job: str, met: Callable[[Any], bool], begun: float) -> Any:

@@ -138,9 +138,12 @@ class Found:
         return len(seen) >= FEWEST and seen[(len(seen) - 1) // 2] >= 1.0
 
     def write(self, folder: Path) -> None:
-        """Keep them in the folder of the job, whole or not at all, with the table that people take away."""
-        replaced(folder / FILE, json.dumps(asdict(self), ensure_ascii=False))
+        """Keep them in the folder of the job, whole or not at all, with the table that people take away.
+
+        The table first: who sees the answers may ask for it at once.
+        """
         _table(self, folder / TABLE)
+        replaced(folder / FILE, json.dumps(asdict(self), ensure_ascii=False))
 
 
 def read(folder: Path) -> Found | None:

@@ -40,7 +40,7 @@ def entries(stream: IO[bytes], name: str, allowed: Allowed) -> Iterator[tuple[st
         raise damaged(error, name) from None
     with archive:
         found = [one for one in archive.infolist() if one.filename.strip("/")
-                 and not one.filename.endswith("/") and not _of_the_system(one.filename)]  # fmt: skip
+                 and not one.filename.endswith("/") and not of_the_system(one.filename)]  # fmt: skip
         if sum(one.file_size for one in found) > allowed.bytes:
             raise PotencyError(f"unpacked it would be larger than {_size(allowed.bytes)}", name,
                                "send the images in several archives")  # fmt: skip
@@ -109,7 +109,7 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.3g} GB" if count >= 2**30 else f"{count / 2**20:.3g} MB"
 
 
-def _of_the_system(name: str) -> bool:
-    """What systems put into archives beside a person's files."""
+def of_the_system(name: str) -> bool:
+    """What systems put into folders and archives beside a person's files."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return name.startswith("__MACOSX/") or last in ("Thumbs.db", "desktop.ini", ".DS_Store") or last.startswith("._")

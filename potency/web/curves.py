@@ -108,7 +108,7 @@ def _chart(title: str, column: str, logs: Sequence[tuple[str, int, list[dict[str
                   for name, number, points in series)  # fmt: skip
     told = f"{title}: " + "; ".join(f"{line.name}, step {line.step}: {line.last:.3g}" for line in lines)
     across = tuple(Tick(x(most * share), f"{most * share:.0f}") for share in (0, 0.5, 1))
-    return Chart(title, lines, across, tuple(Tick(y(value), f"{value:g}") for value in ticks), told)
+    return Chart(title, lines, across, tuple(Tick(y(value), f"{value:.4g}") for value in ticks), told)
 
 
 def _ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -164,7 +164,7 @@ class Pages:
         """Register a page at `path` and its twin at `path`.json ("/" has /index.json)."""
 
         def register(made: F) -> F:
-            async def show(request: Request, visit: Visit, **words: Any) -> Any:
+            async def show(request: Request, response: Response, visit: Visit, **words: Any) -> Any:
                 facts = await _called(made, role, visit, words)
                 if request.url.path.endswith(".json"):
                     return facts
@@ -181,12 +181,15 @@ class Pages:
         return register
 
     def action(self, path: str, *, role: str = "analyst", then: Callable[[Any], str]) -> Callable[[F], F]:
-        """Register what a form does: a browser then goes to `then(facts)`, a script gets the facts."""
+        """Register what a form does: a browser then goes to `then(facts)`, a script gets the facts and that address."""
 
         def register(made: F) -> F:
-            async def act(request: Request, visit: Visit, **words: Any) -> Any:
+            async def act(request: Request, response: Response, visit: Visit, **words: Any) -> Any:
                 facts = await _called(made, role, visit, words)
-                return facts if request.url.path.endswith(".json") else RedirectResponse(then(facts), 303)
+                if not request.url.path.endswith(".json"):
+                    return RedirectResponse(then(facts), 303)
+                response.headers["location"] = then(facts)
+                return facts
 
             self._both(path, ["POST"], made, act, role)
             return made
@@ -195,7 +198,8 @@ class Pages:
 
     def _both(self, path: str, methods: list[str], made: Callable[..., Any], call: Call, role: str) -> None:
         signature = inspect.signature(made, eval_str=True)
-        request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+        own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+               for name, kind in (("request", Request), ("response", Response))]  # fmt: skip
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
 
         def named(twin: bool) -> Call:
@@ -204,7 +208,7 @@ class Pages:
                 return await call(**words)
 
             served.__name__, served.__doc__ = made.__name__ + ("" if twin else "_page"), made.__doc__
-            served.__signature__ = inspect.Signature([request, *parameters])  # type: ignore[attr-defined]
+            served.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]
             del served.__wrapped__
             served.role = role  # type: ignore[attr-defined]
             return served

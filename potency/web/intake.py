@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from potency.errors import ImageError, MissingExtra, PotencyError
-from potency.web.archive import Allowed, entries
+from potency.web.archive import Allowed, entries, of_the_system
 from potency.web.faults import Refused
 from potency.web.personal import personal, stripped
 from potency.web.room import Room, room
@@ -77,7 +77,7 @@ class Intake:
         try:
             self._fill(set, files, rows, before)
             if not rows:
-                raise PotencyError("the archive holds no file", "the upload", "put images into it")
+                raise PotencyError("there is no image among these files", "the upload", "choose images")
             for row in rows:
                 row["digest"] = row["digest"].hexdigest()
                 parts = {"parts": row["parts"]} if row["parts"] else {}
@@ -144,7 +144,7 @@ class Intake:
 
     def _opened(self, files: Iterable[Upload]) -> Iterator[tuple[str, IO[bytes]]]:
         allowed = Allowed(self.limits.parts, self.limits.unpacked)
-        for upload in files:
+        for upload in (one for one in files if not of_the_system(one.filename or "")):
             stream, name = upload.file, cleaned(upload.filename or "")
             head = stream.read(4)
             stream.seek(0)

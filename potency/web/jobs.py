@@ -23,7 +23,7 @@ class Job:
 
     Attributes:
         state: queued, running, done, failed, cancelled.
-        position: how many jobs are before it, 0 where it runs or has ended.
+        position: how many jobs run or wait before it, 0 where it runs or has ended.
         done, total, what: how far the present step is.
         left: seconds until the present step ends, None where nobody can tell.
         error: what is wrong, where, how to mend it.
@@ -191,7 +191,7 @@ class Jobs:
     def _job(self, row: Row) -> Job:
         before = 0
         if row["state"] == "queued":
-            query = "SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND created < ?"
+            query = "SELECT count(*) AS n FROM jobs WHERE state = 'running' OR state = 'queued' AND created < ?"
             before = (self.store.row(query, row["created"]) or {"n": 0})["n"]
         gone, left = row["done"] - row["before"], None
         if row["state"] == "running" and row["since"] and gone > 0:

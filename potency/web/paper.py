@@ -23,7 +23,7 @@ def environment() -> Environment:
     paper.globals |= {"program": __version__, "navigation": NAVIGATION}
     paper.filters |= {"size": size, "duration": duration, "when": when, "share": share, "often": often,
                       "words": words, "halves": halves, "kind": kind,
-                      "beginning": beginning}
+                      "beginning": beginning, "figure": figure}
     return paper
 
 
@@ -48,6 +48,15 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def figure(value: float) -> str:
+    """A measured number, to four digits.
+
+    >>> figure(23412.3), figure(0.012345), figure(2.5e9)
+    ('23,410', '0.01234', '2.5e+09')
+    """
+    return f"{float(f'{value:.4g}'):,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def kind(name: str) -> str:

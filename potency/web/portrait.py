@@ -106,9 +106,10 @@ def _method(card: Card) -> Iterator[tuple[str, str]]:
     started = sorted({str(one.weights) for one in plans if one.weights})
     yield "Began from", ", ".join(started) or "nothing: its weights were drawn at random"
     if "temperature" in trust or any(str(name).startswith("isotonic") for name in trust):
-        yield "Probabilities", "calibrated on groups it had not learned from: of 100 images with 80 %, 80 are right"
+        yield "Probabilities", ("calibrated on groups it had not learned from: of 100 images with 80 %, about 80 are "
+                                "meant to be right; the calibration error below says how near that came")  # fmt: skip
     if "set" in trust:
-        yield "Sets of classes", "they hold the right class for about nine of ten images of new groups"
+        yield "Sets of classes", "meant to hold the right class for about nine of ten images of new groups"
     if "ood" in trust:
         yield "Unlike images", ("by how far an image lies from the training images in the network's embedding; at "
                                 "most about one known image in a hundred is called unlike")  # fmt: skip

@@ -15,6 +15,8 @@ from potency.bundle.shipped import SCHEME, labels, located
 from potency.web.jobs import Missing
 from potency.web.store import Store, new_id
 
+CHANCE = 0.05  # share of shuffled truths under which a model does as well, from which on nothing is shown
+
 
 @dataclass(frozen=True)
 class Model:
@@ -24,6 +26,7 @@ class Model:
         id: how it is asked for: a name of the package ("nuclei", "example:medium") or an id.
         shipped: whether it came with the program.
         simulated: whether it learned from images that a program drew.
+        unproven: whether it was tested and did no better than guessing might.
     """
 
     id: str
@@ -35,6 +38,7 @@ class Model:
     shipped: bool
     simulated: bool
     created: float
+    unproven: bool = False
 
 
 class Shelf:
@@ -104,7 +108,17 @@ class Shelf:
         card = Card.read(folder / CARD)
         about, answer = str(card.data.get("about", "")), card.answer or _answer(card.task)
         return Model(id, title or str(card.data.get("title", id)), about, card.task, answer, tuple(card.plan.classes),
-                     shipped, bool(card.data.get("simulated")), created)  # fmt: skip
+                     shipped, bool(card.data.get("simulated")), created, unproven(card.validation))  # fmt: skip
+
+
+def unproven(figures: Mapping[str, Any]) -> bool:
+    """Whether figures of a test hold the trial with shuffled truths, and it was not passed.
+
+    >>> unproven({"permutation": {"prediction": 0.3}}), unproven({})
+    (True, False)
+    """
+    chance = next(iter((figures.get("permutation") or {}).values()), None)
+    return isinstance(chance, int | float) and chance >= CHANCE
 
 
 def version_of(folder: Path) -> str:

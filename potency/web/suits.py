@@ -35,7 +35,7 @@ def misfits(channels: Sequence[str], files: Sequence[File]) -> str:
 
     >>> image = {"axes": "CYX", "shape": [2, 8, 8], "channels": ["DAPI", "GFP"]}
     >>> misfits(["grey"], [File("1", 0, "a.tif", 1, "", image)])
-    '1 of 1 images has 2 channels (DAPI, GFP); this model takes 1 (grey). It gets an error in place of an answer.'
+    '1 of 1 images has 2 channels (DAPI, GFP); this model takes 1 (grey). Name the channel below, or it gets an error.'
     >>> misfits(["GFP"], [File("1", 0, "a.tif", 1, "", image)])
     ''
     """
@@ -46,11 +46,12 @@ def misfits(channels: Sequence[str], files: Sequence[File]) -> str:
     first = wrong[0]
     names = ", ".join(map(str, first.facts.get("channels") or ()))
     count = _count(first)
-    has, gets = ("has", "It gets") if len(wrong) == 1 else ("have", "They get")
+    has, it, gets = ("has", "it", "gets") if len(wrong) == 1 else ("have", "they", "get")
+    mend = f"Name the channel below, or {it} {gets} an error." if len(channels) == 1 else (
+        f"{it.capitalize()} {gets} an error in place of an answer.")  # fmt: skip
     return (
         f"{len(wrong)} of {len(seen)} images {has} {count} {'channel' if count == 1 else 'channels'}"
-        f"{f' ({names[:80]})' if names else ''}; this model takes {len(channels)} ({', '.join(channels)[:80]}). "
-        f"{gets} an error in place of an answer."
+        f"{f' ({names[:80]})' if names else ''}; this model takes {len(channels)} ({', '.join(channels)[:80]}). {mend}"
     )
 
 

@@ -132,15 +132,17 @@ def ask(
     set: Annotated[str, Form()] = "",
     method: Annotated[str, Form()] = "relevance",
     maps: Annotated[int, Form(ge=0, le=LARGEST)] = PAGE,
+    channel: Annotated[str, Form(max_length=100)] = "",
 ) -> Job:
-    """Ask a model about images: uploaded now, or a set that is here."""
+    """Ask a model about images: uploaded now, or a set that is here; of several channels, about one."""
     found = visit.shelf.find(model)
     if found.answer not in ("category", "number"):
         raise PotencyError("this model names no class and no number", found.title, "choose a model of the list")
     _known(method)
     chosen = set or visit.intake.take(files).set
     title = visit.sets.find(chosen).title
-    return visit.ask("answer", title, model, set=chosen, method=method, maps=maps)
+    looked = {"channel": channel.strip()} if channel.strip() else {}
+    return visit.ask("answer", title, model, set=chosen, method=method, maps=maps, **looked)
 
 
 @pages.page("/answer/{job}", "answers.html")

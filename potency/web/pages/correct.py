@@ -79,7 +79,8 @@ def correct(visit: Here, set: str = "", model: str = "") -> Choice:
     """Choose what to correct."""
     chosen = visit.sets.find(set).id if set else ""
     models = visit.shelf.all(LABELS, CATEGORY)
-    asked = model if any(one.id == model for one in models) else ""
+    asked = next((one.id for one in models if one.id == model),
+                 next((one.id for one in models if one.answer == LABELS), ""))  # fmt: skip
     return Choice(corrections(visit).all(), visit.sets.all(), models, chosen, asked)
 
 
@@ -90,10 +91,11 @@ def begin(
     files: Annotated[list[UploadFile], Form()] = [],  # noqa: B006
     set: Annotated[str, Form()] = "",
     classes: Annotated[str, Form(max_length=4000)] = "",
+    channel: Annotated[str, Form(max_length=100)] = "",
 ) -> Begun:
     """Begin to correct images: what a model says of them, the masks brought with them, or empty ones.
 
-    `source` is the id of a model, "masks" or "empty".
+    `source` is the id of a model, "masks" or "empty"; `channel` the one a model looks in that sees a single one.
     """
     visit.room.needed("the corrections")
     chosen = set or visit.intake.take(files).set
@@ -110,7 +112,8 @@ def begin(
     if source == EMPTY:
         return Begun(made, "")
     title = corrections(visit).find(made).title
-    return Begun(made, visit.ask("propose", title, "" if source == MASKS else source, correction=made).id)
+    looked = {"channel": channel.strip()} if channel.strip() else {}
+    return Begun(made, visit.ask("propose", title, "" if source == MASKS else source, correction=made, **looked).id)
 
 
 @pages.page("/correct/{correction}", "correction.html")
@@ -144,12 +147,14 @@ def delete(visit: Here, correction: str) -> Correction:
 
 
 @pages.action("/correct/{correction}/propose", then=lambda job: f"/jobs/{job.id}")
-def propose(visit: Here, correction: str, model: Annotated[str, Form()]) -> Job:
+def propose(visit: Here, correction: str, model: Annotated[str, Form()],
+            channel: Annotated[str, Form(max_length=100)] = "") -> Job:  # fmt: skip
     """Let a model answer anew for all images that nobody touched, and put these in a new order."""
     found, chosen = corrections(visit).find(correction), visit.shelf.find(model)
     if chosen.answer != found.kind:
         raise PotencyError("this model answers something else", chosen.title, "choose a model of the list")
-    return visit.ask("propose", found.title, model, correction=correction)
+    looked = {"channel": channel.strip()} if channel.strip() else {}
+    return visit.ask("propose", found.title, model, correction=correction, **looked)
 
 
 @pages.action("/correct/{correction}/finetune", then=lambda job: f"/jobs/{job.id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Form, Request, UploadFile
 from starlette.responses import FileResponse, Response
@@ -44,6 +44,20 @@ class Shown:
     stripped: dict[str, int]
 
 
+Journey = Literal["", "answer", "cells", "plate", "train", "correct", "reading/new"]
+
+
+@dataclass(frozen=True)
+class Example(Taken):
+    """Example images, and the journey for which they were drawn; "" for none."""
+
+    journey: Journey = ""
+
+    @property
+    def where(self) -> str:
+        return f"/{self.journey}?set={self.set}" if self.journey else f"/images/{self.set}"
+
+
 @pages.page("/images", "images.html")
 def images(visit: Here) -> Images:
     """The list of sets."""
@@ -79,10 +93,11 @@ def upload(
     return taken
 
 
-@pages.action("/images/examples/{name}", then=lambda taken: f"/images/{taken.set}", role="reader")
-def example(visit: Here, name: str) -> Taken:
-    """Draw example images by the simulator, as a new set."""
-    return drawn(name, visit.intake)
+@pages.action("/images/examples/{name}", then=lambda example: example.where, role="reader")
+def example(visit: Here, name: str, journey: Journey = "") -> Example:
+    """Draw example images by the simulator, as a new set, and begin a journey with it."""
+    taken = drawn(name, visit.intake)
+    return Example(taken.set, taken.files, taken.errors, journey)
 
 
 @pages.action("/images/{set}/strip", then=lambda one: f"/images/{one.id}")

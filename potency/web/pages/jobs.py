@@ -59,7 +59,13 @@ def one(visit: Here, job: str) -> Shown:
     return Shown(found, kind.title, kind.template, _full(visit), live, kind.head, kind.place(found))
 
 
-@pages.action("/jobs/{job}/cancel", then=lambda job: f"/jobs/{job.id}", role="reader")
+def _page(job: Job) -> str:
+    """Where a job is looked at: its kind's own page, else that of every job."""
+    kind = KINDS.get(job.kind)
+    return (kind.place(job) if kind else "") or f"/jobs/{job.id}"
+
+
+@pages.action("/jobs/{job}/cancel", then=_page, role="reader")
 def cancel(visit: Here, job: str) -> Job:
     """Take a job back."""
     found = visit.jobs.find(job, visit.person.id)

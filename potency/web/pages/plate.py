@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,7 @@ class Mapped:
     measure: dict[str, str]
     scale: str
     size: int
+    least: int
     plates: list[Plate]
     legends: list[Legend]
 
@@ -92,7 +94,8 @@ def mapped(visit: Here, job: str, measure: str = "", scale: Literal["all", "each
         raise Missing("nothing could be measured", found.title, "the page of the job says what is wrong")
     first = next((key for name in FIRST for key in by if key.startswith(name)), next(iter(by)))
     chosen = by.get(measure, by[first])
-    shape = size_of([one["well"] for one in facts["wells"]], size)
+    names = [one["well"] for one in facts["wells"]]
+    shape = size_of(names, size)
     plates, legends = [], []
     every = _values(facts["wells"], chosen["key"])
     for name in facts["plates"]:
@@ -101,7 +104,8 @@ def mapped(visit: Here, job: str, measure: str = "", scale: Literal["all", "each
         limits = limits_of(own)
         plates.append(drawn(name, wells, chosen, shape, limits))
         legends.append(legend(limits, own))
-    return Mapped(found, facts["measures"], chosen, scale, shape[0] * shape[1], plates, legends)
+    least = math.prod(size_of(names))
+    return Mapped(found, facts["measures"], chosen, scale, shape[0] * shape[1], least, plates, legends)
 
 
 @pages.page("/plate/{job}/well", "plate-well.html")

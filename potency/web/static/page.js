@@ -36,6 +36,10 @@
   };
   document.addEventListener("change", (event) => {
     const form = event.target.closest?.("form");
+    if (event.target.matches("[data-upload] select[name=set]") && event.target.value) {
+      form.querySelectorAll("input[type=file]").forEach((input) => { input.value = ""; });
+      take(form, []);
+    }
     if (event.target.type === "file" && form?.matches("[data-upload]"))
       take(form, [...event.target.files].map((file) => [file.webkitRelativePath || file.name, file]));
   });
@@ -51,19 +55,25 @@
       }
     }
   };
+  // Where files are dropped: in its box, or beside the only one of the page, lest the browser leave the page for a file.
+  const boxed = (event) => {
+    const every = document.querySelectorAll("[data-drop]"), files = event.dataTransfer?.types.includes("Files");
+    return event.target.closest?.("[data-drop]") ?? (files && every.length === 1 ? every[0] : null);
+  };
   for (const kind of ["dragenter", "dragover"]) document.addEventListener(kind, (event) => {
-    const drop = event.target.closest?.("[data-drop]");
+    const drop = boxed(event);
     if (drop) { event.preventDefault(); drop.classList.add("over"); }
   });
-  document.addEventListener("dragleave", (event) => event.target.closest?.("[data-drop]")?.classList.remove("over"));
+  document.addEventListener("dragleave", (event) => boxed(event)?.classList.remove("over"));
   document.addEventListener("drop", async (event) => {
-    const drop = event.target.closest?.("[data-drop]");
+    const drop = boxed(event);
     if (!drop) return;
     event.preventDefault();
     drop.classList.remove("over");
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean), files = [];
+    const bare = [...event.dataTransfer.files].map((file) => [file.name, file]);  // where there are no folders
     for (const entry of entries) await walk(entry, "", files);
-    take(drop.closest("form"), files);
+    take(drop.closest("form"), files.length ? files : bare);
   });
 
   // Files travel in pieces of some number, so that thousands arrive, with progress; then the form is sent with the set.
@@ -76,7 +86,7 @@
     bar.setAttribute("aria-label", "uploading");
     said.replaceChildren(bar);
     try {
-      let set = "", gone = 0;
+      let set = "", at = "", gone = 0;
       while (gone < files.length) {
         const body = new FormData();
         let size = 0, count = 0;
@@ -89,14 +99,14 @@
         const title = form.querySelector("[name=title]")?.value ?? "";
         if (title) body.append("title", title);
         if (form.querySelector("[name=strip]")?.checked) body.append("strip", "true");
-        set = (await post("/images.json", body, (done) => { bar.value += done; })).set;
+        [{ set }, at] = await post("/images.json", body, (done) => { bar.value += done; });
       }
-      if (form.getAttribute("action") === "/images") { location.href = `${form.dataset.then ?? "/images/"}${set}`; return; }
+      if (form.getAttribute("action") === "/images") { location.href = form.dataset.then ? form.dataset.then + set : at; return; }
       const rest = new FormData(form);
       rest.delete("files");
       rest.set("set", set);
-      const job = await post(`${form.getAttribute("action")}.json`, rest);
-      location.href = `${form.dataset.then ?? "/jobs/"}${job.id}`;
+      const [, then] = await post(`${form.getAttribute("action")}.json`, rest);
+      location.href = then;
     } catch (fault) {
       delete form.dataset.sent;
       const box = document.createElement("div");
@@ -121,7 +131,7 @@
     request.onload = () => {
       let told = {};
       try { told = JSON.parse(request.responseText); } catch { /* no JSON: a proxy's page */ }
-      if (request.status < 300) good(told); else bad(told.what ? told : { what: `the server answered ${request.status}` });
+      if (request.status < 300) good([told, request.getResponseHeader("Location")]); else bad(told.what ? told : { what: `the server answered ${request.status}` });
     };
     request.send(body);
   });

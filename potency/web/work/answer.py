@@ -13,7 +13,7 @@ from potency.web.sets import File
 from potency.web.work.kind import Kind, Order
 from potency.web.work.maps import EXPLAINED, METHOD, draw
 from potency.web.work.models import loaded
-from potency.web.work.rows import manifest_of
+from potency.web.work.rows import fault_of, in_channel, manifest_of
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -33,24 +33,26 @@ def run(order: Order) -> Mapping[str, Any]:
 
     order.progress(0, 0, "loading the model")
     bundle = loaded(order.shelf.folder(order.arguments["model"]))
-    manifest, files = manifest_of(order.sets, order.arguments["set"])
+    asked = order.arguments["set"]
+    looked = in_channel(order.sets, asked, str(order.arguments.get("channel", "")))
+    manifest, files = manifest_of(order.sets, asked, **looked)
     fast = accelerate(bundle)  # once: predicting and comparing run on the same engine
     made = predict(manifest, fast, into=order.folder / "answers", progress=order.step("answering"))
     near = neighbours(order, manifest, fast)
     told = zip(files, made.table.to_dict("records"), near, strict=True)
     seen = {file.id: answered(cells, file.id, file.name, bundle, own) for file, cells, own in told}
     rows = [seen.get(file.id) or Row(file.id, file.name, error=_of_file(file))
-            for file in order.sets.files(order.arguments["set"]) if not file.facts.get("table")]  # fmt: skip
+            for file in order.sets.files(asked) if not file.facts.get("table")]  # fmt: skip
     trust = bundle.card.trust
     found = Found(rows, list(bundle.card.plan.classes), "ood" in trust and knowing(bundle), "set" in trust,
                   len(bundle.gallery or ()), made.origin.get("prediction.engine", ""))  # fmt: skip
     found.write(order.folder)
     most = int(order.arguments.get("maps", EXPLAINED))
-    wanted = [row.file for row in rows if not row.error][:most]
+    wanted = [row.file for row in rows if not row.error and not row.unlike][:most]  # what is not to be read waits
     draw(order.folder, manifest, bundle, wanted, order.arguments.get("method") or METHOD, order.progress)
     bare = [asdict(replace(row, nearest=[])) for row in rows[:INLINE]]
     return {"rows": bare, "of": len(rows), "counts": asdict(found.counts),
-            "classes": found.classes, "set": order.arguments["set"], "model": order.arguments["model"],
+            "classes": found.classes, "set": asked, "model": order.arguments["model"],
             "engine": found.engine}  # fmt: skip
 
 
@@ -63,8 +65,8 @@ def answered(cells: Mapping[Any, Any], file: str, name: str, bundle: Bundle, nea
     """The answer of one row for a page: class or number, probabilities, prediction set, how unlike, or the error."""
     error = cells.get("prediction.error")
     if isinstance(error, str):
-        what, _, rest = error.partition("\n")
-        return Row(file, name, error={"what": what, "mend": rest.partition("mend: ")[2]})
+        what, mend = fault_of(error)
+        return Row(file, name, error={"what": what, "mend": mend})
     why = [part.strip() for part in str(cells.get("prediction.abstain") or "").split(",")]
     among, label = cells.get("prediction.set"), str(cells["prediction"])
     value = None if bundle.card.plan.classes else _number(cells["prediction"])

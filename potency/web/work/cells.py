@@ -16,7 +16,7 @@ from potency.web.work.exports import exported
 from potency.web.work.kind import Kind, Order
 from potency.web.work.measuring import Cells, measured, settled
 from potency.web.work.models import loaded
-from potency.web.work.rows import manifest_of
+from potency.web.work.rows import fault_of, manifest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,8 @@ def run(order: Order) -> Mapping[str, Any]:
     unread = [{"name": file.name, "file": file.id, **(file.error or {})} for file in order.sets.files(set_.id)
               if file.error]  # fmt: skip
     return {
-        "set": set_.id, "model": order.arguments["model"], "simulated": bool(set_.facts.get("simulated")),
+        "set": set_.id, "model": order.arguments["model"], "title": order.shelf.find(order.arguments["model"]).title,
+        "simulated": bool(set_.facts.get("simulated")),
         "images": [cells.told(objects) for cells in found], "unread": unread, "total": len(objects),
         "plots": plots(objects, found), "exports": exports, "options": asked,
     }  # fmt: skip
@@ -154,8 +155,7 @@ def answered(order: Order, bundle: Bundle, manifest: Manifest, found: list[Cells
         for place, row in zip(places, made.table.to_dict("records"), strict=True):
             fault = row.get("prediction.error")
             if isinstance(fault, str):
-                what, _, rest = fault.partition("; where: ")
-                found[place].error, found[place].mend = what, rest.partition("; mend: ")[2]
+                found[place].error, found[place].mend = fault_of(fault)
             else:
                 found[place].answer = (made.folder / str(row["prediction"])).resolve()
                 found[place].table = _path(made.folder, row.get("prediction.objects"))

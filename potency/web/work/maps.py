@@ -14,7 +14,7 @@ from potency.web.answers import METHODS, Map, maps_of, read, write_maps
 from potency.web.jobs import Jobs
 from potency.web.work.kind import Kind, Order, Progress
 from potency.web.work.models import loaded
-from potency.web.work.rows import manifest_of
+from potency.web.work.rows import in_channel, manifest_of
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -39,7 +39,8 @@ def run(order: Order) -> Mapping[str, Any]:
         raise PotencyError("this job has no answers to explain", asked.title, "ask again")
     order.progress(0, 0, "loading the model")
     bundle = loaded(order.shelf.folder(asked.arguments["model"]))
-    manifest, _ = manifest_of(order.sets, asked.arguments["set"])
+    looked = in_channel(order.sets, asked.arguments["set"], str(asked.arguments.get("channel", "")))
+    manifest, _ = manifest_of(order.sets, asked.arguments["set"], **looked)
     named = order.arguments.get("files") or [row.file for row in found.rows]
     wanted = [row.file for row in found.rows if row.file in set(named) and not row.error]
     method = str(order.arguments.get("method") or METHOD)

@@ -143,7 +143,7 @@ def measured(order: Order, manifest: Manifest, found: list[Cells]) -> pd.DataFra
     """
     import pandas as pd
 
-    from potency.data.tables import read_table, write_table
+    from potency.data.tables import write_table
     from potency.measurement.objects.rows import measure_rows
 
     alike: dict[tuple[str, ...], list[Cells]] = {}
@@ -171,7 +171,7 @@ def measured(order: Order, manifest: Manifest, found: list[Cells]) -> pd.DataFra
         for cells in some:
             if cells.file.id in account.wrong:
                 cells.error, cells.labels = account.wrong[cells.file.id], ""
-        parts.append(read_table(path)[0])
+        parts.append(pd.read_parquet(path))  # without rows where there is no cell
     names = {cells.file.id: cells.file.name for cells in found}
     parts = [part for part in parts if len(part)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["tile.of", "object", "group"])

@@ -12,9 +12,10 @@ import numpy as np
 from potency.errors import AnswerError, PotencyError
 from potency.web.correcting.corrections import LABELS, Correction, Corrections, Item, Proposal, masks_of, shape_of
 from potency.web.correcting.maskfiles import count, read, write
+from potency.web.work.cells import Options, seen_of
 from potency.web.work.kind import Kind, Order
 from potency.web.work.models import loaded
-from potency.web.work.rows import manifest_of
+from potency.web.work.rows import fault_of, manifest_of
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -37,7 +38,9 @@ def run(order: Order) -> Mapping[str, Any]:
     else:
         order.progress(0, 0, "loading the model")
         bundle = loaded(order.shelf.folder(model))
-        manifest, _ = manifest_of(order.sets, found.set)
+        asked = Options(channel=str(order.arguments.get("channel", "")))
+        looked = {file.id: seen_of(file, asked, bundle)[0] for file in order.sets.files(found.set)}
+        manifest, _ = manifest_of(order.sets, found.set, c=looked)
         manifest = manifest.where(lambda table: table["id"].isin(list(items)))
         ways = outlined if found.kind == LABELS else named
         proposals = ways(order, found, items, (manifest, bundle))
@@ -138,8 +141,8 @@ def named(order: Order, found: Correction, items: Mapping[str, Item], asked: Ask
 
 def fault(text: str, name: str) -> dict[str, str]:
     """The error of a row in its three fields."""
-    what, _, rest = text.partition("\n")
-    return {"what": what, "where": name, "mend": rest.partition("mend: ")[2]}
+    what, mend = fault_of(text)
+    return {"what": what, "where": name, "mend": mend}
 
 
 def fitted(labels: Any, shape: tuple[int, int]) -> Any:

@@ -11,6 +11,22 @@ if TYPE_CHECKING:
     from potency.data.manifest import Manifest
 
 
+def fault_of(text: str) -> tuple[str, str]:
+    """What is wrong and how to mend it, of the error of a row; where is the row itself.
+
+    >>> fault_of("it is empty; where: /a/b.tif; mend: save it again")
+    ('it is empty', 'save it again')
+    """
+    what, _, rest = text.replace("\n", "; ").partition("; where: ")
+    return what, rest.partition("; mend: ")[2]
+
+
+def in_channel(sets: Sets, set: str, channel: str) -> dict[str, Any]:
+    """The cells of a column `c` for `manifest_of`: of images that have several channels the one that was asked for."""
+    several = [file.id for file in sets.files(set) if len(file.facts.get("channels") or ()) > 1]
+    return {"c": dict.fromkeys(several, channel)} if channel and several else {}
+
+
 def manifest_of(sets: Sets, set: str, **columns: dict[str, Any]) -> tuple[Manifest, list[File]]:
     """One row an image of a set (those that cannot be read are left out), and the files in the order of the rows.
 

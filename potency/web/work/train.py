@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from potency.data.whole import replaced
 from potency.web.curves import curves
 from potency.web.jobs import Cancelled
+from potency.web.shelf import unproven
 from potency.web.work import effort
 from potency.web.work.kind import Kind, Order, Progress
 from potency.web.work.labelled import labelled
@@ -106,7 +107,7 @@ def told(outcome: Outcome, task: Task) -> dict[str, Any]:
     shown = [at for at, name in enumerate(table.head) if MINUS not in name] if table is not None else []
     return {
         **{name: figures[name] for name in ("verdict", "headline", "banner", "notes", "rows", "groups", "simulated")},
-        "lines": [list(line) for line in opening.lines(report)],
+        "unproven": unproven(figures), "lines": [list(line) for line in opening.lines(report)],
         "figures": {"head": list(table.head), "note": table.note, "shown": shown,
                     "rows": [list(row) for row in table.rows[:LEADING]]}
         if table is not None else None,
