@@ -1,4 +1,4 @@
-"""Ways through the tool in a real browser: files that are dropped anywhere, a change of mind, and where a form leads."""
+"""Ways through the tool in a real browser: files dropped anywhere, a change of mind, and where a form leads."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_files_chosen_on_the_page_lead_to_what_becomes_of_them(tool: str, browser: Browser, picture: Path) -> None:
-    for path, button, then in (("correct", "Begin", r"/correct/\w+$"), ("cells", "Find the cells", r"/jobs/\w+$"),
-                               ("answer", "Get the answer", r"/answer/\w+$"), ("images", "Bring", r"/images/\w+$")):  # fmt: skip
+    for path, button, then in (("correct", "Begin", "correct"), ("cells", "Find the cells", "jobs"),
+                               ("answer", "Get the answer", "answer"), ("images", "Bring", "images")):  # fmt: skip
         with page_of(browser) as page:
             page.goto(f"{tool}{path}")
             page.set_input_files("input[type=file] >> nth=0", picture)
@@ -39,7 +39,7 @@ def test_files_chosen_on_the_page_lead_to_what_becomes_of_them(tool: str, browse
             if path == "answer":
                 page.check("input[name=model] >> nth=0")
             page.get_by_role("button", name=re.compile(button)).first.click()
-            page.wait_for_url(re.compile(then), timeout=PATIENCE)
+            page.wait_for_url(re.compile(rf"/{then}/\w+$"), timeout=PATIENCE)
             expect(page.locator("h1")).to_have_text(re.compile("field.png"))
             if path == "cells":  # noise: an image alone without a cell is an answer, too
                 expect(page.locator(".count")).to_contain_text("0 cells", timeout=PATIENCE)
