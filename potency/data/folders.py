@@ -156,3 +156,9 @@ def refuse_channels(files: Sequence[str], folder: Path) -> None:
         raise ManifestError("these folders look like channels of the same cells, not like classes: "
                             + ", ".join(sorted(inner)), str(folder),
                             "say which to use: --channels " + ",".join(sorted(inner)))
+
+
+def of_the_system(name: str) -> bool:
+    """What systems put into folders and archives beside a person's files."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return name.startswith("__MACOSX/") or last in ("Thumbs.db", "desktop.ini", ".DS_Store") or last.startswith("._")

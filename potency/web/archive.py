@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
+from potency.data.folders import of_the_system
 from potency.errors import PotencyError
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others can ask for any amount of memory
@@ -107,9 +108,3 @@ def _counted(stream: IO[bytes], name: str, allowed: Allowed) -> None:
 
 def _size(count: int) -> str:
     return f"{count / 2**30:.3g} GB" if count >= 2**30 else f"{count / 2**20:.3g} MB"
-
-
-def of_the_system(name: str) -> bool:
-    """What systems put into folders and archives beside a person's files."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return name.startswith("__MACOSX/") or last in ("Thumbs.db", "desktop.ini", ".DS_Store") or last.startswith("._")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from potency.data.folders import of_the_system
 from potency.errors import ImageError, MissingExtra, PotencyError
-from potency.web.archive import Allowed, entries, of_the_system
+from potency.web.archive import Allowed, entries
 from potency.web.faults import Refused
 from potency.web.personal import personal, stripped
 from potency.web.room import Room, room

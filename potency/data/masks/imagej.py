@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from potency.data.folders import of_the_system
 from potency.data.masks.annotation import Annotation, Shape
 from potency.data.masks.disk import replacing
 from potency.data.masks.fill import join_rings
@@ -47,9 +48,7 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
         _region(path.read_bytes(), path.stem, drawing, positions)
         return drawing.done()
     with zipfile.ZipFile(path) as archive:
-        # A Mac puts a file of its own beside each that it packs: of the same name, but for what stands before it.
-        entries = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")
-                   and not PurePosixPath(one.filename).name.startswith("._")]  # fmt: skip
+        entries = [one for one in archive.infolist() if not one.is_dir() and not of_the_system(one.filename)]
         regions = [one for one in entries if one.filename.lower().endswith(".roi")]
         if len(regions) > MANY or sum(one.file_size for one in regions) > ALL or any(
             one.file_size > LARGE for one in regions

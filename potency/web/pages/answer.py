@@ -141,8 +141,7 @@ def ask(
     _known(method)
     chosen = set or visit.intake.take(files).set
     title = visit.sets.find(chosen).title
-    looked = {"channel": channel.strip()} if channel.strip() else {}
-    return visit.ask("answer", title, model, set=chosen, method=method, maps=maps, **looked)
+    return visit.ask("answer", title, model, set=chosen, method=method, maps=maps, channel=channel.strip())
 
 
 @pages.page("/answer/{job}", "answers.html")

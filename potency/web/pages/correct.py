@@ -112,8 +112,8 @@ def begin(
     if source == EMPTY:
         return Begun(made, "")
     title = corrections(visit).find(made).title
-    looked = {"channel": channel.strip()} if channel.strip() else {}
-    return Begun(made, visit.ask("propose", title, "" if source == MASKS else source, correction=made, **looked).id)
+    asked = "" if source == MASKS else source
+    return Begun(made, visit.ask("propose", title, asked, correction=made, channel=channel.strip()).id)
 
 
 @pages.page("/correct/{correction}", "correction.html")
@@ -153,8 +153,7 @@ def propose(visit: Here, correction: str, model: Annotated[str, Form()],
     found, chosen = corrections(visit).find(correction), visit.shelf.find(model)
     if chosen.answer != found.kind:
         raise PotencyError("this model answers something else", chosen.title, "choose a model of the list")
-    looked = {"channel": channel.strip()} if channel.strip() else {}
-    return visit.ask("propose", found.title, model, correction=correction, **looked)
+    return visit.ask("propose", found.title, model, correction=correction, channel=channel.strip())
 
 
 @pages.action("/correct/{correction}/finetune", then=lambda job: f"/jobs/{job.id}")
