@@ -53,8 +53,8 @@ def size(count: float) -> str:
 def figure(value: float) -> str:
     """A measured number, to four digits.
 
-    >>> figure(23412.3), figure(0.012345), figure(2.5e9)
-    ('23,410', '0.01234', '2.5e+09')
+    >>> figure(23412.3), figure(0.012346), figure(2.5e9)
+    ('23,410', '0.01235', '2.5e+09')
     """
     return f"{float(f'{value:.4g}'):,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
