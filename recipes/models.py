@@ -29,12 +29,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from potency.answers import Labels
+from potency.answers.labels import diameter
 from potency.bundle import Bundle, NetworkMember
 from potency.bundle.pieces import TWICE, enlarged
 from potency.bundle.shipped import SHELVES
 from potency.data.facts import Facts
 from potency.data.manifest import Manifest
-from potency.inference.closer import diameter
 from potency.learning.planning import planned
 from potency.learning.settling import with_closer, with_thresholds
 from potency.learning.train import train
@@ -44,7 +44,6 @@ from potency.tasks import find_task
 DATA = Path(os.environ.get("POTENCY_DATA", ""))
 LIMIT = 8 * 2**20  # bytes of a bundle
 CHECKED = 0.08  # share of the groups that are learned from which choose the checkpoint
-NEARER = 24.0  # px of the median object under which an image is learned from at twice its size
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class Model:
     about: str  # what it learned from, and what that means for other images
     licence: str
     rows: Callable[[], Manifest]
+    nearer: float  # px of the median object under which an image is learned from at twice its size
     changes: Mapping[str, Any]
     further: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what differs from that where it goes on
 
@@ -112,13 +112,13 @@ def _manifest(table: pd.DataFrame) -> Manifest:
     return Manifest.of_rows(table.assign(split=split), DATA, kinds={"truth": "labels"})
 
 
-def nearer(rows: Manifest, into: Path) -> Manifest:
-    """The rows as a model meets them that looks at small objects more closely: their images at twice their size."""
+def nearer(rows: Manifest, limit: float, into: Path) -> Manifest:
+    """The rows as a model meets them that looks closely at objects under a limit (px): at twice their size."""
     made, table, task = into / "nearer", rows.table.copy(), find_task("instances")
     made.mkdir(parents=True, exist_ok=True)
     for at, row, truth in zip(table.index, rows.records(), truths(rows, task), strict=True):
         paths = {column: rows.folder / str(row[column]) for column in ("image", "truth")}
-        if diameter([truth]) < NEARER:
+        if diameter([truth]) < limit:
             paths = {column: made / f"{at}-{column}.tif" for column in paths}
             pixels, known = rows.open(row).crop(), cast(Labels, truth).instances
             larger = enlarged(pixels[None].astype(np.float32), TWICE)[0].round().clip(0, np.iinfo(pixels.dtype).max)
@@ -144,7 +144,7 @@ MODELS: Mapping[str, Model] = {
         "(Data Science Bowl 2018, stage 1; 35 more chose checkpoint and thresholds) and 35 images of stained tissue "
         "from 17 mosaics of the same set (2 images of one mosaic more chose), those of nuclei under 24 px at twice "
         "their size, on a processor in two runs: 4,500 steps, and 1,500 from their weights.",
-        "images CC0; weights BSD-3-Clause", nuclei,
+        "images CC0; weights BSD-3-Clause", nuclei, 24,
         {"network": "unet:width=32:depth=2:shrink=2", "tile": 256, "batch": 8, "steps": 4500, "rate": 2e-3,
          "validations": 3, "balance": 0.6, "precision": "bfloat16",
          "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.8, **LIGHT, "noise": 0.12, "grain": 0.12, "blur": 3.0}},
@@ -156,7 +156,7 @@ MODELS: Mapping[str, Model] = {
         "and microscopes are outside what it has seen. Learned from 41 phase-contrast images of one set (Usiigaci, "
         "10x, about 0.87 um a pixel; 4 more chose checkpoint and thresholds), on a processor in four runs, each from "
         "the weights of the last: 2,000 steps, 900, 4,000 and 2,400.",
-        "images MIT; weights BSD-3-Clause", cells,
+        "images MIT; weights BSD-3-Clause", cells, 55,
         {"network": "unet:width=32:depth=2:shrink=2", "tile": 256, "batch": 8, "steps": 2000, "rate": 2e-3,
          "validations": 4, "precision": "bfloat16",
          "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.7, **LIGHT, "negative": 0.0, "grain": 0.1}},
@@ -169,7 +169,7 @@ def learned(name: str, into: Path, start: str = "", **changes: Any) -> Bundle:
     """Train one model, from nothing or from the weights of a bundle."""
     model, task = MODELS[name], find_task("instances")
     seen = model.rows().where(lambda table: table["split"].ne("test"))
-    rows, own = nearer(seen, into / name), {**model.changes, **(model.further if start else {})}
+    rows, own = nearer(seen, model.nearer, into / name), {**model.changes, **(model.further if start else {})}
     plan = planned(Facts.of(rows.of("train")), task, **{"channels": ("grey",), **own, **changes})
     began = time.monotonic()
 

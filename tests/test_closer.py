@@ -49,6 +49,18 @@ def test_small_objects_are_seen_at_twice_their_size_whatever_the_tiles(
     pd.testing.assert_frame_equal(plain, same)  # a median disc is wider than 4 px: nothing changes
 
 
+def test_a_bundle_called_in_python_looks_as_closely_as_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "READ", 4096)
+    monkeypatch.setattr(files, "LARGE", 10**9)
+    rows, bundle = discs(tmp_path / "in"), nearer(bundle_of(), 12)
+    image = rows.open(next(iter(rows.records()))).crop()
+    (answer,), (plain,) = bundle([{"image": image}]), bundle([{"image": image, "closer": np.asarray(False)}])
+    assert isinstance(answer, Labels) and isinstance(plain, Labels)
+    pixels = told(predict(rows, bundle, into=tmp_path / "out"), tmp_path / "out")[0]
+    np.testing.assert_array_equal(answer.instances, pixels)
+    assert (answer.instances > 0).sum() > (plain.instances > 0).sum()
+
+
 def nearer(bundle: Bundle, closer: float) -> Bundle:
     (member,) = bundle.members
     plan = member.plan.but(closer=closer)

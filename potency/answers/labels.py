@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from potency.answers import contrast
+from potency.answers.answer import Answer
 from potency.answers.drawing import captioned, colours_apart, colours_of, fitted, flat
 from potency.answers.evidence import Evidence, Ragged
 from potency.answers.filed import Filed, Window, given, sampled, table_at, whole_number
@@ -258,3 +259,14 @@ class Labels(Filed):
         height, width = flat(self.instances).shape
         drawn = self.overlay(fitted(image, (height, width)), (slice(0, height), slice(0, width)))
         return captioned(drawn, f"{self.count} object{'' if self.count == 1 else 's'}")
+
+
+def diameter(answers: Sequence[Answer]) -> float:
+    """The median diameter in px (of a disc of the object's area) of all objects; inf where there is none.
+
+    >>> round(diameter([Labels.of(np.array([[0, 1, 1], [0, 1, 1]]))]), 2)
+    2.26
+    """
+    areas = [one.objects["area"].to_numpy(float) for one in answers if isinstance(one, Labels)]
+    found = np.concatenate(areas) if areas else np.zeros(0)
+    return float(2 * np.sqrt(np.median(found) / np.pi)) if len(found) else np.inf

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.answers import Answer
+from potency.answers.labels import diameter
 from potency.bundle.card import Card
 from potency.bundle.estimate import EstimatorMember
 from potency.bundle.gallery import FILE as GALLERY
@@ -61,8 +62,23 @@ class Bundle:
         return TASKS[self.card.task]
 
     def __call__(self, samples: Sequence[Sample]) -> list[Answer]:
-        """Answer a batch of samples; sample["image"] is (C, H, W) as read, of any size."""
-        return self.answers([member.outputs(samples) for member in self.members])
+        """Answer a batch of samples; sample["image"] is (C, H, W) as read, of any size.
+
+        Where the plan says so (`closer`), an image whose objects turn out small is seen again at twice its size, unless
+        its sample tells by "closer" whether it is.
+        """
+        answers = self.answers([member.outputs(samples) for member in self.members])
+        small = [i for i, one in enumerate(answers) if "closer" not in samples[i] and diameter([one]) < self.closer]
+        again = self([{**samples[i], "closer": np.asarray(True)} for i in small]) if small else []
+        for i, answer in zip(small, again, strict=True):
+            answers[i] = answer
+        return answers
+
+    @cached_property
+    def closer(self) -> float:
+        """The median diameter in px under which objects are seen at twice their size; 0 where no network can."""
+        known = all(member.reach is not None for member in self.members)  # else its maps cannot be brought back
+        return self.card.plans[0].closer if known and self.card.plans else 0.0
 
     def answers(self, outputs: Sequence[Sequence[Output]]) -> list[Answer]:
         """The answers to a batch of samples from the outputs of each member; how odd a sample is, is their mean."""

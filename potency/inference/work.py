@@ -17,7 +17,7 @@ from potency.data.parts import is_part
 from potency.data.pixels import LARGEST, wild
 from potency.data.tiles import Tile
 from potency.errors import ImageError, PotencyError
-from potency.inference.closer import able, diameter, shows_small
+from potency.inference.closer import shows_small
 from potency.inference.store import folder_of_tiles
 from potency.inference.view import View, windows
 
@@ -143,7 +143,7 @@ class Run:
         self.parts: list[list[tuple[Tile, Answer]]] = [[] for _ in batch.places]
         self.shapes: dict[int, tuple[int, int]] = {}
         self.waiting: list[tuple[int, Tile, Sample]] = []
-        self.closer = able(bundle.members, self.plan)
+        self.closer = bundle.closer > 0
 
     def outcomes(self) -> list[Outcome]:
         for i, (row, tile) in enumerate(zip(self.batch.rows.records(), self.batch.tiles, strict=True)):
@@ -182,7 +182,7 @@ class Run:
     def _given(self, view: View, whole: bool) -> Sample:
         """What is told of an image with each of its tiles: how bright it is, and whether it is seen at twice its size.
 
-        Of an image that is `whole` its own answer decides the latter.
+        Of an image that is `whole` the bundle itself decides the latter.
         """
         given = view.given(self.plan)
         if self.closer and not whole:
@@ -217,13 +217,8 @@ class Run:
                 self.waiting = [entry]
                 self._flush()
             return
-        for (i, tile, sample), answer in zip(waiting, answers, strict=True):
-            if self.closer and "closer" not in sample and diameter([answer]) < self.plan.closer:
-                self.waiting.append((i, tile, {**sample, "closer": np.asarray(True)}))
-            else:
-                self.parts[i].append((tile, answer))
-        if self.waiting:
-            self._flush()
+        for (i, tile, _), answer in zip(waiting, answers, strict=True):
+            self.parts[i].append((tile, answer))
 
     def _finish(self, i: int, parts: list[tuple[Tile, Answer]]) -> None:
         try:

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from potency.answers import Answer, Evidence
 from potency.answers.filed import Filed
+from potency.answers.labels import diameter
 from potency.bundle import Member
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.data.tiles import Tile
-from potency.inference.closer import diameter
 from potency.inference.view import View, windows
 from potency.learning.truths import truths
 from potency.tasks import Task
 
 MOST = 32  # images that are tried, evenly through the table
 PIXELS = 2**24  # whose maps are held at a time
-CLOSER = (0.0, 8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 24.0, 32.0)  # px under which objects may be better seen larger
+CLOSER = (0.0, 8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 24.0, 32.0, 40.0, 48.0, 56.0)  # px: smaller is better seen larger
 GAIN = 0.005  # of the headline
 
 
