@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from PIL import Image as Pillow
 
 from potency.data import masks
-from potency.data.masks.meant import meant
+from potency.data.masks import coco as coco_format
+from potency.data.masks import points as points_format
+from potency.data.masks.meant import Names
 from potency.errors import AnswerError
 from potency.evaluation import evaluate
 from potency.evaluation.columns import Bare
@@ -25,7 +28,7 @@ def coco(path: Path, images: dict[int, str]) -> Path:
     notes = [{"id": 100 * n + k, "image_id": n, "category_id": 1, "bbox": [8 * k, 2, 5, 5], "iscrowd": 0}
              for n in images for k in range(n)]  # fmt: skip
     told = {"images": head, "categories": [{"id": 1, "name": "cell"}], "annotations": notes}
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(told, ensure_ascii=False), "utf-8")
     return path
 
 
@@ -77,9 +80,9 @@ def test_the_more_of_a_path_is_the_same_the_better_it_fits() -> None:
     for name, at in (("c/a/x.tif", 2), ("a/x.png", 1), ("a/x.jpg", None), ("x.tif", 3), ("c/x.tif", 3), ("y.tif", -1)):
         if at is None:
             with pytest.raises(AnswerError, match=r"2 images that may be x.jpg: a/x.png, a/x.tif"):
-                meant(names, name, "t")
+                Names(names).meant(name, "t")
         else:
-            assert meant(names, name, "t") == (None if at < 0 else at), name
+            assert Names(names).meant(name, "t") == (None if at < 0 else at), name
 
 
 def test_what_is_written_is_read_for_the_image_it_belongs_to(tmp_path: Path) -> None:
@@ -92,3 +95,25 @@ def test_what_is_written_is_read_for_the_image_it_belongs_to(tmp_path: Path) -> 
         masks.read(tmp_path / "out.json", image="x/a.tif", shape=(40, 51))
     with pytest.raises(AnswerError, match="speaks of no image a.tif"):
         masks.read(coco(tmp_path / "out.json", {1: "b.png"}), image="x/a.tif")
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_a_file_of_many_images_is_looked_through_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bom: str
+) -> None:
+    looked = []
+    for module, way in ((coco_format, "placed"), (points_format, "read_table")):
+        plain = getattr(module, way)
+        monkeypatch.setattr(module, way, lambda *given, plain=plain, **more: looked.append(1) or plain(*given, **more))
+    names = [f"ü/{n}é.png" for n in range(5)]  # letters of several bytes: objects are found by their bytes
+    for write, file in ((coco, "t.json"), (points, "t.csv")):
+        path = write(tmp_path / file, dict(enumerate(names, 1)))
+        path.write_text(bom + path.read_text("utf-8"), "utf-8")
+        looked.clear()
+        assert [len(masks.read(path, image=name).objects) for name in names] == [1, 2, 3, 4, 5]
+        assert len(looked) == 1
+        write(path, {3: names[0]})  # another file by the same name
+        assert len(masks.read(path, image=names[0]).objects) == 3 and len(looked) == 2
+    packed = tmp_path / "p.json"
+    packed.write_bytes(gzip.compress(coco(tmp_path / "t.json", dict(enumerate(names, 1))).read_bytes()))
+    assert len(masks.read(packed, image=names[3], format="coco").objects) == 4

@@ -122,7 +122,8 @@ def _read_text(path: Path) -> pd.DataFrame:
         raise ManifestError("the rows do not fit the columns of the first line",
                             f"{path}, columns {', '.join(header)}",
                             f"quote cells that hold the separator, and mend odd rows ({str(fault).strip()})") from fault
-    return _restored(frame.apply(lambda cells: cells.str.strip()))
+    frame = frame.apply(lambda cells: cells.str.strip())
+    return _restored(frame) if "'" in text else frame
 
 
 def _decode(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 READ = ("regions", *HELD)  # kinds of truths whose files say of what size and form they are
 LARGE = 2**26  # pixels of labels that are not read whole: only their size and type are looked at
-SHARED = 20  # images of one file that are looked up in it: each time it is read from its beginning
 
 
 class Truths:
@@ -32,17 +30,16 @@ class Truths:
         parts = any(str(name).startswith("tile.") for name in manifest.table)
         self.named = manifest.kinds.get("truth") in READ and not parts
         self.folder, self.wrong = manifest.folder, dict[str, str]()
-        self.seen, self.of_file = set[tuple[str, str]](), Counter[str]()
+        self.seen = set[tuple[str, str]]()
 
     def look(self, row: Mapping[str, Any]) -> None:
         """Read the truth of a row, if it has one that is there: missing files are told elsewhere."""
         if not self.named or pd.isna(row["truth"]) or not (path := self.folder / str(row["truth"])).exists():
             return
         pair = str(row["truth"]), str(row["image"])
-        if pair in self.seen or self.of_file[pair[0]] >= SHARED:
+        if pair in self.seen:
             return
         self.seen.add(pair)
-        self.of_file[pair[0]] += 1
         try:
             _read(path, self.folder / pair[1])
         except PotencyError as error:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from potency.data.masks.annotation import BOX, Annotation, Shape, agreed
 from potency.data.masks.disk import replacing
 from potency.data.masks.fill import split_rings
-from potency.data.masks.jsonstream import members
-from potency.data.masks.meant import meant
+from potency.data.masks.jsonstream import items, placed
+from potency.data.masks.meant import Names
 from potency.data.masks.outlined import Drawing, united
 from potency.data.masks.runlength import column_runs, counts_of, packed, runs_of, unpacked
 from potency.errors import AnswerError, nearest
@@ -28,25 +30,40 @@ def recognises(path: Path, head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
 
 
+class _File(NamedTuple):
+    """What a file says of all its images but the objects themselves, which `places` finds by an image's id."""
+
+    images: list[dict[str, Any]]
+    names: Names
+    kinds: dict[Any, str]
+    places: Mapping[Any, Sequence[int]]  # start and stop of each annotation in turn
+
+
 def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     """Read the objects of the image of that name (or the only one); crowds are regions, not objects, and left out."""
-    images, kinds, notes = _tables(path, name)
-    where = f"{path}, image {images[0].get('file_name', images[0].get('id'))}"
-    size = (images[0].get("height"), images[0].get("width"))
-    known = size if all(isinstance(side, int) and side > 0 for side in size) else None
-    whole = agreed(known, shape[-2:] if shape else None, where)  # type: ignore[arg-type]
+    known = path.stat()
+    file = _looked_through(path, known.st_size, known.st_mtime_ns)
+    image = _meant(file, name, path)
+    where = f"{path}, image {image.get('file_name', image.get('id'))}"
+    size = (image.get("height"), image.get("width"))
+    told = size if all(isinstance(side, int) and side > 0 for side in size) else None
+    whole = agreed(told, shape[-2:] if shape else None, where)  # type: ignore[arg-type]
     drawing = Drawing(whole, where)
-    for note in notes:
-        if note.get("image_id") == images[0].get("id"):
-            _add(note, kinds.get(note.get("category_id"), ""), drawing, where)
+    edges = file.places.get(image.get("id"), ())
+    for note in items(path, zip(edges[::2], edges[1::2], strict=True)):
+        _add(note, file.kinds.get(note.get("category_id"), ""), drawing, where)
     return drawing.done()
 
 
-def _tables(path: Path, name: str | None) -> tuple[list[dict[str, Any]], dict[Any, str], list[dict[str, Any]]]:
-    """Give the one image that is meant, the names of classes, and all annotations that may be of it."""
-    images, kinds, notes = list[dict[str, Any]](), dict[Any, str](), list[dict[str, Any]]()
-    seen, wanted = set[str](), list[dict[str, Any]]()
-    for member, item in members(path):
+@lru_cache(maxsize=4)
+def _looked_through(path: Path, size: int, changed: int) -> _File:
+    """Look through a file once, however many of its images are asked for; `size` and `changed` tell it from a new one.
+
+    A set of a million annotations would be gigabytes of numbers: only where each stands is kept.
+    """
+    images, kinds, seen = list[dict[str, Any]](), dict[Any, str](), set[str]()
+    places: dict[Any, array[int]] = {}
+    for member, item, place in placed(path):
         seen.add(member)
         if not isinstance(item, dict):
             continue
@@ -55,34 +72,31 @@ def _tables(path: Path, name: str | None) -> tuple[list[dict[str, Any]], dict[An
         elif member == "categories":
             kinds[item.get("id")] = str(item.get("name", ""))
         elif member == "annotations":
-            # Where the images came first, which is usual, what is of others need not be kept.
-            wanted = wanted or (_meant(images, name, path) if images else [])
-            if not wanted or item.get("image_id") == wanted[0].get("id"):
-                notes.append(item)
+            places.setdefault(item.get("image_id"), array("q")).extend(place)
     if not images:
         what = ", ".join(sorted(map(str, seen))[:5]) or "a list" if seen else "nothing"
         raise AnswerError(f"this JSON lists no images, so it is not COCO's (it holds {what})", str(path),
                           "COCO files hold images, annotations and categories; GeoJSON holds features")
-    return _meant(images, name, path), kinds, notes
+    return _File(images, Names(str(one.get("file_name") or "") for one in images), kinds, places)
 
 
-def _meant(images: list[dict[str, Any]], name: str | None, path: Path) -> list[dict[str, Any]]:
+def _meant(file: _File, name: str | None, path: Path) -> dict[str, Any]:
+    images, names = file.images, file.names
     if name is None:
         if len(images) == 1:
-            return images
+            return images[0]
         raise AnswerError(f"the file speaks of {len(images)} images", str(path),
                           "say which: read(path, image=...), as " + str(images[0].get("file_name")))
-    names = [str(one.get("file_name") or "") for one in images]
-    at = meant(names, name, str(path))
+    at = names.meant(name, str(path))
     plain = PurePosixPath(name.replace("\\", "/"))
-    if at is None and len(images) == 1 and names[0] == path.stem:
+    if at is None and len(images) == 1 and names.all[0] == path.stem:
         at = 0  # as `write` calls an image that it does not know: after the file itself
     if at is None:  # last, since an id may be the name of another image
         at = next((at for at, one in enumerate(images) if str(one.get("id")) in (plain.name, plain.stem)), None)
     if at is None:
         raise AnswerError(f"the file speaks of no image {plain.name}", str(path),
-                          nearest(plain.name, names[:1000])[:300])
-    return [images[at]]
+                          nearest(plain.name, names.all[:1000])[:300])
+    return images[at]
 
 
 def _add(note: Mapping[str, Any], kind: str, drawing: Drawing, where: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,8 +21,9 @@ GZIP = b"\x1f\x8b"
 class _Text:
     """Text of a file from a place on, of which more is read when it runs out."""
 
-    def __init__(self, file: BinaryIO | gzip.GzipFile, where: str) -> None:
+    def __init__(self, file: BinaryIO | gzip.GzipFile, where: str, start: int = 0) -> None:
         self.file, self.where = file, where
+        self.bytes, self.counted = start, 0  # what was passed, and up to which sign of `text` it is counted
         self.decode = codecs.getincrementaldecoder("utf-8-sig")().decode
         self.text, self.at, self.ended = "", 0, False
         self.parse = json.JSONDecoder(parse_constant=float).raw_decode
@@ -32,9 +33,17 @@ class _Text:
             return False
         data = self.file.read(size)
         self.ended = not data
+        self.place()
+        self.counted = 0
         self.text = self.text[self.at :] + self.decode(data, final=self.ended)
         self.at = 0
         return True
+
+    def place(self) -> int:
+        """Give how many bytes of the file were passed."""
+        self.bytes += len(self.text[self.counted : self.at].encode())
+        self.counted = self.at
+        return self.bytes
 
     def peek(self) -> str:
         """Give the next character that is not blank, without passing it; "" at the end."""
@@ -82,10 +91,16 @@ def members(path: Path) -> Iterator[tuple[str, Any]]:
 
     Of a file that is one list the name is "". Text packed by gzip is unpacked on the way.
     """
+    return ((name, value) for name, value, _ in placed(path))
+
+
+def placed(path: Path) -> Iterator[tuple[str, Any, tuple[int, int]]]:
+    """Give what `members` does, and from which byte to which it stands in the file (once unpacked)."""
     with path.open("rb") as file:
-        packed = file.read(2) == GZIP
-        file.seek(0)
-        text = _Text(gzip.GzipFile(fileobj=file) if packed else file, str(path))
+        plain = _unpacked(file)
+        mark = len(codecs.BOM_UTF8) if plain.read(3) == codecs.BOM_UTF8 else 0
+        plain.seek(0)
+        text = _Text(plain, str(path), mark)
         if text.take("{[") == "[":
             yield from _items(text, "")
         else:
@@ -94,7 +109,7 @@ def members(path: Path) -> Iterator[tuple[str, Any]]:
             raise text.broken()
 
 
-def _object(text: _Text) -> Iterator[tuple[str, Any]]:
+def _object(text: _Text) -> Iterator[tuple[str, Any, tuple[int, int]]]:
     if text.peek() == "}":
         text.take("}")
         return
@@ -107,16 +122,34 @@ def _object(text: _Text) -> Iterator[tuple[str, Any]]:
             text.take("[")
             yield from _items(text, name)
         else:
-            yield name, text.value()
+            start = text.place()
+            yield name, text.value(), (start, text.place())
         if text.take(",}") == "}":
             return
 
 
-def _items(text: _Text, name: str) -> Iterator[tuple[str, Any]]:
+def _items(text: _Text, name: str) -> Iterator[tuple[str, Any, tuple[int, int]]]:
     if text.peek() == "]":
         text.take("]")
         return
     while True:
-        yield name, text.value()
+        text.peek()
+        start = text.place()
+        yield name, text.value(), (start, text.place())
         if text.take(",]") == "]":
             return
+
+
+def items(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
+    """Give the values at some places of a file, as `placed` told them."""
+    with path.open("rb") as file:
+        plain = _unpacked(file)
+        for start, stop in places:
+            plain.seek(start)
+            yield json.loads(plain.read(stop - start))
+
+
+def _unpacked(file: BinaryIO) -> BinaryIO | gzip.GzipFile:
+    packed = file.read(2) == GZIP
+    file.seek(0)
+    return gzip.GzipFile(fileobj=file) if packed else file

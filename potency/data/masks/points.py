@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from potency.data.masks.annotation import BOX, Annotation, Shape, agreed, needed
-from potency.data.masks.meant import meant
+from potency.data.masks.meant import Names
 from potency.data.masks.outlined import Drawing
 from potency.data.masks.runlength import column_runs
 from potency.data.tables import read_table, typed, write_table
@@ -46,19 +49,18 @@ def recognises(path: Path, head: bytes) -> bool:
 
 def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     """Read a row an object; a column that tells images apart picks those of the image named."""
-    if path.stat().st_size > LIMIT:
+    if (known := path.stat()).st_size > LIMIT:
         raise AnswerError(f"the table has more than {LIMIT // 2**30} GiB", str(path), "cut it into tables by image")
-    frame, _ = read_table(path, bare=True)  # a header alone: no objects
-    columns = named(frame, path)
-    rows = _of_image(frame, columns, name, path)
+    table = _looked_through(path, known.st_size, known.st_mtime_ns)
+    columns, rows = table.columns, _of_image(table, name, path)
     if "runs" in columns:
         return _of_runs(rows, columns, shape, path)
     ways = places_of(columns)
     if not ways:
-        far = [str(one) for one in frame.columns if any(unit in str(one).lower() for unit in MICROMETRES)]
+        far = [str(one) for one in rows.columns if any(unit in str(one).lower() for unit in MICROMETRES)]
         more = f" ({far[0]} is in micrometres, and the size of a pixel is not said here)" if far else ""
         raise AnswerError("the table has no columns of places in pixels" + more,
-                          f"{path}, columns: {', '.join(map(str, frame.columns))[:300]}",
+                          f"{path}, columns: {', '.join(map(str, rows.columns))[:300]}",
                           "name them x and y, or left, top, right and bottom, or left, top, width and height")
     if ways == ("y", "x"):
         _refuse_doubtful(rows, columns, shape, path)
@@ -78,6 +80,27 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
             y, x = [centre[i] for centre in centres] if centres else edges
             drawing.point(y, x, kind, score)
     return drawing.done()
+
+
+class _Table(NamedTuple):
+    """A table, what its columns mean, and which of its rows are of each image it speaks of (None: of one)."""
+
+    frame: pd.DataFrame
+    columns: dict[str, str]
+    names: Names | None
+    rows: Mapping[str, NDArray[np.intp]]
+
+
+@lru_cache(maxsize=2)
+def _looked_through(path: Path, size: int, changed: int) -> _Table:
+    """Read a table once, however many of its images are asked for; `size` and `changed` tell it from a new one."""
+    frame, _ = read_table(path, bare=True)  # a header alone: no objects
+    columns = named(frame, path)
+    if "image" not in columns or not len(frame):
+        return _Table(frame, columns, None, {})
+    found = frame.groupby(_texts(frame, columns["image"]), sort=False).indices
+    rows = {str(name): np.asarray(at, np.intp) for name, at in found.items()}
+    return _Table(frame, columns, Names(rows), rows)
 
 
 def named(frame: pd.DataFrame, path: Path) -> dict[str, str]:
@@ -105,23 +128,22 @@ def _refuse_doubtful(rows: pd.DataFrame, columns: Mapping[str, str], shape: Shap
                           "are the middle (which is then read); or width and height to image_width and image_height")
 
 
-def _of_image(frame: pd.DataFrame, columns: Mapping[str, str], name: str | None, path: Path) -> pd.DataFrame:
-    if "image" not in columns or not len(frame):
-        return frame
-    files = _texts(frame, columns["image"])
+def _of_image(table: _Table, name: str | None, path: Path) -> pd.DataFrame:
+    names, rows = table.names, table.rows
+    if names is None:
+        return table.frame
     if name is None:
-        if files.nunique() == 1:
-            return frame
-        raise AnswerError(f"the table speaks of {files.nunique()} images", f"{path}, column {columns['image']}",
-                          f"say which: read(path, image=...), as {files.iloc[0]}")
-    where = f"{path}, column {columns['image']}"
-    known: list[str] = files.unique().tolist()
-    at = meant(known, name, where)
+        if len(rows) == 1:
+            return table.frame
+        raise AnswerError(f"the table speaks of {len(rows)} images", f"{path}, column {table.columns['image']}",
+                          f"say which: read(path, image=...), as {names.all[0]}")
+    where = f"{path}, column {table.columns['image']}"
+    at = names.meant(name, where)
     if at is None:
         plain = PurePosixPath(name.replace("\\", "/")).name
-        raise AnswerError(f"the table speaks of no image {plain}", where, nearest(plain, known[:1000])[:300]
+        raise AnswerError(f"the table speaks of no image {plain}", where, nearest(plain, names.all[:1000])[:300]
                           + "; of an image without objects, write a table of its own")
-    return frame[files == known[at]]
+    return table.frame.iloc[rows[names.all[at]]]
 
 
 def _texts(rows: pd.DataFrame, column: str) -> pd.Series:
@@ -130,6 +152,9 @@ def _texts(rows: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _numbers(rows: pd.DataFrame, column: str, path: Path) -> list[float]:
+    plain = pd.to_numeric(rows[column], errors="coerce").astype("float64")
+    if plain.notna().all():  # nearly every column, and thousands of tables are read so
+        return plain.tolist()
     numbers = pd.to_numeric(typed(rows[column]), errors="coerce").astype("float64")
     empty = _texts(rows, column).str.lower().isin(["", "nan", "na"])
     wrong = numbers.isna() & ~empty
