@@ -219,7 +219,11 @@ def test_an_image_larger_than_the_tile_is_explained_whole(learned: tuple[Manifes
     image = np.random.default_rng(0).integers(0, 255, (side, 2 * side + 3)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "wide.tif", image)
     given = Manifest.of_rows(pd.DataFrame({"image": [str(tmp_path / "wide.tif")]}))
-    made = explain(given, bundle, into=tmp_path / "out", checks=False)
+    with pytest.raises(ZeroDivisionError):  # of who listens, when a window is done: no error of the row
+        explain(given, bundle, into=tmp_path / "out", checks=False, progress=lambda done, _: 0 if not done else 1 / 0)
+    seen: list[float] = []
+    made = explain(given, bundle, into=tmp_path / "out", checks=False, progress=lambda done, _: seen.append(done))
+    assert seen == [0, 0.5, 1, 1]
     values, _ = read_map(tmp_path / "out" / made.table["explanation"].iloc[0])
     assert values.shape == (1, *image.shape) and (values[:, :, :side] != 0).any() and (values[:, :, -side:] != 0).any()
 

@@ -47,7 +47,7 @@ class Progress:
         if self._bars:
             self._bars.stop()
 
-    def of(self, what: str) -> Callable[[int, int], None]:
+    def of(self, what: str) -> Callable[[float, int], None]:
         """The callback of two numbers that most verbs call, under a name of its own."""
         return lambda done, total: self(done, total, what)
 

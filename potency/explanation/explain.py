@@ -23,6 +23,7 @@ from potency.explanation.account import REFERENCE
 from potency.explanation.choice import ENOUGH, Case, fitted
 from potency.explanation.method import Method, Told
 from potency.explanation.picture import write_map
+from potency.explanation.progress import Inside, Progress
 from potency.explanation.relevance import Run, Score
 from potency.explanation.written import finished
 from potency.inference.claim import claimed
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from potency.bundle import Bundle
 
 WORDS = ("label", "way")  # cells that have no mean
-Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def explain(
         focus: which score is explained; by default the task's first, for the class each image is taken for.
         checks: test each map by deletion, insertion and a small shift, and the method by a network without knowledge.
         name: the column.
-        progress: called with (rows done, rows in all).
+        progress: called with (rows done, rows in all), of a row that is explained window by window in fractions.
 
     Returns:
         The manifest with the column `name` (path of the map) and its parts: `.label`, `.way` (of the method's ladder,
@@ -97,16 +97,16 @@ def explain(
         keys = [fingerprint(identity, manifest.paths(row), [row["id"]]) for row in rows]
         errors: dict[str, str] = {}
         for done, (key, row) in enumerate(zip(keys, rows, strict=True)):
-            if progress is not None:
-                progress(done, len(rows))
+            inside = Inside(progress, done, len(rows))
+            inside(0.0)
             if key in store.done:
                 continue
             try:
-                found = explainer(View.of(manifest, row, explainer.members[0].plan))
+                found = explainer(View.of(manifest, row, explainer.members[0].plan), inside)
                 path = write_map(folder, str(row["id"]), key, method, found)
-            except PlanError:  # not this row's fault: every other would fail in the same way
-                raise
             except Exception as fault:  # readers and decoders raise whatever they like
+                if isinstance(fault, PlanError) or fault is inside.fault:  # not this row's: others would fail alike
+                    raise
                 errors[key] = describe(fault)
                 continue
             cells = {name: path, **{f"{name}.{part}": value for part, value in found.cells.items()}}
@@ -197,9 +197,13 @@ class Explainer:
                 self.methods[place] = fitted(self.method, run, cases)
         return len(asked)
 
-    def __call__(self, view: View) -> Explained:
-        tiles = windows(view.shape, self.members[0].plan)
-        parts = [(tile, self.tile(np.asarray(view.crop(tile)))) for tile in tiles]
+    def __call__(self, view: View, told: Callable[[float], object] | None = None) -> Explained:
+        """The map of a view, window by window; `told` is called with the share of them that is done."""
+        tiles, parts = windows(view.shape, self.members[0].plan), []
+        for tile in tiles:
+            parts.append((tile, self.tile(np.asarray(view.crop(tile)))))
+            if told is not None and len(tiles) > 1:
+                told(len(parts) / len(tiles))
         if len(parts) == 1 and parts[0][1].values.shape[1:] == view.shape:
             return parts[0][1]
         channels = len(parts[0][1].values)
@@ -210,9 +214,9 @@ class Explainer:
             values[(slice(None), *inner)] += found.values
             seen[inner] += 1
             pixels[(slice(None), *inner)] = found.pixels
-        told = [found.cells for _, found in parts]
-        cells = {part: told[0][part] if part in WORDS else float(np.mean([cells[part] for cells in told]))
-                 for part in told[0]}  # fmt: skip
+        every = [found.cells for _, found in parts]
+        cells = {part: every[0][part] if part in WORDS else float(np.mean([cells[part] for cells in every]))
+                 for part in every[0]}  # fmt: skip
         return Explained(np.asarray(values / np.maximum(seen, 1), np.float32), pixels, cells)
 
     def tile(self, pixels: NDArray[Any]) -> Explained:

@@ -44,10 +44,10 @@ class Order:
     def shelf(self) -> Shelf:
         return Shelf(self.store, self.owner)
 
-    def step(self, what: str) -> Callable[[int, int], None]:
+    def step(self, what: str) -> Callable[[float, int], None]:
         """The progress of two numbers that the verbs call, under a name."""
 
-        def told(done: int, total: int) -> None:
+        def told(done: float, total: int) -> None:
             self.progress(done, total, what)
 
         return told
