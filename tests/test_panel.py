@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
 from potency.evaluation.panel import Reader, Study, judged
-from potency.evaluation.panel_page import page, tables, verdict
+from potency.evaluation.panel_page import confusions, page, tables, verdict
 
 CLASSES = ("stem", "fate")
 
@@ -41,6 +41,16 @@ def study(readers: int = 2, rounds: int = 2, images: int = 40, groups: int = 8, 
 def said(made: Study, reader: str, round: int) -> list[str]:
     own = made.answers[(made.answers["reader"] == reader) & (made.answers["round"] == round) & ~made.answers["again"]]
     return list(own["answer"])
+
+
+def test_a_class_that_only_the_model_names_is_counted_beside_the_others() -> None:
+    made = study()
+    images = made.images.assign(model=["another fate", *made.images["model"].iloc[1:]])
+    found = judged(Study(images, made.answers, made.readers, CLASSES, model="a model"), draws=0)
+    (model,) = [line for line in found.lines if line.round == 0]
+    assert sum(map(sum, model.confusion)) == len(images)
+    sheets = confusions(found)
+    assert sheets["the model alone"].head[-1] == "another class" and sheets["r0, round 1"].head[-1] == "cannot tell"
 
 
 def test_figures_are_those_of_other_programs_and_have_intervals() -> None:

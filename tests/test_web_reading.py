@@ -205,7 +205,9 @@ def test_numbers_without_truth_and_labels_of_a_table(tool: TestClient) -> None:
     text = "file,share,donor\n" + "".join(lines)
     sent = tool.post("/reading/table.json", data={"set": set}, files={"file": ("labels.csv", text.encode())})
     assert sent.status_code == 200, sent.text
-    known = {one["title"]: one for one in tool.get("/reading/new.json", params={"set": set}).json()["known"]}
+    offered = tool.get("/reading/new.json", params={"set": set}).json()
+    known = {one["title"]: one for one in offered["known"]}
+    assert offered["group"] == known["donor of labels.csv"]["id"], "a donor belongs together"
     assert "share of labels.csv" in page(tool, f"/reading/new?set={set}")
     share, donor = known["share of labels.csv"], known["donor of labels.csv"]
     assert share["number"] and share["images"] == 6 and donor["values"] == {"d0": 3, "d1": 3}

@@ -23,6 +23,7 @@ from potency.evaluation.results import Interval, Report
 __all__ = ["Change", "Findings", "Line", "Reader", "Study", "Tier", "judged"]
 
 MODEL = "prediction@model"
+OTHER = "\0"  # stands for a class that is none of the study's
 FIGURES = {"category": ("accuracy", "balanced_accuracy", "kappa"),
            "number": ("mae", "bias", "limits_low", "limits_high", "concordance")}  # fmt: skip
 TIERS = ((0.0, 5.0, "under 5 years"), (5.0, 10.0, "5 to 9 years"), (10.0, 1e9, "10 years or more"))
@@ -185,12 +186,17 @@ def _model_line(wide: Wide, study: Study, report: Report | None) -> Line:
 
 
 def _confusion(wide: Wide, said: pd.DataFrame, classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Counts of (true class, class said or at last none) of some answers (`id`, `answer`)."""
+    """Counts of (true class, class said or at last none) of some answers (`id`, `answer`).
+
+    A model may say a class that readers were not asked for: where one does, these stand behind all others.
+    """
     if not classes or "truth" not in wide.table:
         return ()
     truth = said["id"].map(dict(zip(wide.table["id"], wide.table["truth"], strict=True)))
     word = said["answer"].where(said["answer"].notna(), "")
-    return tuple(tuple(int(((truth == true) & (word == name)).sum()) for name in (*classes, "")) for true in classes)
+    word = word.where(word.isin([*classes, ""]), OTHER)
+    names = (*classes, "", *([OTHER] if (word == OTHER).any() else []))
+    return tuple(tuple(int(((truth == true) & (word == name)).sum()) for name in names) for true in classes)
 
 
 def _changes(wide: Wide, draws: int, seed: int) -> tuple[tuple[Change, ...], dict[str, Interval]]:

@@ -81,12 +81,13 @@ def tables(found: Findings) -> dict[str, Table]:
 
 def confusions(found: Findings) -> dict[str, Table]:
     """The confusion matrix of each reader, round and the model."""
-    head = ("truly \\ said", *found.classes, "cannot tell")
-    return {
-        called(line): Table(head, tuple((true, *map(str, row)) for true, row in zip(found.classes, line.confusion,
-                                                                                    strict=True)))
-        for line in found.lines if line.confusion
-    }  # fmt: skip
+    head = ("truly \\ said", *found.classes, "cannot tell", "another class")
+    sheets = {}
+    for line in found.lines:
+        if line.confusion:
+            rows = tuple((true, *map(str, row)) for true, row in zip(found.classes, line.confusion, strict=True))
+            sheets[called(line)] = Table(head[: len(rows[0])], rows)
+    return sheets
 
 
 def called(line: Line) -> str:

@@ -98,11 +98,14 @@ def listed(visit: Here) -> Listed:
 def new(visit: Here, set: str) -> Choice:
     """The form of a new study of a set."""
     from potency.data.columns import TRUTH
+    from potency.data.groups import LEVELS
 
     found = visit.sets.find(set)
     images = rows_of(visit.sets, set)
     told, groups = known(visit.sets, set), grouped(visit.sets, set, {})[1]
-    group = suggested(told, ("group",)) or (NAMES if groups else "")
+    levels = ("group", *(word for level, _ in LEVELS.values() for word in level))  # the most independent first
+    named = next(filter(None, (suggested(told, (word,)) for word in levels)), "")
+    group = named or (NAMES if groups else "")
     return Choice(found, len(images), told, groups, suggested(told, TRUTH, FOLDERS), group,
                   visit.shelf.all("category", "number"))  # fmt: skip
 
