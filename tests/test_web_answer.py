@@ -129,6 +129,24 @@ def test_images_become_answers_that_can_be_filtered_sorted_taken_away_and_explai
     assert refused.status_code == 400 and "deleted" in refused.json()["what"]
 
 
+def test_of_a_stack_the_plane_that_is_shown_is_answered_about_mapped_and_named(
+    client: TestClient, cells: list[tuple[str, bytes]]
+) -> None:
+    one, other, _ = (np.asarray(Image.open(io.BytesIO(data))) for _, data in cells)
+    written = io.BytesIO()
+    tifffile.imwrite(written, np.stack([[one, other, one]] * 2), imagej=True, metadata={"axes": "TZYX"})
+    job = asked(client, [("stack.tif", written.getvalue()), cells[1]], maps="2")
+    work(client)
+    stack, alone = found(client, job)["rows"]
+    assert stack["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-4)
+    assert (stack["part"], alone["part"]) == ("time 2 of 2, plane 2 of 3", "")
+    assert "about time 2 of 2, plane 2 of 3" in seen(client, f"/answer/{job}")
+    assert "about time 2 of 2, plane 2 of 3" in seen(client, f"/answer/{job}/{stack['file']}")
+    told = client.get(f"/view/{client.get(f'/jobs/{job}.json').json()['job']['arguments']['set']}/{stack['file']}.json",
+                      params={"job": job}).json()  # fmt: skip
+    assert [(one["t"], one["z"]) for one in told["overlays"]] == [(1, 1)]
+
+
 def test_cells_of_another_kind_are_no_prophase(client: TestClient, cells: list[tuple[str, bytes]]) -> None:
     job = asked(client, cells, "example:cell-cycle", maps="0")
     work(client)

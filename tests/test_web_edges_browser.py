@@ -84,9 +84,10 @@ def test_a_flat_channel_of_sixteen_bits_and_no_pixel_size(tool: str, browser: Br
         looked_at(page, "edge-long-name-narrow")
 
 
-def cells_of(folder: Path, tool: str, labels: np.ndarray, classes: list[str]) -> str:
-    """A job that found these cells in an image of their size, each of a class; the address of its viewer."""
-    set, id = given(tool, LONG + ".ome.tif", tiff(np.where(labels > 0, 180, 20).astype(np.uint8), "YX", 0.4))
+def cells_of(folder: Path, tool: str, labels: np.ndarray, classes: list[str], planes: int = 1) -> str:
+    """A job that found these cells in an image of their size (the middle plane of some); the address of its viewer."""
+    light = np.stack([np.where(labels > 0, 180, 20).astype(np.uint8)] * planes)
+    set, id = given(tool, LONG + ".ome.tif", tiff(light, "ZYX", 0.4) if planes > 1 else tiff(light[0], "YX", 0.4))
     store = Store(folder)
     job = httpx.post(tool + "cells.json", data={"model": "nuclei", "set": set}).json()["id"]
     httpx.post(f"{tool}jobs/{job}/cancel.json")
@@ -99,7 +100,8 @@ def cells_of(folder: Path, tool: str, labels: np.ndarray, classes: list[str]) ->
         rows |= {"class": [classes[number % len(classes)] for number in numbers], "score": 0.75}
     pd.DataFrame(rows).to_parquet(place / "objects.parquet")
     layers.write(place, {id: [layers.Layer(name="cells", title="Cells", single="Cell", kind="labels",
-                                           path="labels.tif", objects="objects.parquet")]})  # fmt: skip
+                                           path="labels.tif", objects="objects.parquet",
+                                           z=planes // 2 if planes > 1 else None)]})  # fmt: skip
     return f"{tool}view/{set}/{id}?job={job}"
 
 
@@ -132,6 +134,25 @@ def test_two_thousand_cells_by_class_and_their_measurements_under_the_pointer(
         page.mouse.move(box["x"] + 5, box["y"] + 5)
         page.set_viewport_size({"width": 820, "height": 1180})
         looked_at(page, "edge-many-cells-tablet")
+
+
+def test_of_a_stack_it_is_said_in_which_plane_cells_were_found(tool: str, folder: Path, browser: Browser) -> None:
+    labels = np.zeros((60, 60), int)
+    labels[20:40, 20:40] = 1
+    address = cells_of(folder, tool, labels, ["neuron"], planes=5)
+    with page_of(browser) as page:
+        opened(page, address)
+        expect(page.locator(".panel output").first).to_have_text("3 of 5")
+        page.select_option(".layer select", "class")
+        until(lambda: coloured(page, BLUE) > 0)
+        page.locator(".openseadragon-canvas").focus()
+        page.keyboard.press("]")
+        until(lambda: coloured(page, BLUE) == 0)
+        expect(page.locator(".layer")).to_contain_text("Of plane 3 of 5 only.")
+        page.click("text=Go there")
+        expect(page.locator(".panel output").first).to_have_text("3 of 5")
+        until(lambda: coloured(page, BLUE) > 0)
+        looked_at(page, "edge-plane-of-cells")
 
 
 def test_an_image_without_a_cell(tool: str, folder: Path, browser: Browser) -> None:

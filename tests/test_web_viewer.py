@@ -104,6 +104,8 @@ def test_the_viewer_shows_channels_times_and_planes(client: TestClient) -> None:
     told = client.get(f"/view/{set}/{id}.json").json()
     assert (told["frames"], told["planes"], told["um"], told["levels"], told["ready"]) == (2, 3, 0.5, 1, True)
     assert [one["name"] for one in told["channels"]] == ["DAPI", "GFP"] and told["channels"][0]["colour"] == "3d7bff"
+    for one in told["channels"]:  # what a camera saw fills its sliders, however high its offset
+        assert (one["high"] - one["low"]) / (one["most"] - one["least"]) > 0.3, one
     tile = f"/view/{set}/{id}/tile/0/0_0.png"
     shown = [pixels(client.get(f"{tile}?c=1&t={t}&z={z}&low=0&high=2000&colour=00ff00"))[0, 0, 1] for t, z in
              ((0, 0), (1, 0), (0, 2))]  # fmt: skip

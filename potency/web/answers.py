@@ -64,6 +64,7 @@ class Row:
         set: the classes that hold the right one in about nine of ten images like those learned from; [] without one.
         unlike: whether it is unlike all that the model learned from; None where the model cannot tell.
         value: the answer of a model that names no class but a number; None of others.
+        part: which plane, time and channel of a stack or movie it is about, in words; "" of an image that has but one.
         rarity: 2 is one known image in a hundred, 3 one in a thousand.
         undecided: whether more than one class is in the set.
         error: what is wrong and how to mend it, where there is no answer.
@@ -82,6 +83,7 @@ class Row:
     nearest: list[Near] = field(default_factory=list)
     map: Map | None = None
     value: float | None = None
+    part: str = ""
 
     @property
     def clear(self) -> bool:
@@ -225,7 +227,7 @@ def _table(found: Found, path: Path) -> None:
     from potency.data.tables import write_table
 
     rows = [
-        {"file": row.name, "answer": (row.answer or None) if row.value is None else row.value,
+        {"file": row.name, "part": row.part or None, "answer": (row.answer or None) if row.value is None else row.value,
          "probability": row.probability,
          **{f"probability.{name}": row.probabilities.get(name) for name in found.classes},
          "set": " | ".join(row.set) or None, "unlike": row.unlike, "rarity": row.rarity,

@@ -27,7 +27,7 @@ def environment() -> Environment:
     return paper
 
 
-TAIL = 12  # characters at the end of a name that are always shown
+TAIL, SHORT = 12, 4  # characters at the end of a name that are always shown; a beginning of fewer is not cut off
 NAVIGATION: list[tuple[str, str]] = []  # title and path of the pages in the head, in order; pages fill it
 WORK: dict[str, str] = {}  # the title of each kind of work; pages fill it
 
@@ -80,10 +80,12 @@ def beginning(text: str, most: int = 2) -> str:
 def halves(name: str) -> tuple[str, str]:
     """A name in two: the beginning, which is cut where there is no room, and the end, by which names differ.
 
-    >>> halves("a.tif"), halves("donor7_plate3/long_name_of_a_series_0012.tif")
-    (('', 'a.tif'), ('donor7_plate3/long_name_of_a_ser', 'ies_0012.tif'))
+    A short name stays whole: of its beginning there would be nothing left to cut.
+
+    >>> halves("movie_hela.tif"), halves("donor7_plate3/long_name_of_a_series_0012.tif")
+    (('', 'movie_hela.tif'), ('donor7_plate3/long_name_of_a_ser', 'ies_0012.tif'))
     """
-    return name[:-TAIL], name[-TAIL:]
+    return ("", name) if len(name) < TAIL + SHORT else (name[:-TAIL], name[-TAIL:])
 
 
 def duration(seconds: float | None) -> str:

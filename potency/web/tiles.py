@@ -18,7 +18,7 @@ from potency.web.pyramid import TILE, Pyramid
 
 RGB = ("red", "green", "blue")
 PALE = (0.5, 99.5)  # percentiles that become black and white
-MARGIN = 1.25  # of a contrast slider beyond what is in the image
+MARGIN = 0.25  # of a contrast slider beyond what is in the image, of what is in it
 SEEN = 3  # channels that are shown at first
 KEPT = 48 * 2**20  # bytes of tiles that are kept
 CLEAR = (0, 0, 0, 0)
@@ -106,8 +106,11 @@ def channels_of(image: Image, pyramid: Pyramid) -> list[Channel]:
         colour = WHITE if alone else colour_of(name, number, tuple(one.colour for one in found))
         if image.dtype == np.uint8:
             least, most = 0.0, 255.0
-        else:
-            least, most = min(0.0, least), max(most * MARGIN, float(high))
+        elif flat:
+            least, most = min(0.0, least), max(most * (1 + MARGIN), float(high))
+        else:  # of a camera with a high offset the ends lie near what it saw, or the sliders would jump over all of it
+            room = (most - least) * MARGIN
+            least, most = 0.0 if 0 <= least <= room else least - room, most + room
         if flat and alone:  # as bright as it is; among other channels it is seen as nothing
             low, high = least, most
         found.append(Channel(name, colour, float(low), float(high), least, most, number < SEEN))

@@ -13,6 +13,7 @@ from potency.data.whole import replaced
 from potency.errors import PotencyError
 from potency.web.correcting.corrections import DONE, LABELS, WHOLE, Correction, Corrections, Item
 from potency.web.correcting.edits import Edits
+from potency.web.middle import middles
 from potency.web.sets import File
 
 if TYPE_CHECKING:
@@ -75,12 +76,14 @@ def gathered(corrections: Corrections, found: Correction, folder: Path, classes:
     groups, known, how = grouped([files[item.file] for item in items], [item.name for item in items])
     parts, note = parted(items, groups, [files[item.file].digest for item in items], learned)
     paths = corrections.sets.paths(found.set)
+    parts_of = middles(files.values())
     simulated = bool(corrections.sets.find(found.set).facts.get("simulated"))
     table = []
     for item, group in zip(items, groups, strict=True):
         truth = _truth(corrections, found, item, folder, classes)
         table.append({"id": item.id, "image": str(paths[item.file].resolve()), "group": group, "name": item.name,
-                      "simulated": simulated, "part": parts[item.id], "digest": files[item.file].digest, **truth})
+                      "simulated": simulated, "part": parts[item.id], "digest": files[item.file].digest,
+                      **{name: cells.get(item.file) for name, cells in parts_of.items()}, **truth})
     for item in items:
         query = "UPDATE corrected SET part = ? WHERE id = ? AND part = ''"
         corrections.store.change(query, parts[item.id], item.id)

@@ -15,7 +15,9 @@ from potency.web.correcting.corrections import LABELS, Correction, Item, shape_o
 from potency.web.correcting.edits import Edited, Edits
 from potency.web.correcting.operations import Operation
 from potency.web.frame import Here, Pages
+from potency.web.middle import middle, part_of
 from potency.web.pages.correct import corrections
+from potency.web.sets import File
 
 pages = Pages()
 SIDE = 2048  # px of the largest part of an image that is shown at once
@@ -50,7 +52,7 @@ class Editor:
     height: int
     width: int
     channels: list[str]
-    planes: int
+    part: str
     undo: int
     redo: int
     fresh: int
@@ -65,11 +67,9 @@ def one(visit: Here, correction: str, item: str) -> Editor:
     found, image = there.find(correction), there.item(correction, item)
     file = there.file(correction, image)
     queue = [one.id for one in there.order(correction) if one.id != item and one.state == "open"]
-    sizes = dict(zip(file.facts["axes"], file.facts["shape"], strict=True))
-    planes = sizes.get("Z", 1) * sizes.get("T", 1)
     now = Edits(visit.store, found, image, file if found.kind == LABELS else None).state()
     return Editor(found, image, queue[0] if queue else "", len(queue), *shape_of(file),
-                  list(file.facts.get("channels") or []), planes, now.undo, now.redo, now.fresh, SIDE,
+                  list(file.facts.get("channels") or []), part_of(file), now.undo, now.redo, now.fresh, SIDE,
                   bool(there.sets.find(found.set).facts.get("simulated")))  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def picture(
     image = there.item(correction, item)
     file = there.file(correction, image)
     path = there.sets.path(there.find(correction).set, file)
-    return Response(_drawn(path, _window(shape_of(file), y, x), channel), media_type="image/png",
+    return Response(_drawn(path, file, _window(shape_of(file), y, x), channel), media_type="image/png",
                     headers={"cache-control": "private, max-age=3600"})  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def _window(shape: tuple[int, int], y: int, x: int) -> tuple[int, int, int, int]
     return top, left, min(shape[0], top + SIDE), min(shape[1], left + SIDE)
 
 
-def _drawn(path: Any, window: tuple[int, int, int, int], channel: int) -> bytes:
+def _drawn(path: Any, file: File, window: tuple[int, int, int, int], channel: int) -> bytes:
     import io
 
     import numpy as np
@@ -148,7 +148,8 @@ def _drawn(path: Any, window: tuple[int, int, int, int], channel: int) -> bytes:
     from potency.evaluation.gallery import stretched
 
     top, left, bottom, right = window
-    crop = open_image(path).crop({"Y": slice(top, bottom), "X": slice(left, right)})
+    t, z = (middle(file, axis) or 0 for axis in "TZ")
+    crop = open_image(path).crop({"Y": slice(top, bottom), "X": slice(left, right)}, t=t, z=z)
     if channel < 0 and len(crop) == 3 and crop.dtype == np.uint8:
         pixels = np.moveaxis(stretched(crop), 0, -1)
     else:

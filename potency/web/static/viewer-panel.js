@@ -64,6 +64,12 @@ export function panel(viewer, side, make) {
       const [against, speaks] = one.ends.map((text) => make("span", { textContent: text }));
       parts.push(make("p", { className: "ends" }, make("i", { data: { "aria-hidden": "true" } }), against, speaks));
     }
+    const where = [["t", "time", viewer.facts.frames], ["z", "plane", viewer.facts.planes]].filter(([axis, , total]) => total > 1 && (one[axis] ?? null) !== null);
+    if (where.length) {
+      const go = make("button", { type: "button", className: "plain small", textContent: "Go there" });
+      go.addEventListener("click", () => where.forEach(([axis]) => viewer.step(axis, one[axis] - viewer[axis])));
+      parts.push(make("p", { className: "hint" }, `Of ${where.map(([axis, word, total]) => `${word} ${one[axis] + 1} of ${total}`).join(", ")} only. `, go));
+    }
     if (one.about) parts.push(make("p", { className: "hint", textContent: one.about }));
     if (one.kind === "map" && one.fails.length) parts.push(make("p", { className: "warn", data: { role: "note" } }, make("strong", { textContent: "This map fails its check" }), `: ${one.fails.join("; ")}. Do not read it.`));
     else if (one.says.length) parts.push(make("p", { className: "good", textContent: "It passes its checks." }));

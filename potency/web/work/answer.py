@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
 from potency.web.answers import Found, Near, Row
+from potency.web.middle import part_of
 from potency.web.sets import File
 from potency.web.work.kind import Kind, Order
 from potency.web.work.maps import EXPLAINED, METHOD, draw
 from potency.web.work.models import loaded
-from potency.web.work.rows import fault_of, in_channel, manifest_of
+from potency.web.work.rows import fault_of, looked_at, manifest_of
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -34,13 +35,14 @@ def run(order: Order) -> Mapping[str, Any]:
     order.progress(0, 0, "loading the model")
     bundle = loaded(order.shelf.folder(order.arguments["model"]))
     asked = order.arguments["set"]
-    looked = in_channel(order.sets, asked, str(order.arguments.get("channel", "")))
-    manifest, files = manifest_of(order.sets, asked, **looked)
+    channel = str(order.arguments.get("channel", ""))
+    manifest, files = manifest_of(order.sets, asked, **looked_at(order.sets, asked, channel))
     fast = accelerate(bundle)  # once: predicting and comparing run on the same engine
     made = predict(manifest, fast, into=order.folder / "answers", progress=order.step("answering"))
     near = neighbours(order, manifest, fast)
     told = zip(files, made.table.to_dict("records"), near, strict=True)
-    seen = {file.id: answered(cells, file.id, file.name, bundle, own) for file, cells, own in told}
+    seen = {file.id: replace(answered(cells, file.id, file.name, bundle, own), part=part_of(file, channel))
+            for file, cells, own in told}  # fmt: skip
     rows = [seen.get(file.id) or Row(file.id, file.name, error=_of_file(file))
             for file in order.sets.files(asked) if not file.facts.get("table")]  # fmt: skip
     trust = bundle.card.trust

@@ -11,6 +11,7 @@ import numpy as np
 
 from potency.errors import AnswerError, PotencyError
 from potency.web import layers
+from potency.web.middle import middle, middles
 from potency.web.sets import File
 from potency.web.work.exports import exported
 from potency.web.work.kind import Kind, Order
@@ -79,10 +80,10 @@ def run(order: Order) -> Mapping[str, Any]:
     seen, notes = {}, {}
     for file in order.sets.files(set_.id):
         seen[file.id], notes[file.id] = seen_of(file, options, bundle)
-    parts = {axis.lower(): {file.id: middle(file, axis) for file in order.sets.files(set_.id)} for axis in "TZ"}
     sizes = {file.id: options.pixel_size or None for file in order.sets.files(set_.id)}
-    manifest, files = manifest_of(order.sets, set_.id, c=seen, pixel_size=sizes, **parts)
-    found = [Cells(file, notes[file.id], t=parts["t"][file.id], z=parts["z"][file.id]) for file in files]
+    manifest, files = manifest_of(order.sets, set_.id, c=seen, pixel_size=sizes,
+                                  **middles(order.sets.files(set_.id)))
+    found = [Cells(file, notes[file.id], t=middle(file, "T"), z=middle(file, "Z")) for file in files]
     answered(order, bundle, manifest, found, options)
     for place, cells in enumerate(found):
         order.progress(place, len(found), "outlining")
@@ -118,14 +119,6 @@ def seen_of(file: File, options: Options, bundle: Bundle) -> tuple[str | None, s
         return plan.channels[0], ""
     first = next((name for part in SEEN_FIRST for name in names if part in name.lower()), names[0])
     return str(names.index(first)), f"looked for in {first}"
-
-
-def middle(file: File, axis: str) -> int | None:
-    """The middle time or plane of an image that has several."""
-    facts = file.facts
-    if axis not in str(facts.get("axes") or ""):
-        return None
-    return int(facts["shape"][str(facts["axes"]).index(axis)]) // 2
 
 
 def answered(order: Order, bundle: Bundle, manifest: Manifest, found: list[Cells], options: Options) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
+from potency.web.middle import middles
 from potency.web.sets import File, Sets
 
 if TYPE_CHECKING:
@@ -72,9 +73,22 @@ def labelled(sets: Sets, set: str, words: Mapping[str, Any]) -> tuple[Manifest, 
         raise PotencyError("no image has a label yet", sets.find(set).title, "type labels, or take them from folders")
     manifest = named_rows({name: paths[file.id].name for name, file in named.items() if file.id not in tabled(files)},
                           sets.store.place("sets", set), told)  # fmt: skip
+    stored = {paths[file.id].name: file for file in files}
+    manifest = _middle(manifest, stored)
     if facts.get("simulated") and "simulated" not in manifest.table:
         manifest = manifest.add({"simulated": [True] * len(manifest)})
-    return manifest, {paths[file.id].name: file for file in files}
+    return manifest, stored
+
+
+def _middle(manifest: Manifest, stored: Mapping[str, File]) -> Manifest:
+    """Rows of stacks and movies with the plane and time that pages show, where the table does not say another."""
+    ids = [stored[str(image)].id if str(image) in stored else "" for image in manifest.table["image"]]
+    for column, cells in middles(stored.values()).items():
+        told = manifest.table[column].tolist() if column in manifest.table else [None] * len(ids)
+        usual = [cells.get(id) for id in ids]
+        kept = [own if value is None or value != value else value for value, own in zip(told, usual, strict=True)]
+        manifest = manifest.add({column: kept})
+    return manifest
 
 
 def tabled(files: list[File]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from potency.web.answers import METHODS, Map, maps_of, read, write_maps
 from potency.web.jobs import Jobs
 from potency.web.work.kind import Kind, Order, Progress
 from potency.web.work.models import loaded
-from potency.web.work.rows import in_channel, manifest_of
+from potency.web.work.rows import looked_at, manifest_of
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -39,7 +39,7 @@ def run(order: Order) -> Mapping[str, Any]:
         raise PotencyError("this job has no answers to explain", asked.title, "ask again")
     order.progress(0, 0, "loading the model")
     bundle = loaded(order.shelf.folder(asked.arguments["model"]))
-    looked = in_channel(order.sets, asked.arguments["set"], str(asked.arguments.get("channel", "")))
+    looked = looked_at(order.sets, asked.arguments["set"], str(asked.arguments.get("channel", "")))
     manifest, _ = manifest_of(order.sets, asked.arguments["set"], **looked)
     named = order.arguments.get("files") or [row.file for row in found.rows]
     wanted = [row.file for row in found.rows if row.file in set(named) and not row.error]
@@ -59,9 +59,11 @@ def draw(
 
     Where the method does not suit the model, each image is told so.
     """
+    from potency.data.parts import number
     from potency.explanation.explain import explain
 
     place = folder / f"maps-{method}"
+    parts = {str(row["id"]): (number(row, "t"), number(row, "z")) for row in manifest.records()}
     progress(0, len(wanted), "drawing maps")
     for start in range(0, len(wanted), TOGETHER):
         some = set(wanted[start : start + TOGETHER])
@@ -75,21 +77,24 @@ def draw(
             return
         new = {str(row["id"]): _map(place, row, method) for row in made.table.to_dict("records")}
         write_maps(folder, method, there | new)
-        layers.write(folder, laid(maps_of(folder)))
+        layers.write(folder, laid(maps_of(folder), parts))
 
 
-def laid(maps: Mapping[str, Map]) -> dict[str, list[layers.Layer]]:
-    """The maps of a job as layers over their images, by the id of the image's file.
+def laid(
+    maps: Mapping[str, Map], parts: Mapping[str, tuple[int | None, int | None]]
+) -> dict[str, list[layers.Layer]]:
+    """The maps of a job as layers over their images, by the id of the image's file; `parts`: their time and plane.
 
     >>> one = Map("a.png", "G1", "relevance", ["says"], ["fails"], values="a.tif")
-    >>> laid({"f": one, "none": Map("", "", "relevance")})["f"][0].title
+    >>> laid({"f": one, "none": Map("", "", "relevance")}, {})["f"][0].title
     'Relevance for G1'
     """
     return {
         file: [layers.Layer(
             name=f"map-{one.method}", kind="map",
             title=f"{one.method.capitalize()} for {one.label}".removesuffix(" for "),
-            path=one.values, t=0, z=0, ends=(f"against {one.label}", f"for {one.label}") if one.label else (),
+            path=one.values, t=parts.get(file, (None, None))[0], z=parts.get(file, (None, None))[1],
+            ends=(f"against {one.label}", f"for {one.label}") if one.label else (),
             about=f"Where the model looked: {METHODS.get(one.method, one.method)}. Full colour is the strongest of "
                   "this image; it says nothing of how sure the model is.",
             says=one.says, fails=one.fails,
@@ -98,7 +103,7 @@ def laid(maps: Mapping[str, Map]) -> dict[str, list[layers.Layer]]:
     }  # fmt: skip
 
 
-def _from(start: int, total: int, progress: Progress) -> Callable[[int, int], object]:
+def _from(start: int, total: int, progress: Progress) -> Callable[[float, int], object]:
     return lambda done, _: progress(start + done, total, "drawing maps")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.errors import AnswerError, ImageError, ManifestError
+from potency.web.middle import part_of
 from potency.web.sets import File
 from potency.web.work.kind import Order
 
@@ -61,10 +62,7 @@ class Cells:
 
         own = objects[objects["tile.of"] == self.file.id]
         name = size_column(own) if len(own) else ""
-        notes = [self.note, *self.notes] + [
-            f"{what} {at + 1} of {self.file.facts['shape'][str(self.file.facts['axes']).index(axis)]}"
-            for what, axis, at in (("time", "T", self.t), ("plane", "Z", self.z)) if at is not None
-        ]  # fmt: skip
+        notes = [self.note, *self.notes, part_of(self.file)]
         area = self.shape[0] * self.shape[1] * (self.um or 0) ** 2 / 1e6
         return {
             **facts, "count": self.count, "density": self.count / area if area else None,

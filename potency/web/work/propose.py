@@ -12,6 +12,7 @@ import numpy as np
 from potency.errors import AnswerError, PotencyError
 from potency.web.correcting.corrections import LABELS, Correction, Corrections, Item, Proposal, masks_of, shape_of
 from potency.web.correcting.maskfiles import count, read, write
+from potency.web.middle import middles
 from potency.web.work.cells import Options, seen_of
 from potency.web.work.kind import Kind, Order
 from potency.web.work.models import loaded
@@ -40,7 +41,7 @@ def run(order: Order) -> Mapping[str, Any]:
         bundle = loaded(order.shelf.folder(model))
         asked = Options(channel=str(order.arguments.get("channel", "")))
         looked = {file.id: seen_of(file, asked, bundle)[0] for file in order.sets.files(found.set)}
-        manifest, _ = manifest_of(order.sets, found.set, c=looked)
+        manifest, _ = manifest_of(order.sets, found.set, c=looked, **middles(order.sets.files(found.set)))
         manifest = manifest.where(lambda table: table["id"].isin(list(items)))
         ways = outlined if found.kind == LABELS else named
         proposals = ways(order, found, items, (manifest, bundle))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from potency.errors import PotencyError
+from potency.web.middle import middles
 from potency.web.sets import File, Sets
 
 if TYPE_CHECKING:
@@ -21,10 +22,14 @@ def fault_of(text: str) -> tuple[str, str]:
     return what, rest.partition("; mend: ")[2]
 
 
-def in_channel(sets: Sets, set: str, channel: str) -> dict[str, Any]:
-    """The cells of a column `c` for `manifest_of`: of images that have several channels the one that was asked for."""
-    several = [file.id for file in sets.files(set) if len(file.facts.get("channels") or ()) > 1]
-    return {"c": dict.fromkeys(several, channel)} if channel and several else {}
+def looked_at(sets: Sets, set: str, channel: str = "") -> dict[str, dict[str, Any]]:
+    """The columns for `manifest_of` that say which part of each image is meant.
+
+    Of a stack or a movie the middle plane and time; of several channels the one that was asked for.
+    """
+    files = sets.files(set)
+    several = [file.id for file in files if len(file.facts.get("channels") or ()) > 1]
+    return {**middles(files), **({"c": dict.fromkeys(several, channel)} if channel and several else {})}
 
 
 def manifest_of(sets: Sets, set: str, **columns: dict[str, Any]) -> tuple[Manifest, list[File]]:

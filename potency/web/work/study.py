@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from potency.web.thumbnails import coarse
 from potency.web.work.answer import answered
 from potency.web.work.kind import Kind, Order
 from potency.web.work.models import loaded
-from potency.web.work.rows import manifest_of
+from potency.web.work.rows import looked_at, manifest_of
 
 if TYPE_CHECKING:
     from potency.bundle import Bundle
@@ -69,7 +68,8 @@ def _asked(order: Order, studies: Studies, study: str, facts: Mapping[str, Any],
     order.progress(0, 0, "loading the model")
     bundle = loaded(order.shelf.folder(str(facts["model"])))
     files = {row["file"]: int(row["number"]) for row in images}
-    manifest = manifest_of(order.sets, str(facts["set"]))[0].where(lambda table: table["id"].isin(files))
+    manifest, _ = manifest_of(order.sets, str(facts["set"]), **looked_at(order.sets, str(facts["set"])))
+    manifest = manifest.where(lambda table: table["id"].isin(files))
     made = predict(manifest, bundle, into=order.folder / "answers", progress=order.step("asking the model"))
     said = {}
     for row in made.table.to_dict("records"):
@@ -77,13 +77,15 @@ def _asked(order: Order, studies: Studies, study: str, facts: Mapping[str, Any],
         said[str(row["id"])] = {**found, "map": False}
     if facts.get("maps"):
         from potency.explanation.explain import explain
+        from potency.explanation.picture import overlay
 
         maps = explain(manifest, bundle, into=order.folder / "maps", progress=order.step("drawing maps"))
         for row in maps.table.to_dict("records"):
             if isinstance(row.get("explanation"), str):
                 place = studies.picture(study, files[str(row["id"])], "maps")
                 place.parent.mkdir(exist_ok=True)
-                shutil.copyfile((order.folder / "maps" / Path(row["explanation"])).with_suffix(".png"), place)
+                with replacing(place) as part:
+                    overlay(order.folder / "maps" / Path(row["explanation"])).save(part, format="PNG")
                 said[str(row["id"])]["map"] = True
     with order.store.writing() as base:
         rows = [(json.dumps(said[file]), study, number) for file, number in files.items() if file in said]
