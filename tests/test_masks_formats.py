@@ -6,6 +6,7 @@ import gzip
 import json
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,15 @@ def test_geojson_of_qupath(tmp_path: Path) -> None:
     as_list = tmp_path / "list.json.gz"
     as_list.write_bytes(gzip.compress(json.dumps([feature, *more]).encode()))
     pd.testing.assert_frame_equal(masks.read(as_list, shape=(12, 16)).objects, found.objects)
+
+
+def test_geojson_says_the_plane_and_time_of_a_stack(tmp_path: Path) -> None:
+    found = masks.of_labels(np.array([[0, 1, 1], [0, 1, 1]], np.uint32))
+    for part, plane in (({}, None), ({"z": 3}, {"c": -1, "z": 3, "t": 0}), ({"t": 2}, {"c": -1, "z": 0, "t": 2})):
+        masks.write(tmp_path / "a.geojson", replace(found, part=part))
+        [feature] = json.loads((tmp_path / "a.geojson").read_text())["features"]
+        assert feature["geometry"].get("plane") == plane
+        assert len(masks.read(tmp_path / "a.geojson", shape=(2, 3)).objects) == 1
 
 
 def test_holes_of_geojson_are_holes_whichever_way_they_run(tmp_path: Path) -> None:

@@ -35,13 +35,15 @@ class Annotation:
              square from 0 to 1. Further rings (holes, other parts) follow after a row of NaN; what an odd number of
              rings enclose is inside, and a ring is not closed by repeating its first point
 
-    Further columns are measurements. `lost` counts, in words, what reading has changed or left out.
+    Further columns are measurements. `lost` counts, in words, what reading has changed or left out. `part` is the
+    plane `z` and time `t` (from 0) of a stack that it is of, for formats that say so; empty of a flat image.
     """
 
     shape: Shape | None
     labels: Labels | None
     objects: pd.DataFrame
     lost: Mapping[str, int] = field(default_factory=dict)
+    part: Mapping[str, int] = field(default_factory=dict)
 
 
 def of_labels(labels: Labels, classes: Mapping[int, str] | None = None, scores: Mapping[int, float] | None = None,

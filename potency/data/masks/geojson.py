@@ -127,13 +127,15 @@ def write(path: Path, annotation: Annotation) -> Mapping[str, int]:
 def lines(annotation: Annotation, where: str, lost: Counter[str]) -> Iterator[str]:
     """Give each object as the text of a feature."""
     properties = described(annotation.objects)
+    # Without a plane QuPath puts everything on the first one.
+    plane = {"plane": {"c": -1, "z": 0, "t": 0, **annotation.part}} if annotation.part else {}
     left = np.ones(len(annotation.objects), bool)
     for row, parts in outlined(annotation, where):
         left[row] = False
         places = [[closed(ring) for ring in part] for part in parts]
         geometry = {"type": "Polygon", "coordinates": places[0]} if len(places) == 1 else {
             "type": "MultiPolygon", "coordinates": places}  # fmt: skip
-        yield json.dumps({"type": "Feature", "geometry": geometry, "properties": properties(row)})
+        yield json.dumps({"type": "Feature", "geometry": {**geometry, **plane}, "properties": properties(row)})
     edges = annotation.objects[["top", "left", "bottom", "right", "y", "x"]].to_numpy()
     for row in np.flatnonzero(left).tolist():
         top, low, bottom, high, y, x = edges[row].tolist()
@@ -143,7 +145,7 @@ def lines(annotation: Annotation, where: str, lost: Counter[str]) -> Iterator[st
             corners = np.array([[top, low], [top, high], [bottom, high], [bottom, low]])
             geometry = {"type": "Polygon", "coordinates": [closed(corners)]}
             lost["boxes written as outlines"] += 1
-        yield json.dumps({"type": "Feature", "geometry": geometry, "properties": properties(row)})
+        yield json.dumps({"type": "Feature", "geometry": {**geometry, **plane}, "properties": properties(row)})
 
 
 def closed(ring: NDArray[np.float64]) -> list[list[float]]:

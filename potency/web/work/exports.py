@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,8 @@ class _Archives:
             return
         labels: NDArray[np.uint32] = open_image(place)[{}].astype(np.uint32)
         annotation = described(masks.of_labels(labels), objects[objects["tile.of"] == cells.file.id])
+        part = {axis: at for axis, at in (("z", cells.z), ("t", cells.t)) if at is not None}
+        annotation = replace(annotation, part=part)
         temporary = self.folder / ".part"
         shutil.rmtree(temporary, ignore_errors=True)  # of a worker that was killed
         temporary.mkdir()
@@ -126,8 +128,6 @@ class _Archives:
 
 def described(annotation: Annotation, own: pd.DataFrame) -> Annotation:
     """An annotation with the class and score of each object, and its measurements as further columns."""
-    from dataclasses import replace
-
     table = annotation.objects
     rows = own.drop_duplicates("object").set_index("object").reindex(table["label"].to_numpy())
     known: dict[str, Callable[[Any], Any]] = {"class": lambda cells: cells.fillna("").astype("str"),
