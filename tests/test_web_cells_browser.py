@@ -99,6 +99,7 @@ def test_the_viewer_obeys_mouse_and_keys(tool: str, browser: Browser, scheme: st
         page.locator(".openseadragon-canvas").focus()
         page.keyboard.press("]")
         expect(page.locator(".panel output").first).to_have_text("3 of 3")
+        expect(page.get_by_role("slider", name="Plane")).to_have_attribute("aria-valuetext", "3 of 3")
         page.keyboard.press("]")
         expect(page.locator(".panel output").first).to_have_text("3 of 3")
         until(page, lambda: page.locator(".status").inner_text() == "", "the image stays on its way")

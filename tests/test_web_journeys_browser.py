@@ -33,8 +33,11 @@ def test_a_question_asked_twice_left_and_come_back_to(tool: str, browser: Browse
         page.wait_for_selector(".wall img")
         page.goto(tool + "images")
         expect(page.locator("tbody tr")).to_have_count(1)
-        page.goto(tool + "answer")
-        page.select_option("#set", index=1)
+        page.goto(tool + "answer?model=example:pluripotent")
+        with page.expect_response("**/answer.json?set=*"):
+            page.select_option("#set", index=1)
+        page.wait_for_load_state("networkidle")
+        assert page.is_checked("input[value='example:pluripotent']"), "a link to a model has chosen it"
         page.check("input[value='example:medium']")
         page.click("summary:has-text('Maps:')")
         page.select_option("#maps", value="0")

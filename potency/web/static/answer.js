@@ -1,7 +1,8 @@
 // The page "what is it?": chooses the model that suits chosen images, warns of channels, sorts at once.
 "use strict";
 (() => {
-  let own = false;  // whether the visitor has chosen a model; then nobody else does
+  // Whether the visitor has chosen a model, here or where a link led from; then nobody else does.
+  let own = new URLSearchParams(location.search).has("model");
   document.addEventListener("change", async (event) => {
     const form = event.target.closest?.("form");
     if (event.target.name === "model") own = true;

@@ -14,14 +14,17 @@ export function panel(viewer, side, make) {
   };
   // A slider with a word before it for the eye; its own label says more.
   const slider = (word, control, ...told) => make("p", { className: "line" }, make("span", { className: "word", textContent: word, data: { "aria-hidden": "true" } }), control, ...told);
+  // What a screen reader says in the place of the number of a slider, which counts from 0 or has many digits.
+  const spoken = (control, text) => control.setAttribute("aria-valuetext", text);
   const short = (value) => `${+value.toPrecision(4)}`;
 
   const axis = (name, title, total) => {
-    const told = make("output", { textContent: `${viewer[name] + 1} of ${total}` });
+    const told = make("output");
     const slider = range(viewer[name], 0, total - 1, 1, (value) => viewer.step(name, value - viewer[name]));
     slider.dataset.axis = name;
-    const say = () => { slider.value = viewer[name]; told.textContent = `${viewer[name] + 1} of ${total}`; };
+    const say = () => { slider.value = viewer[name]; told.textContent = `${viewer[name] + 1} of ${total}`; spoken(slider, told.textContent); };
     slider.addEventListener("moved", say);
+    say();
     return row(title, slider, told);
   };
 
@@ -33,7 +36,7 @@ export function panel(viewer, side, make) {
     const step = Math.max((one.most - one.least) / 500, 1e-9), low = make("output"), high = make("output");
     const dark = range(one.low, one.least, one.most, step, (value) => { one.low = Math.min(value, one.high - step); said(); });
     const bright = range(one.high, one.least, one.most, step, (value) => { one.high = Math.max(value, one.low + step); said(); });
-    const write = () => { low.textContent = short(one.low); high.textContent = short(one.high); };
+    const write = () => { for (const [out, value, control] of [[low, one.low, dark], [high, one.high, bright]]) { out.textContent = short(value); spoken(control, out.textContent); } };
     const said = () => { write(); viewer.redraw(); };
     write();
     dark.setAttribute("aria-label", `${one.name}: what is black`);
@@ -45,7 +48,9 @@ export function panel(viewer, side, make) {
   const layer = (one, number) => {
     const on = make("input", { type: "checkbox", checked: one.on });
     on.addEventListener("change", () => { one.on = on.checked; viewer.styled(one); });
-    const clear = range(one.opacity, 0, 1, 0.05, (value) => { one.opacity = value; viewer.styled(one); });
+    const clear = range(one.opacity, 0, 1, 0.05, (value) => { one.opacity = value; spoken(clear, percent()); viewer.styled(one); });
+    const percent = () => `${Math.round(100 * one.opacity)} %`;
+    spoken(clear, percent());
     clear.setAttribute("aria-label", `${one.title}: how opaque`);
     const parts = [make("p", { className: "line" }, make("label", { className: "named" }, on, make("span", { textContent: one.title, title: one.title }))), slider("Opacity", clear)];
     if (one.styles.length > 1) {

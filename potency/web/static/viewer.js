@@ -37,6 +37,7 @@ class Viewer {
     this.status = make("p", { className: "status", data: { role: "status" } });
     this.lines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     this.lines.setAttribute("class", "lines");
+    this.lines.setAttribute("aria-hidden", "true");
     this.side = make("div", { className: "panel" });
     const button = (label, act, ...inside) => make("button", { type: "button", title: label, onclick: act, data: { "aria-label": label } }, ...inside);
     const tools = make("div", { className: "tools" },
