@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_bundle import bundle_of
 
 from potency.answers import Category
 from potency.bundle import Bundle, Card
+from potency.bundle.learned import DIGITS, described, learned_from
+from potency.data.manifest import Manifest
 from potency.errors import BundleError
 
 RNG = np.random.default_rng(3)
@@ -94,6 +98,17 @@ def test_a_kill_while_a_bundle_is_replaced_never_leaves_half_of_one(
 
 
 @pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="the superuser may write anywhere")
+def test_a_card_knows_the_images_that_were_learned_from_again(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{k}.png" for k in range(2)]
+    for k, path in enumerate(paths):
+        path.write_bytes(bytes([k]))
+    rows = Manifest.of_rows(pd.DataFrame({"image": [str(path) for path in paths], "group": ["a", "b"]}))
+    told = described(rows, {"corrections": {"learned": ["f" * 64]}})
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert learned_from(told) == {"f" * DIGITS, *(digest[:DIGITS] for digest in digests)}
+    assert learned_from({"members": [told, {"seen": "aa"}]}) == {"aa", *learned_from(told)} and not learned_from({})
+
+
 def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(BundleError, match="cannot be written"):

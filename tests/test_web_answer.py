@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -191,6 +192,24 @@ def test_a_model_that_showed_nothing_is_not_to_be_read(client: TestClient, cells
         job = asked(client, cells[:1], id, maps="0")
         work(client)
         assert ("Nothing is shown yet" in seen(client, f"/answer/{job}")) == warns
+
+
+def test_an_image_that_the_model_learned_from_is_no_test_of_it(
+    client: TestClient, cells: list[tuple[str, bytes]]
+) -> None:
+    store = client.app.state.store  # type: ignore[attr-defined]
+    id = new_id()
+    shutil.copytree(located("example:medium"), store.place("models", id), dirs_exist_ok=True)
+    path = store.place("models", id) / CARD
+    told = json.loads(path.read_text("utf-8"))
+    told["data"]["learned"] = "0123456789ab " + hashlib.sha256(cells[1][1]).hexdigest()[:12]
+    path.write_text(json.dumps(told), "utf-8")
+    store.add("models", id=id, owner=1, title="mine", created=0.0, facts="{}")
+    job = asked(client, cells[:2], id, maps="0")
+    work(client)
+    assert [row["learned"] for row in found(client, job)["rows"]] == [False, True]
+    page = seen(client, f"/answer/{job}")
+    assert "has learned from 1 of these 2 images" in page and page.count("has learned from this image") == 1
 
 
 def test_images_that_pass_alone_are_strange_together() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from potency.bundle import Bundle, Card
+from potency.bundle.learned import described
 from potency.data.manifest import Manifest
 from potency.errors import BundleError, PlanError
 from potency.inference.pool import Mapper
 from potency.inference.predict import Progress, predict
 from potency.learning.calibration import Fitted, calibration
-from potency.learning.train import described
 
 ALIKE = ("channels", "classes", "pixel_size")  # what members must share to answer about the same samples
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from potency.bundle import Bundle, Card
+from potency.bundle.learned import described
 from potency.confounding.brief import brief
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
@@ -34,7 +35,7 @@ from potency.learning.planning import planned
 from potency.learning.rule import refused, ruled
 from potency.learning.samples import cut
 from potency.learning.search import Search, explore
-from potency.learning.train import described, examples, find_learner, train
+from potency.learning.train import examples, find_learner, train
 from potency.tasks import Task
 
 if TYPE_CHECKING:
@@ -238,7 +239,8 @@ class _Run:
         trust = across(done, rows, self.task, self.plan.classes) if len(done) > 1 else done[0].trust
         if self.choices.keep_folds:
             members = tuple(member for d in done for member in Bundle.load(d.bundle).members)
-            card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner))
+            before = self.started.card.data if self.started else None
+            card = Card(self.task.name, tuple(m.plan for m in members), trust, described(self.inner, before))
             return Bundle(card, members, examples(self.inner, members[0].plan))
         plan, log = self.plan, [row for d in done for row in d.log]
         if self.choices.search is not None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from potency.bundle import Bundle, NetworkMember
+from potency.bundle.learned import described
 from potency.data.manifest import Manifest
 from potency.errors import BundleError, ManifestError
 from potency.evaluation.evaluate import evaluate
 from potency.evaluation.results import Report
 from potency.inference.predict import predict
-from potency.learning.train import described, examples, set_aside
+from potency.learning.train import examples, set_aside
 
 PLAIN, WHOLE = "prediction", "prediction@int8"
 FITTED = 300  # images that the ranges are taken from; more change little (NNCF takes as many)

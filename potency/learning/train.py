@@ -14,7 +14,7 @@ import pandas as pd
 
 from potency.bundle import Bundle, Card, Features, Member, NetworkMember
 from potency.bundle.estimate import FROZEN
-from potency.data.columns import simulated
+from potency.bundle.learned import described
 from potency.data.manifest import Manifest
 from potency.data.plan import Facts, Plan
 from potency.errors import ManifestError, PlanError, nearest
@@ -120,19 +120,20 @@ def finish(course: Course) -> Bundle:
 
 def _finished(course: Course) -> Bundle:
     plan, task, learned = course.plan, course.task, course.manifest.of("train")
+    before = course.start.card.data if course.start is not None else None
     members, log = find_learner(plan).fit(course)
     checked = course.manifest.of("validation")
     members = tuple(with_thresholds(member, checked) for member in members)
     bundle = Bundle(Card(task.name, tuple(m.plan for m in members)), members, examples(learned, plan))
     if "truth" not in task.needs:
-        bundle = bundle.but(data={**described(learned), **seen_images(learned)},
+        bundle = bundle.but(data={**described(learned, before), **seen_images(learned)},
                             validation={"log": log, "probe": probe(bundle, learned, checked)})  # fmt: skip
         return bundle.save(course.into / "bundle")
     bundle = acquainted(bundle, learned, [task.stratum(truth) for truth in truths(learned, task)], course.features)
     if len(checked) and not task.answer.in_files:  # labels and maps have no probability to calibrate
         told = predict(checked, bundle, into=None)
         bundle = bundle.but(trust=calibration(told, task, plan.classes))
-    bundle = bundle.but(data=described(learned), validation={"log": log})
+    bundle = bundle.but(data=described(learned, before), validation={"log": log})
     return bundle.save(course.into / "bundle")
 
 
@@ -155,12 +156,6 @@ def examples(rows: Manifest, plan: Plan, count: int = EXAMPLES) -> list[Mapping[
         tiles = grid(view.shape, plan.but(tile=plan.window))
         found.append({"image": view.crop(tiles[len(tiles) // 2])})
     return found if plan.halo is None else [one for one in found if one["image"].shape == found[0]["image"].shape]
-
-
-def described(rows: Manifest) -> dict[str, Any]:
-    """What a card says of the rows a model learned from."""
-    return {"fingerprint": rows.fingerprint(), "rows": len(rows), "groups": int(rows.table["group"].nunique()),
-            "group_source": rows.origin.get("group", ""), "simulated": simulated(rows.table)}  # fmt: skip
 
 
 def _gradient(course: Course) -> Learned:

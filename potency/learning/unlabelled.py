@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from potency.bundle import Bundle, Card, Features, NetworkMember
+from potency.bundle.learned import DIGITS, shortened
 from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.errors import PlanError
@@ -23,7 +24,6 @@ from potency.tasks import Task
 WATCHED = 512  # crops that every look is taken at
 AT_ONCE = 128
 NUMBER = 2**40  # of the batch that is watched: augmented as no batch of learning is
-DIGITS = 12  # of the digest of an image in a card: two of a million images agree by chance once in 500 cards
 NEIGHBOURS, SHARPNESS = 20, 0.07  # as Wu 2018 (arXiv 1805.01978) votes
 
 
@@ -49,8 +49,7 @@ def watching(task: Task, plan: Plan, samples: Samples, where: NDArray[np.intp]) 
 
 def seen_images(rows: Manifest) -> dict[str, Any]:
     """For the card: digests of the images that were learned from, in one string, and the names of their groups."""
-    digests = sorted({digest[:DIGITS] for digest in rows.digests})
-    return {"seen": " ".join(digests), "seen_groups": sorted(map(str, rows.table["group"].unique()))}
+    return {"seen": " ".join(shortened(rows.digests)), "seen_groups": sorted(map(str, rows.table["group"].unique()))}
 
 
 def was_seen(card: Card, rows: Manifest) -> NDArray[np.bool_] | None:

@@ -65,6 +65,7 @@ class Row:
         unlike: whether it is unlike all that the model learned from; None where the model cannot tell.
         value: the answer of a model that names no class but a number; None of others.
         part: which plane, time and channel of a stack or movie it is about, in words; "" of an image that has but one.
+        learned: whether the model has learned from this very file.
         rarity: 2 is one known image in a hundred, 3 one in a thousand.
         undecided: whether more than one class is in the set.
         error: what is wrong and how to mend it, where there is no answer.
@@ -84,6 +85,7 @@ class Row:
     map: Map | None = None
     value: float | None = None
     part: str = ""
+    learned: bool = False
 
     @property
     def clear(self) -> bool:
@@ -129,6 +131,11 @@ class Found:
             sum(row.unlike is True for row in self.rows), sum(row.undecided for row in clear),
             sum(bool(row.error) for row in self.rows),
         )  # fmt: skip
+
+    @property
+    def learned(self) -> int:
+        """Of how many images the model has learned."""
+        return sum(row.learned for row in self.rows)
 
     @property
     def strange(self) -> bool:
@@ -231,7 +238,7 @@ def _table(found: Found, path: Path) -> None:
          "probability": row.probability,
          **{f"probability.{name}": row.probabilities.get(name) for name in found.classes},
          "set": " | ".join(row.set) or None, "unlike": row.unlike, "rarity": row.rarity,
-         "undecided": None if row.error else row.undecided,
+         "undecided": None if row.error else row.undecided, "learned": row.learned,
          "nearest": "; ".join(near.label for near in row.nearest) or None,
          "error": "; ".join(row.error.values()) or None}
         for row in found.rows

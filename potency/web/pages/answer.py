@@ -69,6 +69,7 @@ class Answers:
         shown: how many rows there are of the kind that was asked for.
         images: whether the images are still here.
         strange: whether they all together lie far from the training images.
+        learned: of how many images the model has learned.
         knows, sets, gallery: what the model can say beside its class, see `Found`.
         orders, methods: that can be asked for, with their titles.
     """
@@ -81,6 +82,7 @@ class Answers:
     ready: bool
     counts: Counts
     strange: bool
+    learned: int
     rows: list[Row]
     shown: int
     show: str
@@ -160,8 +162,8 @@ def answers(
     titles = {name: one[0] for name, one in ORDERS.items() if name not in others}
     return Answers(
         asked, _title(asked, found.rows), full, _model(visit, asked), there, bool(found.rows), found.counts,
-        found.strange, shown, len(rows), show, label, order, page, of, found.knows, found.sets, found.gallery,
-        _drawing(visit, asked, found), titles, dict(METHODS),
+        found.strange, found.learned, shown, len(rows), show, label, order, page, of, found.knows, found.sets,
+        found.gallery, _drawing(visit, asked, found), titles, dict(METHODS),
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ def run(order: Order) -> Mapping[str, Any]:
 
     What was answered can be looked at while maps are still being drawn.
     """
+    from potency.bundle.learned import DIGITS, learned_from
     from potency.inference.engine import accelerate
     from potency.inference.predict import predict
 
@@ -41,8 +42,9 @@ def run(order: Order) -> Mapping[str, Any]:
     made = predict(manifest, fast, into=order.folder / "answers", progress=order.step("answering"))
     near = neighbours(order, manifest, fast)
     told = zip(files, made.table.to_dict("records"), near, strict=True)
-    seen = {file.id: replace(answered(cells, file.id, file.name, bundle, own), part=part_of(file, channel))
-            for file, cells, own in told}  # fmt: skip
+    known = learned_from(bundle.card.data)
+    seen = {file.id: replace(answered(cells, file.id, file.name, bundle, own), part=part_of(file, channel),
+                             learned=file.digest[:DIGITS] in known) for file, cells, own in told}  # fmt: skip
     rows = [seen.get(file.id) or Row(file.id, file.name, error=_of_file(file))
             for file in order.sets.files(asked) if not file.facts.get("table")]  # fmt: skip
     trust = bundle.card.trust
