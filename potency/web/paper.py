@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -22,7 +23,7 @@ def environment() -> Environment:
     )  # fmt: skip
     paper.globals |= {"program": __version__, "navigation": NAVIGATION}
     paper.filters |= {"size": size, "duration": duration, "when": when, "share": share, "often": often,
-                      "words": words, "halves": halves, "kind": kind,
+                      "words": words, "halves": halves, "extent": extent, "kind": kind,
                       "beginning": beginning, "figure": figure}
     return paper
 
@@ -86,6 +87,18 @@ def halves(name: str) -> tuple[str, str]:
     (('', 'movie_hela.tif'), ('donor7_plate3/long_name_of_a_ser', 'ies_0012.tif'))
     """
     return ("", name) if len(name) < TAIL + SHORT else (name[:-TAIL], name[-TAIL:])
+
+
+def extent(facts: Mapping[str, Any]) -> str:
+    """How large an image is, in words.
+
+    >>> extent({"axes": "TCZYX", "shape": [5, 2, 7, 512, 700]}), extent({"axes": "YX", "shape": [8, 9]})
+    ('700 × 512 px, 5 times, 7 planes, 2 channels', '9 × 8 px')
+    """
+    sizes = dict(zip(str(facts["axes"]), facts["shape"], strict=False))
+    many = [f"{sizes[axis]} {what}" for axis, what in (("T", "times"), ("Z", "planes"), ("C", "channels"))
+            if sizes.get(axis, 1) > 1]  # fmt: skip
+    return ", ".join([f"{sizes.get('X', 1)} × {sizes.get('Y', 1)} px", *many])
 
 
 def duration(seconds: float | None) -> str:
