@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ NAME, PASSWORD = "Ana", "a password that nobody guesses"
 LONG = "a long name of an image of Donor 17, plate 3, well B02, day 4, second staining"
 SCALE = """async () => { const { view } = (await import('/static/correct.js')).now();
     return [view.x, view.y, view.scale]; }"""
+BASE = "async () => (await import('/static/correct.js')).now().sender.base"
 LABELS = """async () => { const { labels } = (await import('/static/correct.js')).now().view.mask;
     let text = ''; for (const n of labels) text += String.fromCharCode(n); return btoa(text); }"""
 
@@ -73,9 +75,9 @@ def begun(client: httpx.Client, data: dict[str, str], files: Any = None) -> str:
     return str(made["correction"])
 
 
-def entered(page: Page, tool: str) -> None:
+def entered(page: Page, tool: str, name: str = NAME) -> None:
     page.goto(tool + "enter")
-    page.fill("#name", NAME)
+    page.fill("#name", name)
     page.fill("#password", PASSWORD)
     page.click("main button.main")
     page.wait_for_selector("nav")
@@ -189,6 +191,10 @@ def test_two_tabs_and_a_session_that_ends_lose_no_stroke(
     assert made.mask()[30, 16] == 0
     looked_at(one, "correct-logged-out")
     two = context.new_page()
+    entered(two, tool, "Ada")
+    one.click("text=I have logged in")
+    one.wait_for_selector("text=You are logged in as somebody else")
+    assert made.mask()[30, 16] == 0, "nobody else can draw on it, and the stroke waits for who drew it"
     entered(two, tool)
     two.close()
     one.click("text=I have logged in")
@@ -202,6 +208,17 @@ def test_two_tabs_and_a_session_that_ends_lose_no_stroke(
     again = context.new_page()
     opened(again, tool, made)
     assert made.mask()[46, 30] == 0 and (shown(again) == made.mask()).all()
+    # A page that was long without its server kept more than one request may carry.
+    many = [{"key": f"long-away-{n}", "kind": "draw", "label": 1, "over": True, "radius": 0.9,
+             "points": [[n % 60, 50 + n // 60]]}
+            for n in range(600)]  # fmt: skip
+    kept = {"base": again.evaluate(BASE), "operations": many}
+    put = "([name, kept]) => localStorage.setItem(name, kept)"
+    again.evaluate(put, [f"correct:{made.item}:long", json.dumps(kept)])
+    again.reload()
+    again.wait_for_selector(".editor[data-ready]")
+    saved(again)
+    assert (made.mask()[51:59, 2:58] == 1).all() and (shown(again) == made.mask()).all()
     context.close()
 
 

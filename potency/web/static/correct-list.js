@@ -1,6 +1,6 @@
 // Classes of images by keys: a digit names the focused image and goes on to the next; every change is saved at once.
 "use strict";
-import { Sender, newKey } from "./correct-send.js";
+import { Sender, newKey, outside } from "./correct-send.js";
 
 const list = document.querySelector(".relabel"), names = JSON.parse(list.dataset.classes), root = list.dataset.path;
 const cards = [...list.children], line = document.getElementById("saved"), box = document.getElementById("fault");
@@ -37,7 +37,7 @@ const say = (card, state, fault, count) => {
   box.hidden = !fault;
   if (!fault) return;
   const add = (tag, text) => { const made = document.createElement(tag); made.textContent = text; box.append(made, " "); return made; };
-  add("strong", state === "out" ? "You are logged out; what you did is kept in this browser." : fault.what);
+  add("strong", state === "out" ? `${outside(fault)} What you did is kept in this browser.` : fault.what);
   if (fault.mend && state !== "out") add("span", fault.mend);
   if (state === "out") {
     Object.assign(add("a", "Log in (opens another page)"), { href: "/enter", target: "_blank", className: "button main" });

@@ -2,8 +2,11 @@
 "use strict";
 
 const SOON = 1500, LATE = 20000;  // ms until it is tried again
+const AT_ONCE = 200;  // changes that one request carries
 const random = () => [...crypto.getRandomValues(new Uint8Array(8))].map((n) => n.toString(16).padStart(2, "0")).join("");
 export const newKey = random;
+// Why nothing can be sent: nobody is logged in, or somebody who may not change this.
+export const outside = (fault) => (fault.status === 401 ? "You are logged out." : "You are logged in as somebody else, or may no longer change this.");
 
 export class Sender {
   // told: { saved(answer), state(name, fault, count) }; the states are saved, saving, away, out, conflict, refused.
@@ -11,10 +14,9 @@ export class Sender {
     Object.assign(this, { path, item, base: revision, told, queue: [], held: [], busy: false, wait: SOON, timer: 0 });
     this.mine = `correct:${item}:${random()}`;
     this.stopped = "";
+    addEventListener("beforeunload", (event) => { if (this.bare) event.preventDefault(); });
     addEventListener("focus", () => { if (this.stopped === "out" || this.stopped === "away") this.again(); });
   }
-
-  csrf() { return document.querySelector("meta[name=csrf]")?.content ?? ""; }
 
   add(operation) {
     this.queue.push(operation);
@@ -26,10 +28,11 @@ export class Sender {
 
   keep() {
     const operations = [...this.held, ...this.queue];
+    this.bare = false;
     try {
       if (operations.length) localStorage.setItem(this.mine, JSON.stringify({ base: this.base, operations }));
       else localStorage.removeItem(this.mine);
-    } catch { /* private window: nothing is kept beyond this page */ }
+    } catch { this.bare = true; }  // no room, or a private window: nothing is kept beyond this page
   }
 
   // What an earlier page of this browser could not send: it is sent now; what no longer fits is offered.
@@ -37,20 +40,19 @@ export class Sender {
     let names = [];
     try { names = Object.keys(localStorage).filter((name) => name.startsWith(`correct:${this.item}:`) && name !== this.mine); } catch { /* none */ }
     for (const name of names) {
+      while (this.busy) await new Promise((good) => setTimeout(good, 50));
+      if (this.stopped && this.stopped !== "conflict") return;  // they stay where they are for a later page
       let kept = null;
       try { kept = JSON.parse(localStorage.getItem(name)); } catch { /* not ours */ }
-      const operations = kept?.operations ?? [];
-      try {
-        if (operations.length) this.done(await this.post(kept.base, operations), operations.length);
-        localStorage.removeItem(name);
-      } catch (fault) {
-        if (fault.status === 409) {
-          this.held.push(...operations);
-          this.keep();
-          localStorage.removeItem(name);
-          this.stop("conflict", fault);
-        } else if (fault.status >= 400 && fault.status < 500 && fault.status !== 401) localStorage.removeItem(name);
+      localStorage.removeItem(name);
+      if (!kept?.operations?.length) continue;
+      if (this.stopped) this.held.push(...kept.operations);  // offered with those that did not fit
+      else {
+        this.base = kept.base;
+        this.queue.unshift(...kept.operations);
       }
+      this.keep();
+      await this.flush();
     }
   }
 
@@ -58,7 +60,7 @@ export class Sender {
     if (this.busy || this.stopped || !this.queue.length) return;
     this.busy = true;
     this.told.state("saving", null, this.queue.length);
-    const sent = this.queue.slice(0, 200);
+    const sent = this.queue.slice(0, AT_ONCE);
     try {
       const answer = await this.post(this.base, sent);
       this.queue.splice(0, sent.length);
@@ -66,7 +68,7 @@ export class Sender {
       this.done(answer, sent.length);
     } catch (fault) { this.failed(fault, sent.length); }
     this.busy = false;
-    if (this.queue.length) this.flush();
+    if (this.queue.length) await this.flush();
   }
 
   done(answer) {
@@ -85,7 +87,7 @@ export class Sender {
       this.held.push(...this.queue.splice(0));
       this.keep();
       this.stop("conflict", fault);
-    } else if (fault.status === 401) this.stop("out", fault);
+    } else if (fault.status === 401 || fault.status === 403) this.stop("out", fault);
     else if (fault.status >= 400 && fault.status < 500 && fault.status !== 429 && fault.status !== 408) {
       this.queue.splice(0, count);
       this.keep();
@@ -127,25 +129,13 @@ export class Sender {
     try {
       answer = await fetch(this.path + "/edits.json", {
         method: "POST", keepalive: body.length < 60000, body,  // more than 64 kB may not outlive its page
-        headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": this.csrf() },
+        headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": session.csrf() },
       });
     } catch { throw { status: 0, what: "the server cannot be reached", where: "this page", mend: "nothing is lost: it is tried again by itself" }; }
     let told = {};
     try { told = await answer.json(); } catch { /* a proxy's page */ }
     if (answer.ok) return told;
-    if ((answer.status === 403 || answer.status === 401) && !renewed && await this.renew()) return this.post(base, operations, true);
+    if ((answer.status === 403 || answer.status === 401) && !renewed && await session.renewed()) return this.post(base, operations, true);
     throw { status: answer.status, what: told.what ?? `the server answered ${answer.status}`, where: told.where, mend: told.mend };
-  }
-
-  // Another session began (logged in again elsewhere): its secret is in the page as it is now.
-  async renew() {
-    try {
-      const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
-      const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("meta[name=csrf]")?.content;
-      if (!fresh || fresh === this.csrf()) return false;
-      document.querySelector("meta[name=csrf]").content = fresh;
-      document.querySelectorAll("input[name=csrf]").forEach((field) => { field.value = fresh; });
-      return true;
-    } catch { return false; }
   }
 }

@@ -1,7 +1,7 @@
 // The editor of a mask: puts image, outlines, tools and the sender together, and says where things stand.
 "use strict";
 import { Mask } from "./correct-mask.js";
-import { Sender, newKey } from "./correct-send.js";
+import { Sender, newKey, outside } from "./correct-send.js";
 import { KEYS, Tools } from "./correct-tools.js";
 import { View } from "./correct-view.js";
 
@@ -10,15 +10,15 @@ const path = `/correct/${told.correction}/${told.item}`;
 const $ = (name) => editor.querySelector(`[data-${name}]`);
 let fresh = 1, view, tools, sender, undo = told.undo, redo = told.redo, corner = { x: 0, y: 0 };
 
-const loadMask = async () => {
-  const answer = await fetch(`${path}/mask?x=${corner.x}&y=${corner.y}`);
+const loadMask = async ({ x, y } = corner) => {
+  const answer = await fetch(`${path}/mask?x=${x}&y=${y}`);
   if (!answer.ok) throw await answer.json();
   const labels = new Uint32Array(await answer.arrayBuffer()), head = (name) => Number(answer.headers.get(name));
-  return [new Mask(labels, head("x-width"), head("x-height"), corner.x, corner.y), head("x-revision")];
+  return [new Mask(labels, head("x-width"), head("x-height"), x, y), head("x-revision")];
 };
-const loadPicture = async () => {
+const loadPicture = async ({ x, y } = corner) => {
   const image = new Image();
-  image.src = `${path}/picture?x=${corner.x}&y=${corner.y}&channel=${$("channel")?.value ?? -1}`;
+  image.src = `${path}/picture?x=${x}&y=${y}&channel=${$("channel")?.value ?? -1}`;
   await image.decode();
   return image;
 };
@@ -39,7 +39,7 @@ const say = (state, fault, count) => {
     box.append(made);
     return made;
   };
-  add("strong", state === "out" ? `You are logged out. ${strokes} of yours ${count === 1 ? "is" : "are"} kept in this browser.` : fault.what);
+  add("strong", state === "out" ? `${outside(fault)} ${strokes} of yours ${count === 1 ? "is" : "are"} kept in this browser.` : fault.what);
   if (state === "out") {
     const link = add("a", "Log in (opens another page)");
     Object.assign(link, { href: "/enter", target: "_blank", className: "button main" });
@@ -147,16 +147,19 @@ const wire = () => {
   const light = () => { view.below.style.filter = `brightness(${$("light").value}) contrast(${$("contrast").value})`; };
   $("light").addEventListener("input", light);
   $("contrast").addEventListener("input", light);
-  $("channel")?.addEventListener("change", async () => { view.picture = await loadPicture(); view.draw(true); });
-  $("part")?.addEventListener("change", async (event) => {
+  const tried = (show) => async (event) => {
+    try { await show(event); } catch { say(sender.stopped || "saved", { what: "this cannot be shown now", mend: "see that the server runs and that you are logged in, then choose it again" }, sender.queue.length + sender.held.length); }
+  };
+  $("channel")?.addEventListener("change", tried(async () => { view.picture = await loadPicture(); view.draw(true); }));
+  $("part")?.addEventListener("change", tried(async (event) => {
     const [x, y] = event.target.value.split(",").map(Number);
+    const [picture, [mask]] = await Promise.all([loadPicture({ x, y }), loadMask({ x, y })]);
     corner = { x, y };
-    const [picture, [mask]] = await Promise.all([loadPicture(), loadMask()]);
     view.picture = picture;
     view.take(mask);
     view.fit();
     refresh();
-  });
+  }));
   // What waits to be sent goes first, so that "done" means what is seen.
   for (const form of [$("done"), $("skip")]) form?.addEventListener("submit", async (event) => {
     if (!sender.queue.length && !sender.busy && !sender.held.length) return;
@@ -209,6 +212,7 @@ const begin = async () => {
   refresh();
   say("saved", null, 0);
   await sender.left();
+  for (const one of sender.queue) view.repaint(view.mask.does(one) ?? undefined);
   editor.dataset.ready = "1";
 };
 export const now = () => ({ view, tools, sender });  // for those who look from outside: tests, the console of a browser

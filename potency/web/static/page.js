@@ -5,6 +5,18 @@
   const told = (() => { try { return localStorage.getItem("theme"); } catch { return null; } })();
   if (told) root.dataset.theme = told;
   const csrf = () => document.querySelector("meta[name=csrf]")?.content ?? "";
+  // Another session began (logged in again in another tab): its secret is in the page as it is now. Whether it is new.
+  const renewed = async () => {
+    try {
+      const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
+      const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("meta[name=csrf]")?.content;
+      if (!fresh || fresh === csrf()) return false;
+      document.querySelector("meta[name=csrf]").content = fresh;
+      document.querySelectorAll("input[name=csrf]").forEach((field) => { field.value = fresh; });
+      return true;
+    } catch { return false; }
+  };
+  window.session = { csrf, renewed };  // for the scripts of pages
 
   document.addEventListener("click", (event) => {
     if (event.target.id !== "theme") return;
@@ -13,6 +25,19 @@
     try { localStorage.setItem("theme", root.dataset.theme); } catch { /* private window */ }
   });
   document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRF-Token"] = csrf(); });
+
+  // A link in a mail or on another page brings no cookie along: who is logged in goes on without being asked.
+  if (document.querySelector("form[data-asked]") && document.referrer !== location.href.split("#")[0])
+    fetch("/index.json").then((answer) => { if (answer.ok) location.replace(location.href); }, () => {});
+
+  // What is asked again and again and gets no answer says so; with the next answer the words are gone.
+  const unheard = ({ detail: { elt, xhr } }) => {
+    const line = elt.querySelector(".unheard") ?? document.createElement("p");
+    line.className = "banner unheard";
+    line.textContent = xhr.status === 401 ? "You are logged out. Load this page again to log in." : xhr.status ? `The server answered ${xhr.status}. Load this page again.` : "The server cannot be reached. It is tried again.";
+    elt.append(line);
+  };
+  for (const kind of ["htmx:sendError", "htmx:responseError"]) document.addEventListener(kind, unheard);
 
   // A form is sent once: a second click while it is on its way does nothing.
   document.addEventListener("submit", (event) => {
@@ -120,7 +145,7 @@
       said.replaceChildren(box);
     }
   };
-  const post = (path, body, moved) => new Promise((good, bad) => {
+  const post = (path, body, moved, again = false) => new Promise((good, bad) => {
     const request = new XMLHttpRequest();
     let last = 0;
     request.open("POST", path);
@@ -128,10 +153,15 @@
     request.setRequestHeader("X-CSRF-Token", csrf());
     request.upload.onprogress = (event) => { moved?.(event.loaded - last); last = event.loaded; };
     request.onerror = () => bad({ what: "the connection broke", where: "the upload", mend: "check that the server runs, then send it again" });
-    request.onload = () => {
+    request.onload = async () => {
       let told = {};
       try { told = JSON.parse(request.responseText); } catch { /* no JSON: a proxy's page */ }
-      if (request.status < 300) good([told, request.getResponseHeader("Location")]); else bad(told.what ? told : { what: `the server answered ${request.status}` });
+      if (request.status < 300) good([told, request.getResponseHeader("Location")]);
+      else if (request.status === 403 && !again && await renewed()) {
+        moved?.(-last);
+        if (body.has("csrf")) body.set("csrf", csrf());
+        post(path, body, moved, true).then(good, bad);
+      } else bad(told.what ? told : { what: `the server answered ${request.status}` });
     };
     request.send(body);
   });

@@ -5,7 +5,6 @@
   if (!desk) return;
   const by = (id) => document.getElementById(id);
   const path = desk.dataset.path, asksSure = desk.dataset.confidence === "1", number = desk.dataset.number === "1";
-  const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
   const DOUBLE = 250;  // ms after a change in which a second press of the same key is no answer
   const image = by("image"), classes = [...document.querySelectorAll("#classes [data-answer]")];
   const pictures = new Map();  // of the image shown and the next one, so that the next is there at once
@@ -20,9 +19,10 @@
   addEventListener("pagehide", stop);
   const say = (text) => { by("told").textContent = text; };
 
-  const asked = async (where, body) => {
-    const answered = await fetch(where, { method: body ? "POST" : "GET", body, headers: { Accept: "application/json", "X-CSRF-Token": csrf } });
+  const asked = async (where, body, again = false) => {
+    const answered = await fetch(where, { method: body ? "POST" : "GET", body, headers: { Accept: "application/json", "X-CSRF-Token": session.csrf() } });
     const told = await answered.json().catch(() => ({}));
+    if (answered.status === 403 && !again && await session.renewed()) return asked(where, body, true);
     if (!answered.ok) throw Object.assign(new Error(told.what ?? `the server answered ${answered.status}`), { told, status: answered.status });
     return told;
   };
