@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from visitors import PASSWORD, logged_in, png, sent, tool, visitor
+from visitors import HERE, PASSWORD, logged_in, png, sent, tool, visitor
 
 from potency.errors import PotencyError
 from potency.web.guard import Tries, cookie_of
@@ -110,6 +110,22 @@ def test_logging_in_gives_a_new_session_and_ends_the_one_before(lab: FastAPI) ->
     assert out.status_code == 303 and "Max-Age=0" in out.headers["set-cookie"]
     gone = visitor(lab, cookies={cookie_of(lab.state.settings): again.cookies[cookie_of(lab.state.settings)]})
     assert gone.get("/index.json").status_code == 401
+
+
+def test_who_logs_in_goes_on_to_the_page_that_was_asked_for_and_nowhere_else(lab: FastAPI) -> None:
+    page, client = {"accept": "text/html"}, visitor(lab, client=("192.0.2.250", 5000))
+    asked = client.get("/jobs?page=2", headers=page)
+    assert asked.status_code == 401 and 'name="to" value="/jobs?page=2"' in asked.text
+    sent = client.post("/jobs/x/delete", headers={**page, "referer": f"{HERE}/jobs/x"})
+    assert 'name="to" value="/jobs/x"' in sent.text and "what you sent was not taken" in sent.text
+    for referer in ("https://elsewhere.example/jobs", "http://[", "", f"{HERE}/{'x' * 3000}"):
+        sent = client.post("/jobs/x/delete", headers={**page, "referer": referer})
+        assert 'name="to" value="/"' in sent.text, referer
+    lies = ("//elsewhere.example", "/\\elsewhere.example", "https://elsewhere.example/", "/a\r\nb: c")
+    for to, then in {"/jobs?page=2": "/jobs?page=2", **dict.fromkeys(lies, "/")}.items():
+        form = {"name": "ana", "password": PASSWORD, "to": to}
+        told = client.post("/enter", data=form, headers=page, follow_redirects=False)
+        assert told.status_code == 303 and told.headers["location"] == then, to
 
 
 def test_over_https_the_cookie_is_secure_and_the_page_stays_there(tmp_path: Path) -> None:

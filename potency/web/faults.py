@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -14,9 +15,11 @@ from starlette.types import Scope
 
 from potency.errors import MissingExtra, PotencyError
 from potency.web.jobs import Missing
-from potency.web.paper import printed
+from potency.web.paper import door, printed
 
 LONGEST = 300  # characters of a place: it may be what was asked for
+LOST = "You were logged out, so what you sent was not taken. Send it again once you are logged in."
+FARTHEST = 2000  # characters of an address to which a log-in leads back
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +41,11 @@ def answered(scope: Scope, error: Exception) -> Response:
     if wants_json(scope):
         return JSONResponse(fields, status, headers)
     state = scope.get("state", {})
-    title = {401: "Log in first", 404: "Not here", 500: "A mistake of the program"}.get(status, "That did not work")
+    if status == 401 and "app" in scope:  # the door, from which it goes on to the page that was asked for
+        asked = scope["method"] in ("GET", "HEAD")
+        page = door(scope["app"].state.settings, "" if asked else LOST, _wanted(scope), asked)
+        return Response(page, status, headers, "text/html; charset=utf-8")
+    title = {404: "Not here", 500: "A mistake of the program"}.get(status, "That did not work")
     return Response(printed("error.html", title=title, person=state.get("person"), status=status, **fields), status,
                     headers, "text/html; charset=utf-8")  # fmt: skip
 
@@ -82,6 +89,17 @@ def described(error: Exception) -> tuple[int, dict[str, str], dict[str, str]]:
     logger.error("a page failed", exc_info=error)
     return 500, {"what": "the program made a mistake", "where": "this page",
                  "mend": "try again; if it stays so, send the log of the server to the authors"}, {}  # fmt: skip
+
+
+def _wanted(scope: Scope) -> str:
+    """The place that was asked for; of a form that was sent, the page on which it stands."""
+    request = Request(scope)
+    url = request.url if request.method in ("GET", "HEAD") else URL(request.headers.get("referer", ""))
+    try:
+        there = f"{url.path}{url.query and '?'}{url.query}"
+        return there if url.netloc == request.url.netloc and len(there) <= FARTHEST else "/"
+    except ValueError:  # a referer that is no address
+        return "/"
 
 
 def _fields(error: PotencyError) -> dict[str, str]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from potency import __version__
 from potency.web.answers import often, words
+from potency.web.settings import Settings
 
 
 @cache
@@ -58,6 +59,11 @@ def figure(value: float) -> str:
     ('23,410', '0.01235', '2.5e+09')
     """
     return f"{float(f'{value:.4g}'):,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def door(settings: Settings, fault: str = "", to: str = "/", asked: bool = False) -> str:
+    """The page of logging in, from which a browser goes `to` a page; `asked` where it asked for that one."""
+    return printed("enter.html", person=None, settings=settings, fault=fault, to=to, asked=asked)
 
 
 def kind(name: str) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from potency.web.faults import Refused, wants_json
+from potency.web.faults import FARTHEST, Refused, wants_json
 from potency.web.frame import Here, Pages
 from potency.web.guard import Tries, cookie_of, session, too_fast
-from potency.web.paper import printed
+from potency.web.paper import door
 from potency.web.people import People, same
 from potency.web.settings import Settings
 from potency.web.store import Store
 
+PLACE = re.compile(r"/(?![/\\])[\x21-\x7e]*\Z")  # a place of this tool: two strokes would begin the name of a host
 pages = Pages()
 router: APIRouter = pages.router
 
@@ -23,8 +25,7 @@ router: APIRouter = pages.router
 @router.get("/enter", include_in_schema=False)
 def form(request: Request) -> Response:
     """The page of logging in."""
-    return Response(printed("enter.html", person=None, settings=request.app.state.settings, fault=""),
-                    media_type="text/html; charset=utf-8")  # fmt: skip
+    return Response(door(request.app.state.settings), media_type="text/html; charset=utf-8")
 
 
 @router.post("/enter", include_in_schema=False)
@@ -34,8 +35,12 @@ async def enter(
     name: Annotated[str, Form(max_length=200)] = "",
     password: Annotated[str, Form(max_length=1000)] = "",
     token: Annotated[str, Form(max_length=1000)] = "",
+    to: Annotated[str, Form(max_length=FARTHEST)] = "/",
 ) -> Response:
-    """Log in; the answer sets the cookie of a new session, and its JSON holds the secret that forms carry."""
+    """Log in; the answer sets the cookie of a new session, and its JSON holds the secret that forms carry.
+
+    A browser then goes on `to` the page that it was at.
+    """
     settings: Settings = request.app.state.settings
     store: Store = request.app.state.store
     tries: Tries = request.app.state.tries
@@ -49,7 +54,7 @@ async def enter(
         store.audit(known or {"name": "unknown"}, "refused at the door", address=address)
         if wants_json(request.scope):
             raise Refused(401, "name, password or token are wrong", "the log-in", "try again")
-        page = printed("enter.html", person=None, settings=settings, fault="Name, password or token are wrong.")
+        page = door(settings, "Name, password or token are wrong.", to)
         return Response(page, 401, media_type="text/html; charset=utf-8")
     if old := request.cookies.get(cookie_of(settings)):  # a session never outlives the log-in that follows it
         await run_in_threadpool(People(store).leave, old)
@@ -59,7 +64,7 @@ async def enter(
     cookie = {"set-cookie": session(secret, settings)}
     if wants_json(request.scope):
         return JSONResponse({"name": person.name, "role": person.role, "csrf": person.csrf}, headers=cookie)
-    return RedirectResponse("/", 303, cookie)
+    return RedirectResponse(to if PLACE.match(to) else "/", 303, cookie)
 
 
 @router.post("/leave", include_in_schema=False)
