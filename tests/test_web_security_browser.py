@@ -17,6 +17,8 @@ from visitors import PASSWORD, png
 from potency.web.people import People
 from potency.web.store import Store
 
+ASKING = """() => { const made = document.createElement('section'); document.querySelector('main').append(made);
+    made.setAttribute('hx-get', '/jobs'); made.setAttribute('hx-trigger', 'every 1s'); htmx.process(made); }"""
 ATTACK = '"><img src=x onerror="window.hurt=1"><script>window.hurt=1</script>{{7*7}}'
 
 
@@ -82,6 +84,48 @@ def test_an_admin_adds_somebody_who_logs_in_and_makes_a_key(tool: tuple[str, Pat
         page.wait_for_selector("#password")
         assert page.context.request.get(address + "account").status == 401
         assert "no-store" in page.context.request.get(address + "enter").headers["cache-control"], "nor by going back"
+
+
+def test_a_link_of_another_page_leads_there_whether_somebody_is_logged_in_or_not(
+    tool: tuple[str, Path], browser: Browser
+) -> None:
+    address, _ = tool
+    context = browser.new_context()
+    page = context.new_page()
+    for known in (False, True):
+        page.goto(f"data:text/html,<a href='{address}log?name=ada'>the log</a>")
+        page.click("a")
+        if not known:
+            page.fill("#name", "ada")
+            page.fill("#password", PASSWORD)
+            page.click("button:has-text('Log in')")
+        page.wait_for_selector("h1:text-is('Log')")
+        assert page.url == f"{address}log?name=ada"
+    page.evaluate(ASKING)  # as the page of a job does
+    context.clear_cookies()
+    page.wait_for_selector("text=You are logged out. Load this page again")
+    context.set_offline(True)
+    page.wait_for_selector("text=The server cannot be reached. It is tried again.")
+    context.close()
+
+
+def test_a_reader_is_offered_nothing_that_is_refused(tool: tuple[str, Path], browser: Browser) -> None:
+    address, _ = tool
+    with page_of(browser) as page:
+        enter(page, address, "rob")
+        for path in ("answer", "cells", "plate", "train", "correct", "images", "reading"):
+            page.goto(address + path)
+            assert page.locator("[data-drop]").count() == 0, path
+            assert page.locator("text=ask who runs this page for the role analyst").count() == (path != "reading"), path
+        looked_at(page, "reading-as-reader")
+        page.goto(address + "answer")
+        page.click("text=Draw example images")
+        page.wait_for_selector("#set")
+        looked_at(page, "answer-as-reader")
+        page.goto(address + "images")
+        page.click("tbody a")
+        page.wait_for_selector(".wall img")
+        assert page.locator("main .button").all_inner_texts() == ["What is it?", "Find cells", "Plate map"]
 
 
 def test_what_is_named_to_harm_is_shown_as_text_everywhere(tool: tuple[str, Path], browser: Browser) -> None:
