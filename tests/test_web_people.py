@@ -157,7 +157,8 @@ def test_a_key_works_for_a_script_until_it_is_revoked_and_makes_no_others(lab: F
     assert secret not in json.dumps(told) and secret not in json.dumps(lab.state.store.rows("SELECT * FROM sessions"))
     for key in told["keys"]:
         assert bea.post(f"/account/entries/{key['id']}/end.json").status_code == 200
-    assert script.get("/index.json").status_code == 401
+    told = script.get("/index.json")
+    assert told.status_code == 401 and "was revoked" in told.json()["what"]
     assert visitor(lab, cookies={"potency": secret}).get("/index.json").status_code == 401
 
 
@@ -171,7 +172,8 @@ def test_a_password_is_changed_by_who_knows_the_old_one_and_other_sessions_end(t
         assert told.status_code == 400 and says in told.json()["what"]
     app.state.tries = Tries()  # a minute later
     told = here.post("/account/password.json", data={"old": PASSWORD, "new": NEXT, "again": NEXT})
-    assert told.json() == {"ended": 1}
+    assert told.json() == {"ended": 1} and told.headers["location"] == "/account?changed=true"
+    assert "Your password is changed" in here.get(told.headers["location"], headers={"accept": "text/html"}).text
     assert here.get("/index.json").status_code == 200 and there.get("/index.json").status_code == 401
     assert visitor(app).post("/enter.json", data={"name": "ana", "password": PASSWORD}).status_code == 401
     third = logged_in(app, "ana", NEXT)

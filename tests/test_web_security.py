@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def test_others_reach_it_only_with_a_token_or_an_account(tmp_path: Path, lab: Fa
         Settings(folder=tmp_path, host="0.0.0.0")
     with pytest.raises(PotencyError, match="can be guessed"):
         Settings(folder=tmp_path, host="0.0.0.0", token="short")
+    if os.name == "posix":
+        assert lab.state.settings.folder.stat().st_mode & 0o077 == 0, "nor other users of it"
     stranger = visitor(lab)
     told = list(stranger.get("/openapi.json", headers=JSON).json())
     assert told == ["what", "where", "mend"], "not even the description"

@@ -31,6 +31,15 @@ class Refused(PotencyError):
         self.status, self.headers = status, headers or {}
 
 
+def stranger(key: bool = False) -> Refused:
+    """The refusal of who is not known; `key` where a key or token was sent."""
+    what, mend = "nobody is logged in", "log in; a script sends Authorization: Bearer KEY"
+    if key:
+        what = "the key or token opens nothing: it is mistyped, was revoked, or is of an earlier start"
+        mend = "make a key on the page Account, or ask who runs this page"
+    return Refused(401, what, "this page", mend, {"www-authenticate": "Bearer"})
+
+
 def answered(scope: Scope, error: Exception) -> Response:
     """The answer to a request that cannot be served: what, where, mend; 4xx where the sender can mend it."""
     status, fields, headers = described(error)

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from potency.web.faults import Refused
+from potency.web.faults import Refused, stranger
 from potency.web.guard import SAFE, Tries
 from potency.web.instant import Instant
 from potency.web.intake import Intake
@@ -95,7 +95,7 @@ async def visiting(request: Request) -> Visit:
     """The visit of a request; one that changes something carries the secret of its session, or a script's key."""
     person: Person | None = request.state.person
     if person is None:
-        raise Refused(401, "nobody is logged in", "this page", "log in; a script sends Authorization: Bearer KEY")
+        raise stranger()
     if request.method not in SAFE and not person.key:
         given = request.headers.get("x-csrf-token", "")
         if not given and "form" in request.headers.get("content-type", ""):

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from potency.web.faults import Refused, answered
+from potency.web.faults import Refused, answered, stranger
 from potency.web.people import GUEST, LOCAL, People, Person, same
 from potency.web.recent import Recent
 from potency.web.settings import Settings
@@ -182,8 +182,7 @@ class Guard:
             raise too_fast("too many requests at once", "this page", wait)
         path = scope["path"]
         if person is None and path not in FREE and not path.startswith(DESIGN):
-            raise Refused(401, "nobody is logged in", "this page", "log in; a script sends Authorization: Bearer KEY",
-                          {"www-authenticate": "Bearer"})  # fmt: skip
+            raise stranger(bool(bearer))
 
     def _address(self, scope: Scope, headers: Headers) -> str:
         """Where a request came from; what a header says of it is believed of a proxy that was named, and of no other.

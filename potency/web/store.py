@@ -82,6 +82,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of this machine read nothing of it
             for part in PARTS:
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:

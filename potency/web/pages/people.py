@@ -22,7 +22,10 @@ Label = Annotated[str, Form(max_length=200)]
 
 @dataclass(frozen=True)
 class Own:
-    """Somebody's own account; `personal` is false where it is shared: by all at this machine, or with the token."""
+    """Somebody's own account; `personal` is false where it is shared: by all at this machine, or with the token.
+
+    `changed` where the password was changed a moment ago.
+    """
 
     name: str
     role: str
@@ -30,6 +33,7 @@ class Own:
     session: str
     sessions: list[Entry]
     keys: list[Entry]
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,14 @@ class Ended:
 
 
 @pages.page("/account", "account.html")
-def account(visit: Here) -> Own:
+def account(visit: Here, changed: bool = False) -> Own:
     """Your account."""
     person, own = visit.person, visit.person.name not in (LOCAL, GUEST)
     sessions, keys = (visit.people.entries(person.id, kind) if own else [] for kind in ("browser", "key"))
-    return Own(person.name, person.role, own, person.session, sessions, keys)
+    return Own(person.name, person.role, own, person.session, sessions, keys, changed)
 
 
-@pages.action("/account/password", then=lambda _: "/account", role="reader")
+@pages.action("/account/password", then=lambda _: "/account?changed=true", role="reader")
 def password(visit: Here, old: Word, new: Word, again: Word) -> Ended:
     """Change one's own password; all other sessions end, keys of scripts stay."""
     _personal(visit)
