@@ -22,7 +22,7 @@ from potency.web.app import create
 from potency.web.jobs import LOST, Cancelled, Jobs
 from potency.web.pages import PAGES
 from potency.web.settings import Limits, Settings
-from potency.web.store import Store
+from potency.web.store import STOCK, Store
 from potency.web.work import KINDS
 from potency.web.worker import Worker
 
@@ -133,6 +133,16 @@ def test_a_cancelled_job_stops_and_one_whose_worker_died_comes_again(tmp_path: P
     assert jobs.claim(9) is None
     lost = jobs.find(job.id)
     assert lost.state == "failed" and "memory" in lost.error["what"] and LOST > 0
+
+
+def test_there_is_room_to_delete_on_a_disk_that_others_have_filled(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.stock()
+    before = {path.name: path.stat().st_size for path in tmp_path.glob("web.sqlite*")}
+    assert min(before["web.sqlite"], before["web.sqlite-wal"]) > STOCK
+    for _ in range(100):
+        store.audit({"id": 1, "name": "ana"}, "leave")
+    assert {path.name: path.stat().st_size for path in tmp_path.glob("web.sqlite*")} == before, "nothing grows"
 
 
 def test_a_full_disk_lets_work_wait(tmp_path: Path) -> None:

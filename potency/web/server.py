@@ -45,6 +45,7 @@ def serve(settings: Settings, ready: Callable[[str], object] = print, warm: Sequ
         if settings.accounts and not People(app.state.store).admins:
             raise PotencyError("nobody has an account that may manage accounts", "--accounts",
                                f"potency serve --add NAME:admin --into {settings.folder}")  # fmt: skip
+        app.state.store.stock()
         journal.begin()
         _arriving(settings)
         stack.callback(app.state.instant.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -11,7 +12,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from potency.errors import PotencyError
 Row = dict[str, Any]
 ID = re.compile(r"^[0-9a-f]{16}$")
 NOTED = re.compile(r"[a-z0-9:._-]{0,64}( [0-9a-f]{0,64})?|[0-9]{1,9} images")  # ids, names of models in the package
+STOCK = 4 * 2**20  # bytes of changes for which there is room on a full disk
 WAIT = 10.0  # seconds that a writer waits for another one
 VERSION = 2
 PARTS = ("sets", "jobs", "models", "studies", "corrections")
@@ -104,6 +105,17 @@ class Store:
                 what = f"the folder was written by another version ({version}, here {VERSION})"
                 raise PotencyError(what, str(folder), "start the version that wrote it, or choose another --into")
 
+    def stock(self) -> None:
+        """Take room for changes to come: on a disk that others have filled, what nobody needs can still be deleted.
+
+        The log of changes keeps the size that it had once, and the file the pages that became free.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):  # it is full already
+            for change in ("DROP TABLE IF EXISTS stock", "CREATE TABLE stock (room BLOB)",
+                           f"INSERT INTO stock VALUES (zeroblob({STOCK}))", "DROP TABLE stock"):  # fmt: skip
+                self.change(change)
+            self._base.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
     @property
     def _base(self) -> sqlite3.Connection:
         if not hasattr(self._own, "base"):
@@ -118,7 +130,7 @@ class Store:
             self._own.base = base
         return self._own.base  # type: ignore[no-any-return]
 
-    @contextmanager
+    @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of it or nothing; other writers wait, readers do not."""
         base = self._base
