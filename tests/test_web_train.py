@@ -186,3 +186,13 @@ def test_no_cell_of_a_table_is_ever_opened(tmp_path: Path) -> None:
     made = named_rows(files | {"../../a.png": "2.png"}, tmp_path / "in", told)
     assert made.table["image"].tolist() == ["1.png", "2.png"] and made.kinds == {"truth": "category"}
     assert matched(["/etc/a.png", "x/a.png"], ["G1/a.png", "G2/a.png"]) == [None, None]
+
+
+def test_images_are_found_in_a_column_of_any_name_as_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("clone,pic,kind\nK1,a.png,x\nK2,b.png,y\n")
+    told = Told((tmp_path / "t.csv", "t.csv"), truth="kind")
+    made = named_rows({"G/a.png": "1.png", "G/b.png": "2.png"}, tmp_path, told)
+    assert made.table["image"].tolist() == ["1.png", "2.png"] and made.table["truth"].tolist() == ["x", "y"]
+    (tmp_path / "t.csv").write_text("pic,kind\nnot_here.tif,x\nnor.tif,y\n")
+    with pytest.raises(ManifestError, match="no column holds the image files"):
+        named_rows({"a.png": "1.png"}, tmp_path, told)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from potency.data import columns, reading, tables, wells
+from potency.data import columns, objectrows, reading, tables, wells
 from potency.data.findings import Finding, some
 from potency.data.readers import SUFFIXES
 from potency.errors import ManifestError
@@ -156,8 +156,9 @@ def _of_table(path: Path, called: str, images: Sequence[str], files: Mapping[str
         rows = reading.of_names(images, (), pattern, PLACE, apart=True)
         frame, rows.origin["plate map"], found = wells.join_map(rows.frame.drop(columns="truth", errors="ignore"), path)
         return replace(rows, frame=frame, noticed=rows.noticed + found)
-    frame, _ = columns.image_columns(frame, (), called)
     beside, lost = called.rpartition("/")[0], 0
+    naming = "" if own else _naming(frame, list(files), f"{beside}/" if beside else "")
+    frame, _ = columns.image_columns(frame.rename(columns={naming: "image"}), (), called)
     for column in [name for name in map(str, frame.columns) if name == "image" or name.startswith("image.")]:
         cells = frame[column].astype("str")
         meant = matched(cells.tolist(), list(files), f"{beside}/" if beside else "")
@@ -173,6 +174,16 @@ def _of_table(path: Path, called: str, images: Sequence[str], files: Mapping[str
     rows = reading.Rows(frame, PLACE, {"source": f"table {called}"}, parse=path.suffix.lower() != ".parquet",
                         noticed=noticed, apart=True)  # fmt: skip
     return reading.with_names(rows, pattern) if pattern else rows
+
+
+def _naming(frame: pd.DataFrame, names: Sequence[str], beside: str) -> str:
+    """The column whose cells name images that are here, each another one; "" where none does."""
+    for column in objectrows.worded(frame):
+        cells = frame[column].astype("str")
+        here = [name is not None for name in matched(cells.tolist(), names, beside)]
+        if cells.is_unique and sum(here) >= objectrows.FEWEST * len(here) > 0:
+            return column
+    return ""
 
 
 def _is_map(frame: pd.DataFrame) -> bool:

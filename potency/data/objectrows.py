@@ -55,6 +55,11 @@ def _objects(frame: pd.DataFrame) -> Mapping[str, str]:
     return {what: name for what, name in told.items() if what in ("image", "class", "score", *places)}
 
 
+def worded(frame: pd.DataFrame) -> list[str]:
+    """The columns that may name images: numbers are measured more often than they are names."""
+    return [str(name) for name in frame.columns if pd.to_numeric(frame[name], errors="coerce").isna().any()]
+
+
 def _found(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
     """The table with paths of images where it names them without their folder or suffix, and in which column."""
     named = columns.image_alias(frame)
@@ -69,9 +74,7 @@ def _found(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
         for key in {plain.name, plain.stem}:
             below.setdefault(key, []).append(file)
     only = {key: files[0] for key, files in below.items() if len(files) == 1}
-    # Numbers are measured more often than they are names.
-    words = [str(name) for name in frame.columns if pd.to_numeric(frame[name], errors="coerce").isna().any()]
-    for column in [named] if named is not None else words:
+    for column in [named] if named is not None else worded(frame):
         cells = frame[column].astype("str")
         if cells.is_unique and cells.isin(only.keys()).mean() >= FEWEST:
             paths = [only.get(cell, cell) for cell in cells]
