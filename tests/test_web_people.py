@@ -12,18 +12,16 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from visitors import PASSWORD, logged_in, png, sent, tool, visitor
+from visitors import PASSWORD, belongings, id_of, logged_in, png, sent, tool, visitor
 
 from potency.errors import PotencyError
 from potency.web import journal
 from potency.web.app import create
 from potency.web.guard import Tries
-from potency.web.jobs import Jobs
 from potency.web.pages import PAGES
 from potency.web.people import People
 from potency.web.settings import Limits, Settings
-from potency.web.shelf import Shelf
-from potency.web.store import Store, new_id
+from potency.web.store import Store
 
 NEXT = "another long word"
 
@@ -33,45 +31,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     return tool(tmp_path_factory.mktemp("lab") / "web", accounts=True)
 
 
-def id_of(app: FastAPI, name: str) -> int:
-    return int(app.state.store.row("SELECT id FROM people WHERE name = ?", name)["id"])
-
-
 def routes() -> list[tuple[str, str]]:
     """Every route of every page: method and path, whether described or not."""
     return [(method, route.path) for pages in PAGES for route in pages.router.routes  # type: ignore[attr-defined]
             for method in sorted(route.methods)]  # type: ignore[attr-defined]  # fmt: skip
-
-
-def belongings(app: FastAPI, name: str) -> dict[str, str]:
-    """What somebody has, by the name of the parameter that asks for it."""
-    client, store, owner = logged_in(app, name), app.state.store, id_of(app, name)
-    set = sent(client, ("private-name.png", png()), title="private-title").json()["set"]
-    (file,) = client.get(f"/images/{set}.json").json()["files"]
-    job = Jobs(store).ask(owner, "answer", "private-title", {"set": set, "model": "nuclei"}).id
-    folder = store.place("jobs", job)
-    folder.mkdir()
-    (folder / "table.csv").write_text("private-name", "utf-8")
-    shelf = Shelf(store, owner)
-    model, place = shelf.make("private-title")
-    place.mkdir()
-    for path in Shelf(store, owner).folder("example:medium").iterdir():
-        (place / path.name).write_bytes(path.read_bytes())
-    shelf.put(model, "private-title")
-    client.post("/account/keys.json", data={"label": "private-title"})
-    key = client.get("/account.json").json()["keys"][0]["id"]
-    given = {"owner": owner, "title": "private-title", "created": 0.0}
-    ids = {name: new_id() for name in ("correction", "item", "study", "reader", "showing", "mark")}
-    store.add("corrections", id=ids["correction"], **given, set=set, kind="labels")
-    store.add("corrected", id=ids["item"], correction=ids["correction"], number=0, file=file["id"], name="private-name")
-    store.add("studies", id=ids["study"], **given, code=f"{owner:010d}", state="closed")
-    store.add("readers", id=ids["reader"], study=ids["study"], person=owner, name="private-name", created=0.0)
-    store.add("showings", code=ids["showing"], reader=ids["reader"], round=1, place=0, image=0)
-    piece = {"mark": ids["mark"], "at": "0", "size": "100"}
-    assert client.post("/pieces.json", data=piece, files={"files": ("a.png", b"begun")}).json()["have"] == 5
-    told = {"level": "0", "x": "0", "y": "0", "number": "0", "round": "1", "verb": "predict", "check": job, "code": "x"}
-    return {"set": set, "file": file["id"], "job": job, "model": model, "name": "table.csv", "entry": key, "id": "1",
-            **ids, **told}  # fmt: skip
 
 
 def test_nothing_of_one_person_is_there_for_another(lab: FastAPI) -> None:
@@ -208,6 +171,37 @@ def test_an_admin_adds_changes_and_closes_accounts(tmp_path: Path) -> None:
     assert ada.get("/index.json").status_code == 200
     for odd in ("0", "999", "-1", str(2**63), str(10**40)):
         assert ada.get(f"/people/{odd}.json").status_code in (404, 422)
+
+
+def test_what_a_closed_account_keeps_is_deleted_by_an_admin_and_by_nobody_else(tmp_path: Path) -> None:
+    app = tool(tmp_path, accounts=True)
+    own, others, ada = belongings(app, "ana"), belongings(app, "bea"), logged_in(app, "ada")
+    store, ana = app.state.store, id_of(app, "ana")
+    page, clear = f"/people/{ana}", f"/people/{ana}/clear.json"
+    assert ada.get(f"{page}.json").json()["keeps"] is None, "of an open account nothing is told"
+    assert ada.post(clear).status_code == 400 and store.place("sets", own["set"]).is_dir()
+    ada.post(f"{page}.json", data={"role": "analyst"})
+    told = ada.get(f"{page}.json").json()["keeps"]
+    assert {told.pop(part) for part in ("sets", "jobs", "models", "corrections", "studies")} == {1}
+    assert told["bytes"] > 1000
+    text = ada.get(page, headers={"accept": "text/html"}).text
+    assert "1 set of images, 1 job, 1 model, 1 set of corrections, 1 study" in text and "private" not in text
+    store.change("UPDATE jobs SET state = 'running', beat = 1e12 WHERE id = ?", own["job"])
+    assert ada.post(clear).status_code == 409 and store.place("sets", own["set"]).is_dir(), "while one runs"
+    store.change("UPDATE jobs SET state = 'cancelled' WHERE id = ?", own["job"])
+    assert logged_in(app, "bea").post(clear).status_code == 403
+    lines = store.rows("SELECT * FROM audit WHERE name = 'ana'")
+    assert not any(ada.post(clear).json()["keeps"].values())
+    ids = ("set", "job", "model", "study", "correction", "file", "item")
+    tables = ("sets", "jobs", "models", "studies", "corrections", "files", "corrected", "readers")
+    left = json.dumps([store.rows(f"SELECT * FROM {table}") for table in tables])
+    assert [(own[id] in left, others[id] in left) for id in ids] == [(False, True)] * len(ids)
+    for part, id in zip(tables[:3], ids, strict=False):
+        assert (store.place(part, own[id]).exists(), store.place(part, others[id]).exists()) == (False, True)
+    assert [path.name[0] for path in (tmp_path / "pieces").iterdir()] == [str(id_of(app, "bea"))]
+    assert lines and store.rows("SELECT * FROM audit WHERE name = 'ana'") == lines
+    (line,) = store.rows("SELECT * FROM audit WHERE act = 'delete all it keeps'")
+    assert (line["name"], line["object"]) == ("ada", str(ana)) and id_of(app, "ana") == ana
 
 
 def test_the_log_says_who_did_what_with_which_model_and_no_name_of_a_file(tmp_path: Path) -> None:

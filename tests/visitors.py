@@ -15,7 +15,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from potency.web.app import create
+from potency.web.jobs import Jobs
 from potency.web.settings import Limits, Settings
+from potency.web.shelf import Shelf
+from potency.web.store import new_id
 
 HERE = "http://127.0.0.1:8765"
 PASSWORD = "a long enough word"
@@ -74,3 +77,37 @@ def names_of(client: httpx.Client, set: str) -> list[str]:
     return [file["name"] for file in client.get(f"/images/{set}.json").json()["files"]]
 
 
+def id_of(app: FastAPI, name: str) -> int:
+    """The number of an account."""
+    return int(app.state.store.row("SELECT id FROM people WHERE name = ?", name)["id"])
+
+
+def belongings(app: FastAPI, name: str) -> dict[str, str]:
+    """What somebody has, by the name of the parameter that asks for it."""
+    client, store, owner = logged_in(app, name), app.state.store, id_of(app, name)
+    set = sent(client, ("private-name.png", png()), title="private-title").json()["set"]
+    (file,) = client.get(f"/images/{set}.json").json()["files"]
+    job = Jobs(store).ask(owner, "answer", "private-title", {"set": set, "model": "nuclei"}).id
+    folder = store.place("jobs", job)
+    folder.mkdir()
+    (folder / "table.csv").write_text("private-name", "utf-8")
+    shelf = Shelf(store, owner)
+    model, place = shelf.make("private-title")
+    place.mkdir()
+    for path in Shelf(store, owner).folder("example:medium").iterdir():
+        (place / path.name).write_bytes(path.read_bytes())
+    shelf.put(model, "private-title")
+    client.post("/account/keys.json", data={"label": "private-title"})
+    key = client.get("/account.json").json()["keys"][0]["id"]
+    given = {"owner": owner, "title": "private-title", "created": 0.0}
+    ids = {name: new_id() for name in ("correction", "item", "study", "reader", "showing", "mark")}
+    store.add("corrections", id=ids["correction"], **given, set=set, kind="labels")
+    store.add("corrected", id=ids["item"], correction=ids["correction"], number=0, file=file["id"], name="private-name")
+    store.add("studies", id=ids["study"], **given, code=f"{owner:010d}", state="closed")
+    store.add("readers", id=ids["reader"], study=ids["study"], person=owner, name="private-name", created=0.0)
+    store.add("showings", code=ids["showing"], reader=ids["reader"], round=1, place=0, image=0)
+    piece = {"mark": ids["mark"], "at": "0", "size": "100"}
+    assert client.post("/pieces.json", data=piece, files={"files": ("a.png", b"begun")}).json()["have"] == 5
+    told = {"level": "0", "x": "0", "y": "0", "number": "0", "round": "1", "verb": "predict", "check": job, "code": "x"}
+    return {"set": set, "file": file["id"], "job": job, "model": model, "name": "table.csv", "entry": key, "id": "1",
+            **ids, **told}  # fmt: skip

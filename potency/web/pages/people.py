@@ -12,6 +12,8 @@ from potency.errors import PotencyError
 from potency.web.faults import Refused
 from potency.web.frame import Here, Pages, Visit
 from potency.web.guard import too_fast
+from potency.web.keeping import Keeps, cleared, keeps, stopped
+from potency.web.pages import pieces
 from potency.web.paper import printed
 from potency.web.people import GUEST, LOCAL, ROLES, Account, Entry
 
@@ -55,10 +57,11 @@ class Everybody:
 
 @dataclass(frozen=True)
 class One:
-    """One account, to be changed."""
+    """One account, to be changed; how much it keeps is told of a closed one only."""
 
     account: Account
     roles: tuple[str, ...]
+    keeps: Keeps | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def people(visit: Here) -> Everybody:
 @pages.page("/people/{id}", "person.html", role="admin")
 def one(visit: Here, id: int) -> One:
     """One account."""
-    return One(_listed(visit, id), ROLES)
+    return _one(visit, _listed(visit, id))
 
 
 @pages.action("/people", then=lambda one: f"/people/{one.account.id}", role="admin")
@@ -143,7 +146,7 @@ def add(visit: Here, name: Annotated[str, Form(max_length=200)], password: Word,
     _browser(visit)
     id = visit.people.add(name, password, role)
     visit.note(f"add {role}", str(id))
-    return One(visit.people.account(id), ROLES)
+    return _one(visit, visit.people.account(id))
 
 
 @pages.action("/people/{id}", then=lambda one: f"/people/{one.account.id}", role="admin")
@@ -156,7 +159,7 @@ def alter(visit: Here, id: int, role: Word, active: Annotated[bool, Form()] = Fa
         visit.note(f"make {changed.role}", str(id))
     if before.active != changed.active:
         visit.note("open account" if changed.active else "close account", str(id))
-    return One(changed, ROLES)
+    return _one(visit, changed)
 
 
 @pages.action("/people/{id}/password", then=lambda one: f"/people/{one.account.id}", role="admin")
@@ -167,7 +170,25 @@ def reset(visit: Here, id: int, password: Word) -> One:
     visit.people.password(found.id, password)
     visit.people.end_all(found.id, but=visit.person.session if found.id == visit.person.id else "", keys=True)
     visit.note("reset password", str(id))
-    return One(visit.people.account(id), ROLES)
+    return _one(visit, visit.people.account(id))
+
+
+@pages.action("/people/{id}/clear", then=lambda one: f"/people/{one.account.id}", role="admin")
+def clear(visit: Here, id: int) -> One:
+    """Delete all that a closed account keeps: sets, jobs, models, corrections, studies. It and its log lines stay."""
+    _browser(visit)
+    found = _listed(visit, id)
+    if found.active:
+        raise PotencyError("the account is open", found.name, "close it first: what an open account keeps is its own")
+    stopped(visit.store, id)
+    visit.note("delete all it keeps", str(id))  # before it begins: were it cut short, the log would still say so
+    cleared(visit.store, id)
+    pieces.forget(visit.store, id)
+    return _one(visit, found)
+
+
+def _one(visit: Visit, account: Account) -> One:
+    return One(account, ROLES, None if account.active else keeps(visit.store, account.id))
 
 
 def _listed(visit: Visit, id: int) -> Account:

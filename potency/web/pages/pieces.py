@@ -16,6 +16,7 @@ from potency.errors import PotencyError
 from potency.web.faults import Refused
 from potency.web.frame import Here, Pages, Visit
 from potency.web.jobs import Missing
+from potency.web.store import Store
 
 pages = Pages()
 FOLDER = "pieces"
@@ -99,6 +100,12 @@ def _place(visit: Visit, mark: str) -> Path:
     if not MARK.match(mark):
         raise PotencyError("a mark is sixteen hex digits", "mark", "choose another one")
     return visit.store.folder / FOLDER / f"{visit.person.id}-{mark}"
+
+
+def forget(store: Store, person: int) -> None:
+    """Drop the files that a person has begun to send."""
+    for left in (store.folder / FOLDER).glob(f"{person}-*"):
+        left.unlink(missing_ok=True)
 
 
 def _swept(path: Path) -> None:
