@@ -35,7 +35,7 @@ class Serve(Options):
     ] = None
     accounts: Annotated[bool, typer.Option("--accounts", help="Let in by name and password; see --add.")] = False
     add: Annotated[
-        str, typer.Option(metavar="NAME:ROLE", help="Make an account: reader, analyst or admin.")
+        str, typer.Option(metavar="NAME:ROLE", help="Make an account: reader, analyst (where none is said) or admin.")
     ] = ""
     proxy: Annotated[
         str, typer.Option(metavar="A,B,...", help="Addresses of reverse proxies, believed on where a visitor is.")
