@@ -93,6 +93,7 @@ def test_each_role_may_do_what_is_its_own(lab: FastAPI) -> None:
     told = rob.post("/answer.json", data={"model": "example:medium"}, files=[("files", ("a.png", png()))])
     assert told.status_code == 403, "nor by another door"
     assert ana.post("/images.json", files=[("files", ("a.png", png()))]).status_code == 200
+    assert "sent to this server. Of those who use it only you" in ana.get("/answer").text, "and it is said who sees it"
     for client in (rob, ana):
         for method, path in routes():
             if path.startswith(("/people", "/log")):
@@ -111,6 +112,9 @@ def test_a_key_works_for_a_script_until_it_is_revoked_and_makes_no_others(lab: F
     page = bea.post("/account/keys", data={"label": "<b>watcher</b>"}, headers={"accept": "text/html"}).text
     secret = page.partition('id="secret">')[2].partition("<")[0]
     assert len(secret) > 40 and "<b>" not in page
+    again = bea.get("/account/keys")
+    assert again.url.path == "/account" and secret not in again.text, "loading it again shows no key and makes none"
+    assert sum(one["label"] == "<b>watcher</b>" for one in bea.get("/account.json").json()["keys"]) == 1
     script = visitor(lab, headers={"authorization": f"Bearer {secret}"})
     assert sent(script, ("a.png", png())).status_code == 200, "without a form's secret"
     for path, data in {"/account/keys.json": {"label": "x"}, "/account/sessions/end.json": {},
@@ -261,5 +265,7 @@ def test_accounts_need_an_admin_first_and_one_is_made_without_a_terminal(
     command("serve", "--add", "mara:admin", "--into", tmp_path)
     monkeypatch.setenv("POTENCY_PASSWORD", NEXT)
     command("serve", "--add", "jo:reader", "--into", tmp_path)
+    command("serve", "--add", "kim", "--into", tmp_path)
     people = People(Store(tmp_path))
+    assert {one.name: one.role for one in people.all()} == {"jo": "reader", "kim": "analyst", "mara": "admin"}
     assert people.admins == 1 and people.known("mara", PASSWORD) and people.known("jo", NEXT)

@@ -78,6 +78,11 @@ def test_a_study_is_made_read_and_judged(tool: str, browser: Browser, labels: Pa
         code, study = page.inner_text("#code"), page.url
         assert httpx.get(f"{tool}reading.json").json()["studies"][0]["facts"]["set"] == set
         assert len(httpx.get(f"{tool}reading.json").json()["studies"]) == 1, "a double click makes one study"
+        assert page.inner_text("#address") == f"{tool}read/{code}", "whole, to be passed on"
+        page.focus("text=Copy the link")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[role=status]:text('Copied')")
+        assert "Shown twice" not in page.inner_text("main"), "what is none is not said"
         looked_at(page, "reading-study-empty")
         for name, years, skip in (("Anna Berg", 12, 0), ("Ben", 2, 1)):
             joined(page, tool, code, name, years)

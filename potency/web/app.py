@@ -36,6 +36,7 @@ def create(settings: Settings) -> FastAPI:
     app = FastAPI(title="potency", version=__version__, description=ABOUT, docs_url=None, redoc_url=None)
     app.state.settings, app.state.store, app.state.tries = settings, store, Tries()
     app.state.instant, app.state.recent = Instant(store, settings.limits.waiting), Recent(store)
+    app.state.fresh = {}  # by session: a key that was made and not shown yet
     People(store).sweep(settings.token, settings.open)
     bringing.sweep(store)
     room.sweep(store)

@@ -29,7 +29,7 @@ from potency.web.store import Store
 F = TypeVar("F", bound=Callable[..., Any])
 Call = Callable[..., Awaitable[Any]]
 FIELDS = 300  # of one form beside its files
-OURS = {"person", "settings", "path", "program", "navigation"}  # what every template is given
+OURS = {"person", "settings", "path", "base", "program", "navigation"}  # what every template is given
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,11 @@ async def visiting(request: Request) -> Visit:
 Here = Annotated[Visit, Depends(visiting)]
 
 
+def base(request: Request) -> str:
+    """The address of this tool as the browser calls it; behind a proxy with https the request itself came without."""
+    return str(request.base_url.replace(scheme="https") if request.app.state.settings.secure else request.base_url)
+
+
 def strange_form() -> Refused:
     """The refusal of a form without the secret of the session that sends it."""
     return Refused(403, "the form is from another session", "the form",
@@ -169,7 +174,7 @@ class Pages:
                 if request.url.path.endswith(".json"):
                     return facts
                 return Response(printed(template, person=visit.person, settings=visit.settings, path=request.url.path,
-                                        **_fields(facts)),
+                                        base=base(request), **_fields(facts)),
                                 media_type="text/html; charset=utf-8")  # fmt: skip
 
             facts = inspect.signature(made, eval_str=True).return_annotation

@@ -138,10 +138,12 @@ def settings_of(study: Study) -> list[tuple[str, str]]:
         ("Groups", str(facts.get("groups") or "unknown: every image is its own")),
         ("Images", f"{facts.get('images', '-')}, each stretched on its own from its darkest to its brightest "
                    "half per cent"),
-        ("Shown twice in a round", str(len(facts.get("repeated", ())))),
-        ("Left out", f"{facts.get('left_out', 0)} without a truth that was asked for, {facts.get('unread', 0)} that "
-                     "cannot be read"),
     ]  # fmt: skip
+    if twice := len(facts.get("repeated", ())):
+        pairs.append(("Shown twice in a round", str(twice)))
+    why = {"left_out": "without a truth that was asked for", "unread": "that cannot be read"}
+    if out := [f"{facts[name]} {words}" for name, words in why.items() if facts.get(name)]:
+        pairs.append(("Left out", ", ".join(out)))
     if study.rounds == 2:
         maps = ", with its map" if facts.get("maps") else ""
         pairs.append(("Second round", f"{second}{maps}; images in a new order, {facts.get('washout', 0):g} days after "

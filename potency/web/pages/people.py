@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Form, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from potency.errors import PotencyError
 from potency.web.faults import Refused
-from potency.web.frame import Here, Pages, Visit
+from potency.web.frame import Here, Pages, Visit, base
 from potency.web.guard import too_fast
 from potency.web.keeping import Keeps, cleared, keeps, stopped
 from potency.web.pages import pieces
@@ -122,9 +122,18 @@ def key(visit: Here, label: Label) -> Key:
 
 @pages.router.post("/account/keys", include_in_schema=False)
 def key_page(visit: Here, request: Request, label: Label) -> Response:
-    """The page that shows a new key, this once."""
-    page = printed("key.html", person=visit.person, settings=visit.settings, key=key(visit, label),
-                   url=str(request.base_url))  # fmt: skip
+    """Make a key, and go on to the page that shows it: loading that one again makes no other."""
+    request.app.state.fresh[visit.person.session] = key(visit, label)
+    return RedirectResponse("/account/keys", 303)
+
+
+@pages.router.get("/account/keys", include_in_schema=False)
+def key_shown(visit: Here, request: Request) -> Response:
+    """The page that shows a new key, this once; then only the list of keys is there."""
+    made = request.app.state.fresh.pop(visit.person.session, None)
+    if made is None:
+        return RedirectResponse("/account", 303)
+    page = printed("key.html", person=visit.person, settings=visit.settings, key=made, base=base(request))
     return Response(page, media_type="text/html; charset=utf-8")
 
 

@@ -26,6 +26,15 @@
   });
   document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRF-Token"] = csrf(); });
 
+  // A text is copied by its button. Without https a browser has no clipboard for pages: then it is selected and copied.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy]"), from = button && document.getElementById(button.dataset.copy);
+    if (!from) return;
+    const byhand = () => { getSelection().selectAllChildren(from); return document.execCommand("copy"); };
+    const done = await (navigator.clipboard?.writeText(from.textContent).then(() => true, byhand) ?? byhand());
+    button.nextElementSibling.textContent = done ? "Copied" : "Not copied: it is selected, copy it with Ctrl+C";
+  });
+
   // A link in a mail or on another page brings no cookie along: who is logged in goes on without being asked.
   if (document.querySelector("form[data-asked]") && document.referrer !== location.href.split("#")[0])
     fetch("/index.json").then((answer) => { if (answer.ok) location.replace(location.href); }, () => {});
