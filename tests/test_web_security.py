@@ -129,6 +129,11 @@ def test_who_logs_in_goes_on_to_the_page_that_was_asked_for_and_nowhere_else(lab
         form = {"name": "ana", "password": PASSWORD, "to": to}
         told = client.post("/enter", data=form, headers=page, follow_redirects=False)
         assert told.status_code == 303 and told.headers["location"] == then, to
+    nowhere = (f"{HERE}/nothing", f"{HERE}//elsewhere.example", "https://elsewhere.example/jobs", "http://[", "")
+    for referer, back in {f"{HERE}/jobs?page=2": "/jobs?page=2", **dict.fromkeys(nowhere, "")}.items():
+        told = client.get("/nothing", headers={**page, "referer": referer})
+        assert told.status_code == 404 and "To the start" in told.text
+        assert (f'href="{back}">Back' in told.text) if back else ">Back" not in told.text, referer
 
 
 def test_over_https_the_cookie_is_secure_and_the_page_stays_there(tmp_path: Path) -> None:

@@ -55,8 +55,12 @@ def answered(scope: Scope, error: Exception) -> Response:
         page = door(scope["app"].state.settings, "" if asked else LOST, _wanted(scope), asked)
         return Response(page, status, headers, "text/html; charset=utf-8")
     title = {404: "Not here", 500: "A mistake of the program"}.get(status, "That did not work")
-    return Response(printed("error.html", title=title, person=state.get("person"), status=status, **fields), status,
-                    headers, "text/html; charset=utf-8")  # fmt: skip
+    request = Request(scope)
+    back = _before(request)
+    if request.method in ("GET", "HEAD") and back == _here(request, request.url):  # it was loaded again
+        back = ""
+    page = printed("error.html", title=title, person=state.get("person"), status=status, back=back, **fields)
+    return Response(page, status, headers, "text/html; charset=utf-8")
 
 
 def wants_json(scope: Scope) -> bool:
@@ -103,12 +107,22 @@ def described(error: Exception) -> tuple[int, dict[str, str], dict[str, str]]:
 def _wanted(scope: Scope) -> str:
     """The place that was asked for; of a form that was sent, the page on which it stands."""
     request = Request(scope)
-    url = request.url if request.method in ("GET", "HEAD") else URL(request.headers.get("referer", ""))
+    return (_here(request, request.url) if request.method in ("GET", "HEAD") else _before(request)) or "/"
+
+
+def _before(request: Request) -> str:
+    """The place of this tool from which a browser came; "" where it came from elsewhere."""
+    return _here(request, URL(request.headers.get("referer", "")))
+
+
+def _here(request: Request, url: URL) -> str:
+    """An address as a place of this tool; "" where it is none, or one that would begin the name of a host."""
     try:
         there = f"{url.path}{url.query and '?'}{url.query}"
-        return there if url.netloc == request.url.netloc and len(there) <= FARTHEST else "/"
+        ours = url.netloc == request.url.netloc and len(there) <= FARTHEST and there[1:2] not in ("/", "\\")
+        return there if ours else ""
     except ValueError:  # a referer that is no address
-        return "/"
+        return ""
 
 
 def _fields(error: PotencyError) -> dict[str, str]:
