@@ -70,8 +70,8 @@ def too_few(path: Path) -> None:
 
 
 FACTS = [
-    by_pages(None, "9 pages of unknown meaning read as T"),
-    by_pages("Z", "9 pages of unknown meaning read as Z"),
+    by_pages(None, "9 pages of unknown meaning read as times (T)"),
+    by_pages("Z", "9 pages of unknown meaning read as planes (Z)"),
     Case("metadata that disagrees with arguments", "planes by the file, pages=T by the caller", axes_win,
          "read as ZYX"),
     Case("metadata that disagrees with arguments", "pages=time", lambda f: open_image(f / "a.tif", pages="time")[{}],

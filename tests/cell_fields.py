@@ -40,10 +40,10 @@ def tiff(pixels: NDArray, axes: str, um: float = 0.5, **more: object) -> bytes:
 
 
 def stack() -> bytes:
-    """Two times, three planes, two channels: the value is 100 t + 10 z + 1000 c, but for a disc."""
+    """Two times (20 min), three planes, two channels: the value is 100 t + 10 z + 1000 c, but for a disc."""
     t, z, c = np.meshgrid(range(2), range(3), range(2), indexing="ij")
     light = (100 * t + 10 * z + 1000 * c)[..., None, None] + 2 * field().astype(int)
-    return tiff(light.astype(np.uint16), "TZCYX", Channel={"Name": ["DAPI", "GFP"]})
+    return tiff(light.astype(np.uint16), "TZCYX", Channel={"Name": ["DAPI", "GFP"]}, TimeIncrement=1200.0)
 
 
 def sent(client: TestClient, **files: bytes) -> tuple[str, list[str]]:

@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -194,6 +195,22 @@ def test_png_physical_size(tmp_path: Path, per_metre: int, um: float | None) -> 
     np.testing.assert_array_equal(image.crop().transpose(1, 2, 0), COLOUR)
 
 
+@pytest.mark.parametrize(
+    ("how", "seconds"),
+    [
+        ({"ome": True, "metadata": {"axes": "TYX", "TimeIncrement": 10, "TimeIncrementUnit": "min"}}, 600),
+        ({"ome": True, "metadata": {"axes": "TYX", "TimeIncrement": 2.5}}, 2.5),
+        ({"imagej": True, "metadata": {"axes": "TYX", "finterval": 30}}, 30),
+        ({"imagej": True, "metadata": {"axes": "TYX", "finterval": 2, "tunit": "h"}}, 7200),
+        ({"imagej": True, "metadata": {"axes": "TYX", "finterval": 2, "tunit": "frames"}}, None),
+        ({"imagej": True, "metadata": {"axes": "TYX"}}, None),
+    ],
+)
+def test_the_time_between_frames(tmp_path: Path, how: dict[str, Any], seconds: float | None) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 8, 9), "uint8"), photometric="minisblack", **how)
+    assert open_image(tmp_path / "a.tif").interval == seconds
+
+
 # -------------------------------------------------------------------------------------------- pages of unknown meaning
 
 
@@ -220,9 +237,9 @@ def test_pages_without_a_meaning(
         np.save(path, truth)
     image = open_image(path, pages=pages)
     assert image.axes == axes
-    assert all(
-        f"{n} pages of unknown meaning read as {a}" in image.notes for n, a in zip(shape, axes[:-2], strict=False)
-    )
+    words = {"T": "times (T)", "Z": "planes (Z)", "C": "channels (C)"}
+    for n, axis in zip(shape, axes[:-2], strict=False):
+        assert f"{n} pages of unknown meaning read as {words[axis]}" in image.notes
     np.testing.assert_array_equal(image[{}], truth)
 
 

@@ -86,6 +86,24 @@ def test_a_field_is_dropped_and_every_cell_is_seen_and_listed(tool: str, browser
         assert page.locator("tbody tr").count() == 1, "a double click asks once"
 
 
+def measured(page: Page) -> None:
+    """A distance by two clicks: as many pixels of the file as there are between them on the screen, and micrometres."""
+    page.locator(".openseadragon-canvas").focus()
+    page.keyboard.press("m")
+    expect(page.get_by_role("button", name="Ruler")).to_have_attribute("aria-pressed", "true")
+    box = page.locator(".openseadragon-canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.click(x - 60, y)
+    page.mouse.click(x + 60, y)
+    expect(page.locator(".status")).to_contain_text("µm (")
+    um, px = (float(text) for text in re.findall(r"([\d.]+) (?:µm|px)", page.inner_text(".status")))
+    assert um == pytest.approx(0.5 * px, rel=0.02) and page.locator(".ruler").get_attribute("points").count(",") == 2
+    page.keyboard.press("Escape")
+    expect(page.locator(".status")).to_have_text("")
+    expect(page.get_by_role("button", name="Ruler")).to_have_attribute("aria-pressed", "false")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_viewer_obeys_mouse_and_keys(tool: str, browser: Browser, scheme: str) -> None:
     taken = httpx.post(tool + "images.json", files=[("files", ("stack.ome.tif", stack()))], timeout=60).json()
@@ -94,6 +112,7 @@ def test_the_viewer_obeys_mouse_and_keys(tool: str, browser: Browser, scheme: st
         page.click(".wall a.frame")
         page.wait_for_selector(".viewer .panel h3")
         expect(page.locator(".panel output").first).to_have_text("2 of 3")
+        expect(page.locator(".panel output").nth(1)).to_have_text("2 of 2, 20 min")
         expect(page.locator(".scale span")).to_have_text(re.compile(r"\d+ µm"))
         until(page, lambda: drawn(page) > 0, "the image is never drawn")
         page.locator(".openseadragon-canvas").focus()
@@ -110,6 +129,7 @@ def test_the_viewer_obeys_mouse_and_keys(tool: str, browser: Browser, scheme: st
         pointed_at(page, 100, 20)
         expect(page.locator(".said")).to_contain_text("DAPI")
         expect(page.locator(".said")).to_contain_text("GFP 10")
+        measured(page)
         looked_at(page, f"viewer-{scheme}")
         both = drawn(page)
         page.uncheck(".channel input[type=checkbox] >> nth=0")

@@ -69,6 +69,11 @@ class Image:
         return int(getattr(self.pixels, "series", 1))
 
     @property
+    def interval(self) -> float | None:
+        """Seconds from one time to the next; None where unknown (of TIFF only it is read)."""
+        return getattr(self.pixels, "interval", None)
+
+    @property
     def sizes(self) -> Mapping[str, int]:
         """Pixels by axis letter."""
         return dict(zip(self.pixels.axes, self.pixels.shape, strict=True))

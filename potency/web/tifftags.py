@@ -25,7 +25,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 LISTS = 100_000  # lists of tags in a file; a stack of so many planes is none that is uploaded
 LSM, DESCRIPTION = 34412, 270
 IMAGEJ = ("ImageJ", "images", "channels", "slices", "frames", "hyperstack", "mode", "unit", "yunit", "zunit", "spacing",
-          "finterval", "loop", "min", "max", "axes")  # fmt: skip
+          "finterval", "tunit", "loop", "min", "max", "axes")  # fmt: skip
 SHAPED = ("shape", "axes", "PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "PhysicalSizeXUnit", "PhysicalSizeYUnit",
           "PhysicalSizeZUnit", "Channel")  # fmt: skip
 # Of OME-XML: the elements on the way to the pixels, and their attributes.

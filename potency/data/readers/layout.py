@@ -12,6 +12,7 @@ from potency.data.pixels import AXES, Window
 from potency.errors import ImageError
 
 FEW = 4  # an unnamed axis this short is taken as channels, a longer one as time
+WORDS = {"T": "times", "Z": "planes", "C": "channels"}
 GONE = "1"  # the letter of an axis of length 1 that the image does not have
 
 
@@ -51,7 +52,7 @@ class Layout:
                 raise ImageError(f"axes {letters} are more than {AXES}", where, "export one position or one series")
             wanted = pages or ("C" if sizes[i] <= FEW else "T")
             names[i] = wanted if wanted in free else free[0]
-            notes.append(f"{sizes[i]} pages of unknown meaning read as {names[i]}")
+            notes.append(f"{sizes[i]} pages of unknown meaning read as {WORDS[names[i]]} ({names[i]})")
         by_axis: dict[str, int] = {}
         for name, size in zip(names, sizes, strict=True):
             axis = "C" if name == "S" else name

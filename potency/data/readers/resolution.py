@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from potency.data.pixels import believable
 
@@ -16,13 +17,13 @@ UM = {
 PRINTER = 20.0  # um: coarser than 1270 dots an inch is the default of a printer or a screen, not a measurement
 
 
-def in_um(value: object, unit: str | None) -> float | None:
-    """Give a length in um; None if the value is no number or the unit is unknown ("pixel", "reference frame").
+def in_um(value: object, unit: str | None, units: Mapping[str, float] = UM) -> float | None:
+    """Give a length in um (or what else `units` has); None if it is no number or the unit is unknown ("pixel").
 
     >>> in_um("650", "nm"), in_um(0.65, "pixel")
     (0.65, None)
     """
-    factor = UM.get(str(unit or "").strip().lower())
+    factor = units.get(str(unit or "").strip().lower())
     try:
         length = float(str(value)) * (factor or math.nan)
     except ValueError:

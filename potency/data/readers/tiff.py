@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from potency.data.pixels import Window, named, native
 from potency.data.readers.layout import Layout
 from potency.data.readers.tiffcolour import Colour
-from potency.data.readers.tiffmeta import channel_names, pixel_size
+from potency.data.readers.tiffmeta import channel_names, interval, pixel_size
 from potency.data.readers.tiffpages import Level
 from potency.data.readers.tiffpieces import refuse_jpeg_xr
 from potency.errors import ImageError
@@ -132,7 +132,7 @@ class Tiff:
         same = [i for i, one in enumerate(self.layout) if one.axes == self.axes]
         self.level, self.layout = [self.level[i] for i in same], [self.layout[i] for i in same]
         self.levels = tuple(one.shape for one in self.layout)
-        self.pixel_size = pixel_size(file, number)
+        self.pixel_size, self.interval = pixel_size(file, number), interval(file, number)
         count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
         names = channel_names(file, count, number)
         if names is None and count == 3 and self.colour.rgb:

@@ -12,6 +12,7 @@ from potency.data.pixels import believable
 from potency.data.readers.resolution import from_resolution, in_um
 
 UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}  # ResolutionUnit; 4 and 5 are not in TIFF 6.0 but are written
+SECONDS = {"ms": 1e-3, "msec": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0}
 PRINTED = ("inch", "in", "cm")  # the units in which printers and screens count
 
 
@@ -42,6 +43,17 @@ def pixel_size(file: tifffile.TiffFile, series: int = 0) -> Mapping[str, float] 
     sizes = from_resolution(x, y, one, measured=unit.lower() not in PRINTED)
     spacing = in_um(imagej.get("spacing", shaped.get("spacing")), unit)
     return believable({**sizes, "Z": spacing}) if sizes else None
+
+
+def interval(file: tifffile.TiffFile, series: int = 0) -> float | None:
+    """Give the seconds from one time to the next, or None where the file does not say them."""
+    if file.is_ome:
+        attributes = ome(file, series)[0]
+        found, unit = attributes.get("TimeIncrement"), attributes.get("TimeIncrementUnit", "s")
+    else:
+        imagej = file.imagej_metadata or {}
+        found, unit = imagej.get("finterval"), str(imagej.get("tunit", "sec"))
+    return in_um(found, unit, SECONDS)
 
 
 def channel_names(file: tifffile.TiffFile, count: int, series: int = 0) -> tuple[str, ...] | None:

@@ -26,7 +26,7 @@ class Looked:
 
     Attributes:
         width, height: in pixels; `levels` levels of tiles of `tile` pixels, the last with the pixels of the file.
-        um: micrometres of a pixel, None where the file does not say.
+        um: micrometres of a pixel, None where the file does not say; nor the seconds between times, `interval`.
         colour: a picture in colours, red, green and blue, shown as it is.
         ready: False while the first look at a large image goes on; until then only the finest levels come at once.
         stamp: changes with the file, for addresses of tiles.
@@ -47,6 +47,7 @@ class Looked:
     t: int
     z: int
     um: float | None
+    interval: float | None
     colour: bool
     dtype: str
     ready: bool
@@ -92,7 +93,7 @@ def view(visit: Here, set: str, file: str, job: str = "") -> Looked:
     return Looked(
         set, file, of.name, found.title, bool(found.facts.get("simulated")), job, pyramid.width, pyramid.height, 256,
         pyramid.top + 1, view.frames, view.planes, t, z, size["X"] if size else None,
-        view.colour, str(view.image.dtype), pyramid.ready, view.stamp, view.channels, over,
+        view.image.interval, view.colour, str(view.image.dtype), pyramid.ready, view.stamp, view.channels, over,
         list(view.image.notes), every[place - 1] if place else "", every[place + 1] if place + 1 < len(every) else "",
     )  # fmt: skip
 

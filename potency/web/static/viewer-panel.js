@@ -18,11 +18,17 @@ export function panel(viewer, side, make) {
   const spoken = (control, text) => control.setAttribute("aria-valuetext", text);
   const short = (value) => `${+value.toPrecision(4)}`;
 
+  // How long after the first time; nothing where the file does not say it.
+  const since = (seconds) => {
+    const [length, unit] = seconds < 100 ? [1, "s"] : seconds < 6000 ? [60, "min"] : [3600, "h"];
+    return seconds ? `, ${+(seconds / length).toFixed(1)} ${unit}` : "";
+  };
+
   const axis = (name, title, total) => {
     const told = make("output");
     const slider = range(viewer[name], 0, total - 1, 1, (value) => viewer.step(name, value - viewer[name]));
     slider.dataset.axis = name;
-    const say = () => { slider.value = viewer[name]; told.textContent = `${viewer[name] + 1} of ${total}`; spoken(slider, told.textContent); };
+    const say = () => { slider.value = viewer[name]; told.textContent = `${viewer[name] + 1} of ${total}${name === "t" ? since(viewer.t * viewer.facts.interval) : ""}`; spoken(slider, told.textContent); };
     slider.addEventListener("moved", say);
     say();
     return row(title, slider, told);

@@ -1,6 +1,7 @@
 // The viewer: an image as tiles in OpenSeadragon, what lies over it, a scale bar, and what is under the pointer.
 "use strict";
 import { panel } from "./viewer-panel.js";
+import { Ruler } from "./viewer-ruler.js";
 
 const make = (name, facts = {}, ...inside) => {
   const { data, ...rest } = facts, made = Object.assign(document.createElement(name), rest);
@@ -40,11 +41,12 @@ class Viewer {
     this.lines.setAttribute("aria-hidden", "true");
     this.side = make("div", { className: "panel" });
     const button = (label, act, ...inside) => make("button", { type: "button", title: label, onclick: act, data: { "aria-label": label } }, ...inside);
+    const measure = button("Ruler: measure a distance by two clicks", () => this.ruler.turn(), icon("M2 5h12v6H2zM5 5v3M8 5v3M11 5v3"));
     const tools = make("div", { className: "tools" },
       button("Larger", () => this.zoom(1.6), icon("M8 2v12M2 8h12")), button("Smaller", () => this.zoom(1 / 1.6), icon("M2 8h12")),
       button("All of it", () => this.osd.viewport.goHome(), icon("M2 3h12v10H2zM5 6h6v4H5z")),
       button("1:1, a pixel of the file is a pixel of the screen", () => this.actual(), "1:1"),
-      button("Fill the screen", () => this.fill(), icon("M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4")));
+      button("Fill the screen", () => this.fill(), icon("M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4")), measure);
     this.frame = make("div", { className: "framed" }, this.stage, this.lines, this.bar, this.said, this.status, tools);
     box.replaceChildren(this.frame, this.side);
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -54,6 +56,7 @@ class Viewer {
       preserveImageSizeOnResize: true, tileRetryMax: 2, tileRetryDelay: 1500,
     });
     this.osd.canvas.setAttribute("role", "application");
+    this.ruler = new Ruler(this, measure);
     for (const event of ["animation", "open", "resize", "update-viewport"]) this.osd.addHandler(event, () => this.moved());
     this.osd.addHandler("canvas-key", (event) => this.key(event));
     this.osd.canvas.addEventListener("pointermove", (event) => this.point(event));
@@ -89,6 +92,7 @@ class Viewer {
 
   async open(facts) {
     this.facts = facts;
+    this.ruler.turn(false);
     this.t = facts.t;
     this.z = facts.z;
     this.channels = facts.channels.map((one) => ({ ...one }));
@@ -203,7 +207,7 @@ class Viewer {
   key(event) {
     const key = event.originalEvent.key, acts = {
       "[": () => this.step("z", -1), "]": () => this.step("z", 1), ",": () => this.step("t", -1), ".": () => this.step("t", 1),
-      f: () => this.fill(), l: () => { this.hidden = !this.hidden; this.layers.forEach((layer) => this.styled(layer)); },
+      f: () => this.fill(), m: () => this.ruler.turn(), ...(this.ruler.on && { escape: () => this.ruler.turn(false) }), l: () => { this.hidden = !this.hidden; this.layers.forEach((layer) => this.styled(layer)); },
     };
     if (acts[key.toLowerCase()] && !event.originalEvent.ctrlKey) { acts[key.toLowerCase()](); event.preventDefaultAction = true; event.originalEvent.preventDefault(); }
     if (key.toLowerCase() === "r") event.preventDefaultAction = true;  // nobody means to turn the image
@@ -220,6 +224,7 @@ class Viewer {
     const [line, words] = this.bar.children;
     line.style.width = `${length / (um ?? 1) * zoom}px`;
     words.textContent = um ? (length >= 1000 ? `${length / 1000} mm` : `${+length.toPrecision(3)} µm`) : `${Math.max(1, Math.round(length))} px`;
+    this.ruler.drawn();
     this.draw();
   }
 
