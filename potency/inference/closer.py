@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from potency.inference.view import View
 
 LOOKS, SIDE = 3, 512  # windows along each side of a large image that are looked at, and their size (px)
-STEP = 32  # px: tiles begin where the coarsest map has a value
 
 
 def shows_small(bundle: Bundle, view: View, plan: Plan) -> bool:
@@ -28,12 +26,3 @@ def shows_small(bundle: Bundle, view: View, plan: Plan) -> bool:
     seen = [bundle([{"image": view.crop(Tile(int(y), int(x), high, wide)), **given}])[0]
             for y in starts[0] for x in starts[1]]  # fmt: skip
     return diameter(seen) < plan.closer
-
-
-def narrowed(tile: Tile) -> Tile:
-    """A tile of objects that are seen at twice their size: half the halo is as wide to the network as all of it.
-
-    >>> narrowed(Tile(0, 0, 512, 512, halo=288)).halo
-    160
-    """
-    return replace(tile, halo=-(-tile.halo // (2 * STEP)) * STEP)

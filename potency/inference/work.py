@@ -17,7 +17,7 @@ from potency.data.parts import is_part
 from potency.data.pixels import LARGEST, wild
 from potency.data.tiles import Tile
 from potency.errors import ImageError, PotencyError
-from potency.inference.closer import narrowed, shows_small
+from potency.inference.closer import shows_small
 from potency.inference.store import folder_of_tiles
 from potency.inference.view import View, windows
 
@@ -168,7 +168,7 @@ class Run:
             self.found[i] = Outcome(tiles=tuple(tiles), shape=view.shape)
             return
         given = self._given(view, whole=tile is None and len(tiles) == 1)
-        for part in map(narrowed, tiles) if given.get("closer") else tiles:
+        for part in tiles:
             pixels = view.crop(part)
             # Asked here, because a compiled network can swallow a not-a-number and answer as if all were well.
             if odd := wild(pixels):
