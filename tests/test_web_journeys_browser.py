@@ -71,7 +71,7 @@ def test_a_folder_dropped_a_training_left_stopped_and_gone_on_with(tool: str, br
         page.click("text=Bring them")
         page.wait_for_selector(".wall img")
         assert page.locator(".wall li").count() == 1, "an OME-Zarr that comes as a folder is one image"
-        expect(page.locator(".wall li")).to_contain_text("48 × 64 YX")
+        expect(page.locator(".wall li")).to_contain_text("64 × 48 px")
         page.goto(tool + "images")
         page.set_input_files("input[data-folder]", tmp_path / "cells")
         page.dblclick("text=Bring them")
