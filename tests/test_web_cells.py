@@ -122,6 +122,8 @@ def test_cells_are_listed_in_any_order(client: TestClient, found: tuple[str, dic
     assert "=field.png" in listing and "<script>" not in listing
     shown = page(client, f"/jobs/{job}")
     assert "broken.png" in shown and f"{result['total']}</strong> cells" in shown
+    named = [column["name"] for column in client.get(f"/cells/{job}/objects.json").json()["columns"]]
+    assert "area" in named and "area_um2" not in named, "of images without a pixel size there are only pixels"
     assert client.get("/cells/0123456789abcdef/objects.json").status_code == 404
 
 

@@ -123,9 +123,11 @@ def objects(visit: Here, job: str, sort: str = "", down: bool = True, file: str 
     if found.kind != "cells" or not path.is_file():
         raise Missing("this job has found no cells yet", job, "wait for it, or see the list of jobs")
     table = views.table_of(path, path.stat().st_mtime_ns)
-    named = measured.columns(map(str, table), any(str(name).endswith("_um") for name in table))
     if file:
         table = table[table["tile.of"] == file]
+    in_um = [name for name in table if str(name).endswith(tuple(measured.UM))]
+    # In pixels where one image does not say how large its pixels are: else its cells would have no sizes at all.
+    named = measured.columns(map(str, table), bool(in_um) and not table[in_um].isna().any(axis=None))
     if sort in ("image", "object", *named):
         table = table.sort_values([sort, "object"], ascending=[not down, True], kind="stable")
     else:
