@@ -154,7 +154,7 @@ def on_blood(folder: Path, into: Path, chosen: argparse.Namespace) -> Iterator[d
         _, each = counts(tested, bundle, Path(scratch))
         told = predict(tested, bundle, into=Path(scratch) / "told")
         figures = evaluate(told, draws=0).numbers["prediction"]
-    classes = {f"ap50_{n}": v for n, v in per_class(told, figures).items()}
+    classes = {f"ap_{n}": v for n, v in per_class(told, figures).items()}
     yield {
         "name": "bccd, centres and sizes", "source": "potency", "role": "target", "images": len(tested),
         "learned_from": len(rows.of("train")), "map50": figures["coco_ap.50"].value, "map": figures["coco_ap"].value,
