@@ -161,7 +161,6 @@ RECIPE = Recipe(
     missing=(
         "real whole wells with maps of their states (--data takes them)",
         "the expert's visual estimate beside the network",
-        "its default budget has not been run to the end on two cores",
     ),
     method="U-Net semantic segmentation: hiPSC colony, single cells, differentiated cells, dead cells",
     run=run,

@@ -186,7 +186,6 @@ RECIPE = Recipe(
     missing=(
         "real colonies with their quality (--data takes them)",
         "the published layers and transfer function of the V-CNN",
-        "its default budget has not been run to the end on two cores",
     ),
     method="colony by iterative threshold; 9 shape, 13 texture features by Fisher score as a virtual image; 5-fold",
     run=run,
