@@ -68,6 +68,8 @@ class Bundle:
         its sample tells by "closer" whether it is.
         """
         answers = self.answers([member.outputs(samples) for member in self.members])
+        if not self.closer:
+            return answers
         small = [i for i, one in enumerate(answers) if "closer" not in samples[i] and diameter([one]) < self.closer]
         again = self([{**samples[i], "closer": np.asarray(True)} for i in small]) if small else []
         for i, answer in zip(small, again, strict=True):
