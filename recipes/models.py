@@ -31,10 +31,11 @@ from numpy.typing import NDArray
 from potency.answers import Labels
 from potency.answers.labels import diameter
 from potency.bundle import Bundle, NetworkMember
-from potency.bundle.pieces import TWICE, enlarged
+from potency.bundle.pieces import enlarged
 from potency.bundle.shipped import SHELVES
 from potency.data.facts import Facts
 from potency.data.manifest import Manifest
+from potency.data.tiles import TWICE
 from potency.learning.planning import planned
 from potency.learning.settling import with_closer, with_thresholds
 from potency.learning.train import train

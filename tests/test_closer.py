@@ -49,6 +49,17 @@ def test_small_objects_are_seen_at_twice_their_size_whatever_the_tiles(
     pd.testing.assert_frame_equal(plain, same)  # a median disc is wider than 4 px: nothing changes
 
 
+def test_tiles_of_images_that_are_seen_larger_read_half_the_halo_and_cover_exactly() -> None:
+    plan = bundle_of().card.plans[0].but(halo=96)
+    for times, halo in ((1, 96), (2, 64)):  # 48, and what enlarging looks at, up to where maps have values
+        tiles, owned = view.windows((1000, 700), plan, times), np.zeros((1000, 700), int)
+        assert {(tile.halo, tile.times) for tile in tiles} == {(halo, times)} and len(tiles) > 1
+        for tile in tiles:
+            owned[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] += 1
+            assert tile.y % 32 == tile.x % 32 == 0
+        assert (owned == 1).all()
+
+
 def test_a_bundle_called_in_python_looks_as_closely_as_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "READ", 4096)
     monkeypatch.setattr(files, "LARGE", 10**9)

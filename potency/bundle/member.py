@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from potency.bundle.known import Known
-from potency.bundle.pieces import TWICE, in_pieces
+from potency.bundle.pieces import in_pieces
 from potency.data.plan import Plan
-from potency.data.tiles import FITTINGS, exposure, scale
+from potency.data.tiles import FITTINGS, TWICE, exposure, scale
 from potency.errors import BundleError, ImageError
 from potency.networks import Network
 from potency.tasks import Sample, Task

@@ -8,12 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from potency.data.tiles import cover
+from potency.data.tiles import BESIDE, cover
 
 SIDE = 1280  # px a side that a network sees at once: what it holds in memory grows with their square
-STEP = 32  # px: pieces begin where the coarsest map has a value
-BESIDE = 2  # px around a pixel that enlarging looks at
-TWICE = 2  # how much larger small objects are seen
 
 Maps = NDArray[np.float32]
 Run = Callable[[Maps], Mapping[str, Maps]]
@@ -28,8 +25,7 @@ def in_pieces(run: Run, crops: Maps, reach: int, stride: int, larger: int = 1) -
         larger: 2 shows the crops at twice their size; maps are means of the 2 x 2 px that are one.
     """
     shape = crops.shape[2:]
-    step = max(STEP, stride)
-    margin = -(-(reach // larger + (BESIDE if larger > 1 else 0)) // step) * step
+    margin = -(-(-(-reach // larger) + (BESIDE if larger > 1 else 0)) // stride) * stride
     found: dict[str, Maps] = {}
     for tile in cover((shape[0], shape[1]), max(SIDE // larger, 4 * margin), margin):
         window = tile.window((shape[0], shape[1]))

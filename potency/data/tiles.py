@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+TWICE = 2  # how much larger small objects are seen
+BESIDE = 2  # px around a pixel that enlarging looks at (cubic)
 Size = int | tuple[int, int]  # px a side, or (height, width)
 
 
@@ -26,7 +28,8 @@ def sides(size: Size) -> tuple[int, int]:
 class Tile:
     """One window of an image: the part it owns, and the halo of context read around it (pixels).
 
-    Owned parts of a cover never overlap and leave nothing out, so what two tiles see twice is counted once.
+    Owned parts of a cover never overlap and leave nothing out, so what two tiles see twice is counted once. A network
+    is shown it `times` its size.
     """
 
     y: int
@@ -34,6 +37,7 @@ class Tile:
     height: int
     width: int
     halo: int = 0
+    times: int = 1
 
     def window(self, shape: tuple[int, int]) -> dict[str, slice]:
         """The window to read: owned part plus halo, clipped to an image of `shape` (Y, X).
@@ -51,7 +55,7 @@ class Tile:
         return self.y <= y < self.y + self.height and self.x <= x < self.x + self.width
 
 
-def cover(shape: tuple[int, int], size: Size, halo: int = 0) -> list[Tile]:
+def cover(shape: tuple[int, int], size: Size, halo: int = 0, times: int = 1) -> list[Tile]:
     """Cut an image of `shape` (Y, X) into tiles that read at most `size` px, halo included.
 
     >>> [(t.y, t.x, t.height, t.width) for t in cover((64, 100), 64)]
@@ -69,7 +73,7 @@ def cover(shape: tuple[int, int], size: Size, halo: int = 0) -> list[Tile]:
         for start in range(0, length, step):
             yield start, min(step, length - start)
 
-    return [Tile(y, x, h, w, halo) for y, h in spans(shape[0], high) for x, w in spans(shape[1], wide)]
+    return [Tile(y, x, h, w, halo, times) for y, h in spans(shape[0], high) for x, w in spans(shape[1], wide)]
 
 
 def border(pixels: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -15,10 +15,11 @@ from potency.data.image import Image
 from potency.data.manifest import Manifest
 from potency.data.one import single
 from potency.data.plan import Plan
-from potency.data.tiles import FITTINGS, Tile, cover, exposure
+from potency.data.tiles import BESIDE, FITTINGS, Tile, cover, exposure
 
 READ = 1280  # px a side that are read at once where tiles cover an image exactly; a multiple of every stride
 HALOS, MOST = 12, 4096  # or so many halos, lest most of what is read be halo; at most so many px
+EVEN = 16  # px: halos of images that are seen larger are multiples of it, so that tiles begin where maps have values
 SHARED = 8  # of a view's side, what it sees beyond its core where every pixel is answered and no halo is known
 SEEN, LOOKS = 2**22, 8  # pixels that are looked at whole; of a larger image, windows along each side
 
@@ -101,16 +102,18 @@ class View:
         )
 
 
-def windows(shape: tuple[int, int], plan: Plan) -> list[Tile]:
+def windows(shape: tuple[int, int], plan: Plan, times: int = 1) -> list[Tile]:
     """The tiles of an image of `shape` (Y, X): with a halo an exact cover, without one views of the plan's size.
 
-    Where every pixel must be answered, views overlap, and each answers for its core.
+    Where every pixel must be answered, views overlap, and each answers for its core. An image that is seen `times` its
+    size needs a smaller halo, and the pixels beyond that enlarging looks at.
     """
     fitting = FITTINGS[plan.fitting]
     if fitting.whole:
         return [Tile(0, 0, *shape)]
     if plan.halo is not None:  # the answer does not depend on the size of the tiles, so the plan does not say it
-        return cover(shape, max(READ, 4 * plan.halo, min(HALOS * plan.halo, MOST)), plan.halo)
+        halo = plan.halo if times == 1 else -(-(plan.halo / times + BESIDE) // EVEN) * EVEN
+        return cover(shape, max(READ, 4 * plan.halo, min(HALOS * plan.halo, MOST)), int(halo), times)
     return cover(shape, plan.tile, min(plan.tile) // SHARED) if fitting.covers else grid(shape, plan)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from potency.data.manifest import Manifest
 from potency.data.parts import is_part
 from potency.data.pixels import LARGEST, wild
-from potency.data.tiles import Tile
+from potency.data.tiles import TWICE, Tile
 from potency.errors import ImageError, PotencyError
 from potency.inference.closer import shows_small
 from potency.inference.store import folder_of_tiles
@@ -163,11 +163,11 @@ class Run:
     def _samples(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> Iterator[tuple[Tile, Sample]]:
         view = self._view(i, row, tile)
         self.shapes[i] = view.shape
-        tiles = [tile] if tile is not None else windows(view.shape, self.plan)
+        tiles = [tile] if tile is not None else self._tiles(view)
         if len(tiles) > self.work.size:
             self.found[i] = Outcome(tiles=tuple(tiles), shape=view.shape)
             return
-        given = self._given(view, whole=tile is None and len(tiles) == 1)
+        given, whole = view.given(self.plan), tile is None and len(tiles) == 1
         for part in tiles:
             pixels = view.crop(part)
             # Asked here, because a compiled network can swallow a not-a-number and answer as if all were well.
@@ -177,21 +177,16 @@ class Run:
                     str(row["image"]),
                     "export the image again, or replace these pixels",
                 )
+            if self.closer and not whole:  # of a whole image the bundle itself sees whether its objects are small
+                given["closer"] = np.asarray(part.times > 1)
             yield part, {"image": pixels, **given}
 
-    def _given(self, view: View, whole: bool) -> Sample:
-        """What is told of an image with each of its tiles: how bright it is, and whether it is seen at twice its size.
-
-        Of an image that is `whole` the bundle itself decides the latter.
-        """
-        given = view.given(self.plan)
-        if self.closer and not whole:
-            if getattr(_OPENED, "view", None) is not view:
-                return given | {"closer": np.asarray(shows_small(self.bundle, view, self.plan))}
-            if _OPENED.closer is None:
-                _OPENED.closer = np.asarray(shows_small(self.bundle, view, self.plan))
-            given["closer"] = _OPENED.closer
-        return given
+    def _tiles(self, view: View) -> list[Tile]:
+        """The tiles of an image; where its objects turn out small, those of an image that is seen at twice its size."""
+        tiles = windows(view.shape, self.plan)
+        if self.closer and len(tiles) > 1 and shows_small(self.bundle, view, self.plan):
+            return windows(view.shape, self.plan, times=TWICE)
+        return tiles
 
     def _view(self, i: int, row: Mapping[str, Any], tile: Tile | None) -> View:
         """The image of a row; one that is cut into tiles stays open for the batch that comes next."""
@@ -200,7 +195,7 @@ class Run:
             return cast(View, _OPENED.view)
         view = View.of(self.batch.rows, row, self.plan)
         if tile is not None:
-            _OPENED.key, _OPENED.view, _OPENED.closer = key, view, None
+            _OPENED.key, _OPENED.view = key, view
         return view
 
     def _flush(self) -> None:
