@@ -126,6 +126,14 @@ def test_what_a_perfect_network_says_is_decoded_to_the_truth(points: bool) -> No
     assert answer.table["class"].to_numpy()[order].tolist() == ["x", "y", "x", "x"]
 
 
+def test_place_and_size_of_a_small_object_weigh_as_much_as_of_a_large_one() -> None:
+    boxes = np.array([[2, 2, 10, 10, 0], [20, 20, 60, 64, 0], [2, 40, 14, 50, 0]], np.float32)
+    told = find_task("detect").target(boxes, Plan(task="detect", channels=("a",), tile=80, settings=SETTINGS))
+    weights = [told["near"][int(a) : int(c), int(b) : int(d)].sum() for a, b, c, d, _ in boxes]
+    np.testing.assert_allclose(weights, 1, rtol=1e-5)
+    assert told["near"].sum() == pytest.approx(len(boxes)) and len(np.unique(told["near"])) == 3
+
+
 def test_faint_boxes_rank_and_are_not_told(tmp_path: Path) -> None:
     """Average precision is that of all boxes, whatever is called an object; everything else sees those that are."""
     detect, truth = find_task("detect"), np.array([[4, 8, 20, 30, 0], [40.5, 41, 52, 70.5, 0], [60, 60, 90, 95, 0]])

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import pandas as pd
+import tifffile
 from numpy.typing import NDArray
 
 from potency.data.manifest import Manifest
@@ -37,6 +40,22 @@ def fields(into: Path, **changes: Any) -> Manifest:
     """4 fields of 128 pixels in 2 groups with masks, evidence and `cells.csv`; 32 cells in all."""
     small = {"cells": 32, "groups": 2, "wells": 2, "field": 128, "look": "phase", "hours": (110.0, 140.0)}
     return simulate(into, kind="fields", **{**small, **changes})
+
+
+def discs(into: Path) -> Manifest:
+    """4 images of 128 pixels with 16 bright discs each, 11 to 25 px across, and their masks: a few steps learn them."""
+    rng, rows = np.random.default_rng(0), []
+    into.mkdir(parents=True, exist_ok=True)
+    for name in map(str, range(4)):
+        known = np.zeros((128, 128), np.uint8)
+        for number, (v, u) in enumerate(np.ndindex(4, 4), 1):
+            y, x = np.rint(rng.uniform(12, 20, 2)).astype(int) + 32 * np.array([v, u])
+            cv2.circle(known, (int(x), int(y)), int(rng.integers(5, 13)), number, -1)
+        pixels = (rng.normal(40, 8, known.shape) + 100 * (known > 0)).clip(0, 255).astype(np.uint8)
+        tifffile.imwrite(into / f"{name}.tif", pixels)
+        tifffile.imwrite(into / f"{name}.cells.tif", known)
+        rows.append({"image": f"{name}.tif", "truth": f"{name}.cells.tif", "group": name})
+    return Manifest.of_rows(pd.DataFrame(rows), into, kinds={"truth": "labels"})
 
 
 def movie(into: Path, **changes: Any) -> Manifest:

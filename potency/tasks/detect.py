@@ -25,7 +25,7 @@ from potency.tasks.outlining import LEAST, TRIED
 from potency.tasks.task import Sample
 
 RARE = -4.6  # the logit of 1 %: how often a pixel is a centre before anything is learned (Lin 2017, focal loss)
-SIDES, PLACE = 0.1, 0.1  # weights of the losses of size and place
+SIDES, PLACE = 2.0, 0.1  # weights of the losses of size, in logarithms, and of place, in pixels
 OVERLAP = 0.5  # IoU of two boxes of a class above which the one of lower score is the same object
 
 
@@ -74,9 +74,10 @@ class Detect(Listed):
             return {"objects": drawn}
         count, size = _classes(plan), plan.tile
         heat, near = np.zeros((count, *size), np.float32), np.zeros(size, np.float32)
+        owner = np.full(size, -1)
         rest = np.zeros((self.outputs(plan) - count, *size), np.float32)
         judged = np.ones(size, np.float32)
-        for top, left, bottom, right, kind in drawn:
+        for number, (top, left, bottom, right, kind) in enumerate(drawn):
             if kind < 0:
                 judged[_inside(top, bottom, size[0]), _inside(left, right, size[1])] = 0
                 continue
@@ -89,7 +90,7 @@ class Detect(Listed):
             own = np.exp(-((dy - row) ** 2 + (dx - column) ** 2) / (2 * spread**2)).astype(np.float32)
             np.maximum(heat[int(kind)][part], own, out=heat[int(kind)][part])
             mine = own > np.maximum(near[part], NEAR)
-            near[part][mine] = own[mine]
+            near[part][mine], owner[part][mine] = own[mine], number
             told = [y - dy + 0 * dx, x - dx + 0 * dy]
             if len(rest) == 4:
                 told += [np.full(own.shape, np.log((edge) / usual)) for edge, usual in zip(
@@ -97,7 +98,9 @@ class Detect(Listed):
             for plane, values in zip(rest, told, strict=True):
                 plane[part][mine] = values[mine]
         judged[heat.max(0) == 1] = 1  # a centre counts wherever it lies
-        return {"heat": heat, "rest": rest, "near": (near > 0).astype(np.float32), "judged": judged}
+        area = np.bincount(owner[owner >= 0], minlength=len(drawn) + 1).clip(1)
+        weight = np.where(owner >= 0, 1 / area[owner], 0).astype(np.float32)  # as much a small object as a large one
+        return {"heat": heat, "rest": rest, "near": weight, "judged": judged}
 
     def collate(self, samples: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """Lists of objects as long as the longest; what is added is no object (class -1)."""
@@ -109,7 +112,7 @@ class Detect(Listed):
         return super().collate([{**sample, "objects": own} for sample, own in zip(samples, filled, strict=True)])
 
     def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
-        """Focal loss of the heat maps, mean absolute error of place and size around the centres."""
+        """Focal loss of the heat maps; mean absolute error of place and size around each centre, then over objects."""
         net = nets["net"]
         if isinstance(net, Anchored):
             yield "net", sum(net.losses(batch["image"], batch["objects"]).values(), batch["image"].new_zeros(()))
@@ -119,9 +122,8 @@ class Detect(Listed):
         loss = _focal(output[:, :count], heat) * batch["judged"][:, None]
         total = loss.sum() / (heat == 1).sum().clamp(min=1)
         apart = (output[:, count:] - batch["rest"]).abs() * batch["near"][:, None]
-        total = total + PLACE * apart[:, :2].sum() / batch["near"].sum().clamp(min=1)
-        if output.shape[1] > count + 2:
-            total = total + SIDES * SHARE * apart[:, 2:].sum() / batch["near"].sum().clamp(min=1)
+        objects = batch["near"].sum().clamp(min=1)
+        total = total + PLACE * apart[:, :2].sum() / objects + SIDES * apart[:, 2:].sum() / objects
         yield "net", total
 
     def trials(self, plan: Plan) -> Mapping[str, Sequence[float]]:
@@ -148,7 +150,6 @@ class Detect(Listed):
 
 
 NEAR = 0.6  # height of the peak down to which a pixel tells place and size
-SHARE = 5.0  # of the size beside the place: it counts in logarithms, the place in pixels
 
 
 def _anchored(plan: Plan) -> bool:
