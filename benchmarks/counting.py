@@ -50,11 +50,11 @@ CROPS = {
 WHOLE = {**CROPS, "tile": 256, "batch": 4}
 # What learns to count, by name: its task, the decisions of its plan, how many draws it is worth where time is short.
 ARMS: Mapping[str, tuple[str, Mapping[str, Any], int]] = {
-    "density": ("count", {**WHOLE, "network": "unet:shrink=2", "steps": 1500}, 5),
+    "density": ("count", {**WHOLE, "network": "unet:shrink=2", "steps": 2500}, 5),
     "centres": ("detect", {**CROPS, "network": "unet:shrink=2", "steps": 600}, 2),
 }
 BOXES: Mapping[str, Any] = {
-    "network": "unet:depth=4:shrink=4", "tile": [448, 640], "batch": 4, "steps": 1500, "validations": 3,
+    "network": "unet:depth=4:shrink=4", "tile": [448, 640], "batch": 4, "steps": 6000, "validations": 6,
     "precision": "bfloat16",
 }  # fmt: skip
 
