@@ -55,6 +55,14 @@ def test_a_lost_and_an_open_contest_are_said(full: Report) -> None:
     assert "before you believe in morphology" in advice and "Trust forest more" in advice
 
 
+def test_outlines_are_set_beside_what_a_threshold_finds(full: Report) -> None:
+    unsure = {"balanced_accuracy": Interval(0.01, -0.02, 0.04)}
+    level = Contest("prediction", "prediction@trivial", unsure, verdict="inconclusive")
+    drawn = replace(full, task="labels", headline="balanced_accuracy", contests=(level,))
+    assert opening.verdict(drawn).endswith("do not decide between it and a threshold of brightness alone.")
+    assert "a threshold of brightness alone may do as well" in told(drawn)["What to do next"]
+
+
 def test_what_is_missing_is_asked_for_first() -> None:
     few = category_report(groups=3)
     assert "takes 5 groups, and there are 3" in told(few)["How sure is that"]

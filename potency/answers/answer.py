@@ -42,6 +42,7 @@ class Answer(ABC):
     ordered: ClassVar[bool] = False  # and the list stands in an order
     in_files: ClassVar[bool] = False  # cells are paths of files: no averages, no permutation of truths
     asks: ClassVar[str] = "estimate a number for each of"  # what is asked of the samples, after "to"
+    plainest: ClassVar[str] = "size and brightness alone"  # what the trivial baseline goes by
 
     oddity: float | None = field(default=None, kw_only=True)
     ood: float | None = field(default=None, kw_only=True)

@@ -40,6 +40,7 @@ class Density(Objects):
     better: ClassVar[int] = -1
     parts: ClassVar[tuple[str, ...]] = ("count",)
     asks: ClassVar[str] = "count the objects in"
+    plainest: ClassVar[str] = "an even spread of objects"
 
     @property
     def count(self) -> float:  # type: ignore[override]

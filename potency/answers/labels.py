@@ -68,6 +68,7 @@ class Labels(Filed):
     headline: ClassVar[str] = "dsb_ap"
     parts: ClassVar[tuple[str, ...]] = ("count", "objects", "ignore", "cut")
     asks: ClassVar[str] = "outline every object in"
+    plainest: ClassVar[str] = "a threshold of brightness alone"
 
     @classmethod
     def of(cls, pixels: NDArray[Any], table: DataFrame | None = None, ignore: int | None = None, **more: Any) -> Self:

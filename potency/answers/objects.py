@@ -45,6 +45,7 @@ class Objects(Filed):
     headline: ClassVar[str] = "f1"
     parts: ClassVar[tuple[str, ...]] = ("count", "radius", "faint")
     asks: ClassVar[str] = "find every object in"
+    plainest: ClassVar[str] = "spots of one size alone"
 
     @property
     def boxes(self) -> bool:

@@ -48,6 +48,7 @@ class Regions(Filed):
     headline: ClassVar[str] = "mean_iou"
     parts: ClassVar[tuple[str, ...]] = ("classes", "ignore")
     asks: ClassVar[str] = "give every pixel a class in"
+    plainest: ClassVar[str] = "bands of brightness alone"
 
     @classmethod
     def of_cells(cls, cells: Mapping[str, Any], folder: Path) -> Self:

@@ -72,7 +72,12 @@ def _subject(report: Report) -> str:
 
 
 def _rival(column: str, report: Report) -> str:
-    return "size and brightness alone" if source(column, report.facts) == TRIVIAL else _called(column, report)
+    return _answer(report).plainest if source(column, report.facts) == TRIVIAL else _called(column, report)
+
+
+def _answer(report: Report) -> type[Answer]:
+    """The kind of answer that was judged."""
+    return ANSWERS.get(report.task, Answer)
 
 
 def _called(column: str, report: Report) -> str:
@@ -101,7 +106,7 @@ def _asked(report: Report) -> str:
     if str(report.facts.get("split_kind") or "") in UNSEEN and not _unknown(report):
         of += ", each judged by a model that had seen nothing of its group"
     if not report.labels:
-        return f"To {ANSWERS[report.task].asks if report.task in ANSWERS else Answer.asks} {of}."
+        return f"To {_answer(report).asks} {of}."
     names, more = [clean(label, 30) for label in report.labels[:LISTED]], len(report.labels) - LISTED
     return f"To tell {_joined([*names, f'{more} classes more'] if more > 0 else names)} apart in {of}."
 
@@ -171,7 +176,9 @@ def _next(report: Report) -> Iterator[str]:
         yield "Look at the errors in the report: are the labels right, does a person see the difference?"
     outcomes = {source(other, report.facts): turned(c, first_column(report)) for other, c in rivals(report)}
     if outcomes.get(TRIVIAL, "better") != "better":
-        yield "Find out what size and brightness give away (exposure, focus, plate) before you believe in morphology."
+        plain, given = _answer(report).plainest, "size and brightness give away (exposure, focus, plate)"
+        of_images = f"Find out what {given} before you believe in morphology."
+        yield of_images if plain == Answer.plainest else f"Train on more images, or longer: {plain} may do as well."
     lost = [name for name, outcome in outcomes.items() if name != TRIVIAL and outcome == "worse"]
     if lost:
         yield f"Trust {clean(lost[0], 40)} more than this one, which may need more rows, steps or --weights."
