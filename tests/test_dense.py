@@ -80,7 +80,7 @@ def test_a_task_with_maps_learns_saves_answers_evaluates_and_draws(
     task: Task, worlds: dict[str, Manifest], tmp_path: Path
 ) -> None:
     world = worlds[task.answer.kind]
-    steps = 120 if task.listed else 60
+    steps = 60 if task.answer.kind in ("regions", "density") else 120
     plan = planned(Facts.of(world), task, network=SMALL, tile=64, steps=steps, validations=1, average=0.8, rate=0.01)
     plan = plan.but(settings={"least": 0.1} if task.listed else {})  # so early nothing is sure
     train(world, task, into=tmp_path / "run", plan=plan)
@@ -140,6 +140,29 @@ def test_what_is_not_judged_teaches_nothing(task: Task, monkeypatch: pytest.Monk
         losses.append(float(next(task.losses(nn.ModuleDict({"net": nn.Identity()}), batch, plan))[1]))
         output[:, :, 24:] += 3.0
     assert losses[0] == pytest.approx(losses[1])
+
+
+@pytest.mark.parametrize("decoder", ["stardist", "embedding"])
+def test_lengths_are_learned_as_shares_of_the_size(decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another way: object by object and pixel by pixel, where one object is three times as wide as the other."""
+    task, drawn = find_task("instances"), np.zeros((1, 32, 32), np.int32)
+    plan = Plan(task="instances", channels=("a",), network=SMALL, decoder=decoder, tile=32)
+    drawn[0, 4:22, 4:22], drawn[0, 24:30, 24:30], drawn[0, :, 31] = 1, 2, -1
+    batch = {name: torch.as_tensor(value)[None] for name, value in task.target(drawn, plan).items()}
+    true = batch["target"][0].double().numpy()
+    output = 5 * torch.randn(1, len(true), 32, 32)
+    monkeypatch.setattr(task, "forward", lambda nets, batch: {"output": output})
+    found = float(next(task.losses(nn.ModuleDict({"net": nn.Identity()}), batch, plan))[1])
+    said, total, weight = output[0].double().numpy(), 0.0, 0.0
+    for y, x in np.argwhere(drawn[0] > 0):
+        error, middle = np.abs(said[1:, y, x] - true[1:, y, x]), true[0, y, x]
+        size = true[1:, y, x].mean() if decoder == "stardist" else true[3, y, x]
+        much = middle if decoder == "stardist" else 1.0
+        total += much * (error.mean() if decoder == "stardist" else error.sum()) / max(size, 1)
+        weight += much
+    known = drawn[0] >= 0
+    entropy = np.logaddexp(0, said[0]) - true[0] * said[0]
+    assert found == pytest.approx(entropy[known].mean() + total / weight, rel=1e-5)
 
 
 def test_masks_that_do_not_fit_are_refused(worlds: dict[str, Manifest], tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ KINDS: Mapping[str, str] = {
     "logit": "a probability by itself: sigmoid, binary cross-entropy",
     "class": "a probability among the channels of this kind: softmax, cross-entropy",
     "regression": "a number: L1 or L2",
+    "length": "one of several lengths in pixels: L1 as a share of their mean, weighed by the probability before them",
     "vector": "a part of a vector, with the other channels of this kind: L2",
-    "embedding": "a part of an offset in pixels, with the others of this kind: L1, or a loss of where they meet",
+    "embedding": "a part of an offset in pixels, the last of the kind how far it may miss: L1 as a share of that",
 }
 
 

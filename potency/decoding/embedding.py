@@ -27,7 +27,7 @@ class Embedding(Decoder):
     name = "embedding"
     channels = (
         Channel("seed", "logit"), Channel("to_y", "embedding", True), Channel("to_x", "embedding", True),
-        Channel("spread", "regression", True),
+        Channel("spread", "embedding", True),
     )  # fmt: skip
     thresholds: ClassVar[Mapping[str, float]] = {"inside": 0.5, "votes": 0.1, **KEPT}
 

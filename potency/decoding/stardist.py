@@ -28,7 +28,7 @@ class StarDist(Decoder):
     """
 
     name = "stardist"
-    channels = (Channel("middle", "logit"), *(Channel(f"ray{k}", "regression", True) for k in range(RAYS)))
+    channels = (Channel("middle", "logit"), *(Channel(f"ray{k}", "length", True) for k in range(RAYS)))
     thresholds: ClassVar[Mapping[str, float]] = {"middle": 0.5, "overlap": 0.3, **KEPT}
 
     def reach(self, diameter: float) -> int:

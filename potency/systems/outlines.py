@@ -43,6 +43,12 @@ NUCLEI = Relative(
     rows=partial(of_table, image="{split}/images/{name}.png", truth="{split}/labels/{name}.tif", group="name",
                  kept="fluo"),
 )  # fmt: skip
+PHASE = Relative(
+    "segment/usiigaci_phase",
+    "Whole cells in phase contrast (Usiigaci), drawn by hand; the set names no movies, so each image is a group of its "
+    "own, and frames of one movie may stand on both sides: optimistic.",
+    rows=partial(of_table, image="{split}/images/{name}.png", truth="{split}/labels/{name}.tif", group="name"),
+)
 TISSUE = partial(of_table, image="{image}", truth="{inst}", group="group")
 STAINED = Relative(
     "tissue/dsb2018_stained",
@@ -95,7 +101,7 @@ PLAIN = {"network": "unet:width=16:depth=3", "tile": 128, "batch": 8, **LIGHT}
 def decoders(id: str, order: Order) -> Path:
     """One network with each decoder on the same rows; the decoder of this system stands first and is compared."""
     arms = sorted(order.budget.arms, key=lambda arm: arm.changes["decoder"] != DECODERS[id][1])
-    sets = (("nuclei", "nuclei in fluorescence", NUCLEI),)
+    sets = (("nuclei", "nuclei in fluorescence", NUCLEI), ("phase", "whole cells in phase contrast", PHASE))
     scenes, plan = beside(problems(order, sets, {}), arms, order)
     facts = (
         Fact("network", "", f"{PLAIN['network']}, the same for every decoder, with the maps that the decoder needs"),

@@ -26,7 +26,7 @@ from potency.tasks.task import Sample
 
 VECTOR = 5.0  # what vectors of length 1 are multiplied with in the loss, as in Cellpose (Stringer 2021)
 LEAST = 0.3  # score of what is called an object
-IN_PIXELS = ("regression", "embedding")  # kinds of maps that may be lengths
+IN_PIXELS = ("length", "embedding")  # kinds of maps that an enlarged image has larger values of
 TRIED = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SURE = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # of scores that are means over pixels, each above `inside`
 Forward = Callable[[nn.ModuleDict, Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -98,11 +98,8 @@ class Maps(Way):
         return found | ({"class": drawn[1].astype(np.int64)} if plan.classes else {})
 
     def loss(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan, forward: Forward) -> Tensor:
-        output, target = forward(nets, batch)["output"].float(), batch["target"]
-        total = sum(
-            (_mean(loss, batch["within" if inside else "known"]) for loss, inside in _each(output, target, plan)),
-            torch.zeros((), device=output.device),
-        )
+        output = forward(nets, batch)["output"].float()
+        total = torch.stack([_mean(loss, where) for loss, where in _each(output, batch, plan)]).sum()
         if plan.classes:
             said, true = output[:, -len(plan.classes) :], batch["class"]
             entropy = nn.functional.cross_entropy(said, true, ignore_index=VOID, reduction="sum")
@@ -202,20 +199,31 @@ def _decoder(plan: Plan) -> Decoder:
     return DECODERS[plan.decoder]
 
 
-def _each(output: Tensor, target: Tensor, plan: Plan) -> Iterator[tuple[Tensor, bool]]:
-    """The loss of each map at every pixel (N, H, W), and whether it counts within objects only."""
-    channels = _decoder(plan).channels
-    classes = [k for k, channel in enumerate(channels) if channel.kind == "class"]
-    if classes:
-        yield nn.functional.cross_entropy(output[:, classes], target[:, classes], reduction="none"), False
+def _each(output: Tensor, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
+    """The loss of each map at every pixel (N, H, W), and how much it counts there: within objects only, or wherever
+    the truth is known.
+
+    Lengths in pixels are judged as shares of the object's size: judged in pixels, the few large objects teach
+    everything, and small ones are hardly found.
+    """
+    channels, target = _decoder(plan).channels, batch["target"]
+    of = {kind: [k for k, one in enumerate(channels) if one.kind == kind] for kind in ("class", "length", "embedding")}
+    if alike := of["class"]:
+        yield nn.functional.cross_entropy(output[:, alike], target[:, alike], reduction="none"), batch["known"]
+    if alike := of["length"]:
+        apart = (output[:, alike] - target[:, alike]).abs().mean(1) / target[:, alike].mean(1).clamp(min=1)
+        yield apart, batch["within"] * target[:, alike[0] - 1]
+    if alike := of["embedding"]:
+        apart = (output[:, alike] - target[:, alike]).abs().sum(1)
+        yield apart / target[:, alike[-1]].clamp(min=1), batch["within"]
     for k, channel in enumerate(channels):
-        said, true = output[:, k], target[:, k]
+        said, true, where = output[:, k], target[:, k], batch["within" if channel.inside else "known"]
         if channel.kind == "logit":
-            yield nn.functional.binary_cross_entropy_with_logits(said, true, reduction="none"), channel.inside
+            yield nn.functional.binary_cross_entropy_with_logits(said, true, reduction="none"), where
         elif channel.kind == "vector":
-            yield (VECTOR * (said - true)).square() / 2, channel.inside
-        elif channel.kind != "class":
-            yield nn.functional.smooth_l1_loss(said, true, reduction="none"), channel.inside
+            yield (VECTOR * (said - true)).square() / 2, where
+        elif channel.kind not in of:
+            yield nn.functional.smooth_l1_loss(said, true, reduction="none"), where
 
 
 def _mean(loss: Tensor, where: Tensor) -> Tensor:
