@@ -10,7 +10,7 @@ from potency.evaluation import wording
 from potency.evaluation.tables import Grid
 from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper
 from potency.systems.comparison import Scene
-from potency.systems.outlines import LIGHT
+from potency.systems.outlines import GROUPS, LIGHT
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import real
 from potency.systems.typed import CELLS, consep, fates
@@ -29,7 +29,6 @@ PROTOCOL = ("bpq", "bpq_published", "mpq", "mpq_published", "f_d", "f_c", "type_
 BY_TYPE = ("mpq", "f_c", "type_accuracy")
 VIT = Arm("CellViT", {"network": "cellvit:encoder=vit-tiny:width=16"})
 UNET = Arm("U-Net, the same maps", {"network": "unet:width=16:depth=3"})
-GROUPS = 20  # clones of simulated cells
 
 
 def run(order: Order) -> Path:

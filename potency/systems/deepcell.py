@@ -16,7 +16,7 @@ from potency.measurement.quality.growth import Curve, growth_rate
 from potency.systems.arms import Problem, answer, by_group, chosen, judge, paper
 from potency.systems.comparison import Scene
 from potency.systems.figures import curves
-from potency.systems.outlines import LIGHT, NUCLEI, of_table
+from potency.systems.outlines import GROUPS, LIGHT, NUCLEI, of_table
 from potency.systems.recipe import Arm, Budget, Fact, Figure, Order, Recipe
 from potency.systems.sources import Relative, real, simulated
 from potency.systems.typed import CELLS, consep, fates
@@ -52,7 +52,6 @@ RODS = ("Simulated bacteria in phase contrast: films of an hour, 0.1 um a pixel,
         "one another; groups are films. Their difficulty is ours.")  # fmt: skip
 FRAMES = 13  # of an hour
 CELLS_A_FILM, FEWEST_FILMS = 40, 5  # of the budget's cells; a fifth of the films is tested
-GROUPS = 20  # clones of simulated cells of two fates
 
 
 def run(order: Order) -> Path:

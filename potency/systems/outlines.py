@@ -84,7 +84,7 @@ def problems(order: Order, sets: Sets, published: Mapping[str, Figure]) -> Itera
         yield Problem("simulated-cells", "Simulated cells", CELLS, sampled(world, order.budget.rows), True)
 
 
-GROUPS = 20  # simulated clones: a fifth of them must still give an interval
+GROUPS = 25  # simulated clones: a fifth of them must still give an interval
 
 # The rows of the table: how it is called there, and the decoder.
 DECODERS = {
