@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from slides_world import SIZE, TILE, bundle_of, discs, told
 from potency.answers import Labels, files
 from potency.answers.seams import numbered_by_place
 from potency.bundle import Bundle, Card, pieces
+from potency.decoding import DECODERS
 from potency.errors import PlanError
 from potency.inference import view
 from potency.inference.predict import predict
@@ -99,13 +101,27 @@ def test_thresholds_are_chosen_for_images_as_they_are_seen(tmp_path: Path) -> No
 
 def test_what_cannot_be_seen_larger_is_refused_before_anything_is_learned() -> None:
     truth = [Labels.of(np.eye(40, dtype=np.uint8))]
-    for changes in ({"decoder": "stardist"}, {"network": "cellvit"}):
-        plan = nearer(bundle_of(), 12).card.plans[0].but(halo=None, **changes)
-        with pytest.raises(PlanError, match="closer"):
-            find_task("instances").prepare(plan, truth)
-    for decoder in ("flows", "distance"):  # their maps are no lengths
-        plan = plan.but(network="unet:width=4:depth=1", decoder=decoder)
-        assert find_task("instances").prepare(plan, truth).closer == 12
+    plan = nearer(bundle_of(), 12).card.plans[0].but(halo=None, network="cellvit")
+    with pytest.raises(PlanError, match="closer"):
+        find_task("instances").prepare(plan, truth)
+    assert find_task("instances").prepare(plan.but(network="unet:width=4:depth=1"), truth).closer == 12
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_maps_of_an_image_at_twice_its_size_tell_its_own_outlines(name: str) -> None:
+    task, decoder = find_task("instances"), DECODERS[name]
+    truth = np.zeros((96, 96), np.uint16)
+    for k, (y, x) in enumerate(np.ndindex(4, 4)):
+        cv2.circle(truth, (24 * x + 12, 24 * y + 12), 6 + k % 4, k + 1, -1)
+    plan = bundle_of().card.plans[0].but(decoder=name, classes=("x", "y"))
+    perfect = np.concatenate([decoder.encode(truth.repeat(2, 0).repeat(2, 1)), np.ones((2, 192, 192), np.float32)])
+    found = task.lessened({"output": pieces.shrunk(perfect[None], 2)}, plan, 2)["output"][0]
+    np.testing.assert_array_equal(found[-2:], 1)  # maps of the classes stay
+    labels = decoder.decode(found[:-2]).labels
+    for k in range(1, 17):
+        inside = truth == k
+        most = np.bincount(labels[inside]).argmax()
+        assert most and (inside & (labels == most)).sum() / (inside | (labels == most)).sum() > 0.8
 
 
 def test_networks_of_maps_are_not_asked_for_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

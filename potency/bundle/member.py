@@ -174,7 +174,8 @@ class NetworkMember(Member):
     def _run(self, crops: NDArray[np.float32], closer: bool) -> Mapping[str, NDArray[np.float32]]:
         if (reach := self.reach) is None:
             return self.run(crops)
-        return in_pieces(self.run, crops, reach, self._stride, TWICE if closer else 1)
+        found = in_pieces(self.run, crops, reach, self._stride, TWICE if closer else 1)
+        return self.task.lessened(found, self.plan, TWICE) if closer else found
 
     def module(self) -> nn.Module:
         """The networks as one module, for engines and explanations."""

@@ -53,10 +53,9 @@ class Instances(Dense):
             named = sorted(set().union(*(_classes(truth.objects) for truth in tables)), key=natural)
             plan = plan.but(classes=named if len(named) > 1 else ())
         plan = super().prepare(way(plan).prepare(plan, tables), tables)
-        if plan.closer and (plan.halo is None or not way(plan).scales(plan)):
-            raise PlanError("`closer` needs maps that mean the same at twice the size, of a network of a finite halo",
-                            f"plan.closer, decoder {plan.decoder!r}, network {plan.network!r}",
-                            'set decoder to "flows" and network to "unet", or closer to 0')  # fmt: skip
+        if plan.closer and (plan.halo is None or not way(plan).scales):
+            where, mend = f"plan.closer, network {plan.network!r}", 'set network to "unet", or closer to 0'
+            raise PlanError("`closer` needs maps, and a network of a finite halo", where, mend)
         return plan if plan.halo is not None else plan.but(halo=way(plan).halo(plan))
 
     def around(self, plan: Plan, truths: Sequence[Answer]) -> float:
@@ -79,6 +78,11 @@ class Instances(Dense):
 
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
         return way(plan).target(drawn, plan)
+
+    def lessened(
+        self, output: Mapping[str, NDArray[Any]], plan: Plan, times: int
+    ) -> Mapping[str, NDArray[Any]]:
+        return way(plan).lessened(output, plan, times)
 
     def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
         yield "net", way(plan).loss(nets, batch, plan, self.forward)

@@ -26,7 +26,7 @@ from potency.tasks.task import Sample
 
 VECTOR = 5.0  # what vectors of length 1 are multiplied with in the loss, as in Cellpose (Stringer 2021)
 LEAST = 0.3  # score of what is called an object
-IN_PIXELS = ("length", "embedding")  # kinds of maps that an enlarged image has larger values of
+IN_PIXELS = ("length", "embedding")  # kinds of maps that have larger values of an enlarged image
 TRIED = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SURE = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # of scores that are means over pixels, each above `inside`
 Forward = Callable[[nn.ModuleDict, Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -51,9 +51,14 @@ class Way(ABC):
         """The halo of tiles where the network itself sees everything; None: views of the plan's size."""
         return None
 
-    def scales(self, plan: Plan) -> bool:
-        """Whether its maps of an enlarged image, made small again, are those of the image."""
+    @property
+    def scales(self) -> bool:
+        """Whether maps of an enlarged image tell the outlines in the image: see `lessened`."""
         return False
+
+    def lessened(self, output: Mapping[str, NDArray[Any]], plan: Plan, times: int) -> Mapping[str, NDArray[Any]]:
+        """Maps of images seen `times` their size, made small again, as maps of the images themselves."""
+        return output
 
     @abstractmethod
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
@@ -87,8 +92,15 @@ class Maps(Way):
     def around(self, plan: Plan, largest: float) -> float:
         return float(_decoder(plan).reach(largest))
 
-    def scales(self, plan: Plan) -> bool:
-        return all(channel.kind not in IN_PIXELS for channel in _decoder(plan).channels)
+    @property
+    def scales(self) -> bool:
+        return True
+
+    def lessened(self, output: Mapping[str, NDArray[Any]], plan: Plan, times: int) -> Mapping[str, NDArray[Any]]:
+        parts = [times if channel.kind in IN_PIXELS else 1 for channel in _decoder(plan).channels]
+        maps, by = output["output"], np.ones((output["output"].shape[1], 1, 1), np.float32)
+        by[: len(parts), 0, 0] = parts  # maps of classes come after those of the decoder
+        return {**output, "output": maps / by}
 
     def target(self, drawn: NDArray[Any], plan: Plan) -> Sample:
         labels = drawn[0]

@@ -117,6 +117,12 @@ class Task(ABC):
         """Images to outputs, as in inference; `nets` may be in training mode."""
         return dict(nets["net"](batch["image"]))
 
+    def lessened(
+        self, output: Mapping[str, NDArray[np.float32]], plan: Plan, times: int
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Maps of images seen `times` their size, made small again, as maps of the images themselves."""
+        return output
+
     @abstractmethod
     def losses(self, nets: nn.ModuleDict, batch: Mapping[str, Tensor], plan: Plan) -> Iterator[tuple[str, Tensor]]:
         """Yield (part, loss) lazily: each loss is stepped on before the next is asked for, so a GAN yields two."""
