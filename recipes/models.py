@@ -146,8 +146,8 @@ MODELS: Mapping[str, Model] = {
         "from 17 mosaics of the same set (2 images of one mosaic more chose), those of nuclei under 24 px at twice "
         "their size, on a processor in three runs, each from the weights of the last: 4,500 steps, 1,500 and 4,000.",
         "images CC0; weights BSD-3-Clause", nuclei, 24,
-        {"network": "unet:width=32:depth=2:shrink=2", "tile": 256, "batch": 8, "steps": 4500, "rate": 2e-3,
-         "validations": 3, "balance": 0.6, "precision": "bfloat16",
+        {"network": "unet:width=32:depth=2:shrink=2", "decoder": "flows", "tile": 256, "batch": 8, "steps": 4500,
+         "rate": 2e-3, "validations": 3, "balance": 0.6, "precision": "bfloat16",
          "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.8, **LIGHT, "noise": 0.12, "grain": 0.12, "blur": 3.0}},
         {"steps": 4000, "rate": 1e-3, "warmup": 0.05, "validations": 1},
     ),
@@ -158,8 +158,8 @@ MODELS: Mapping[str, Model] = {
         "10x, about 0.87 um a pixel; 4 more chose checkpoint and thresholds), on a processor in four runs, each from "
         "the weights of the last: 2,000 steps, 900, 4,000 and 2,400.",
         "images MIT; weights BSD-3-Clause", cells, 0,
-        {"network": "unet:width=32:depth=2:shrink=2", "tile": 256, "batch": 8, "steps": 2000, "rate": 2e-3,
-         "validations": 4, "precision": "bfloat16",
+        {"network": "unet:width=32:depth=2:shrink=2", "decoder": "flows", "tile": 256, "batch": 8, "steps": 2000,
+         "rate": 2e-3, "validations": 4, "precision": "bfloat16",
          "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.7, **LIGHT, "negative": 0.0, "grain": 0.1}},
         {"steps": 2400, "rate": 1e-3, "warmup": 0.05, "validations": 1},
     ),

@@ -22,7 +22,7 @@ from potency.evaluation.evaluate import evaluate
 from potency.inference.predict import predict
 from potency.inference.view import READ, View, windows
 from potency.learning.augment import GEOMETRY, augment_both
-from potency.learning.planning import planned
+from potency.learning.planning import continued, planned
 from potency.learning.train import examples, train
 from potency.networks import Dense
 from potency.tasks import TASKS, Task, find_task
@@ -163,6 +163,23 @@ def test_lengths_are_learned_as_shares_of_the_size(decoder: str, monkeypatch: py
     known = drawn[0] >= 0
     entropy = np.logaddexp(0, said[0]) - true[0] * said[0]
     assert found == pytest.approx(entropy[known].mean() + total / weight, rel=1e-5)
+
+
+def test_a_last_layer_is_taken_over_only_with_its_decoder(worlds: dict[str, Manifest], tmp_path: Path) -> None:
+    task, rows = find_task("instances"), worlds["labels"]
+    plan = planned(Facts.of(rows), task, network=SMALL, tile=64, steps=1, validations=1, decoder="flows")
+    first = train(rows, task, into=tmp_path / "first", plan=plan)
+    assert continued(first.card.plan, task)["decoder"] == "flows"
+    assert "decoder" not in continued(plan, TASKS["classify"])
+    for decoder in ("flows", "hover"):  # both have three maps
+        still = plan.but(decoder=decoder, rate=1e-12, average=0.0)
+        again = train(rows, task, into=tmp_path / decoder, plan=still, start=first)
+        old, new = (bundle.members[0].nets["net"].state_dict() for bundle in (first, again))  # type: ignore[attr-defined]
+        learned = {name for name, _ in first.members[0].nets["net"].named_parameters()}  # type: ignore[attr-defined]
+        same = {name for name in learned if torch.allclose(old[name], new[name], atol=1e-6)}
+        last = {name for name in learned if not name.startswith("body.")}
+        assert learned - last <= same
+        assert last and last <= same if decoder == "flows" else not last <= same
 
 
 def test_masks_that_do_not_fit_are_refused(worlds: dict[str, Manifest], tmp_path: Path) -> None:

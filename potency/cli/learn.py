@@ -171,9 +171,9 @@ def decided(options: Train, manifest: Manifest, task: Any) -> Plan:
     changed: dict[str, Any] = {}
     if options.start:
         from potency.bundle import Bundle
+        from potency.learning.planning import continued
 
-        before = Bundle.load(options.start).card.plan
-        changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise", "level")}
+        changed = continued(Bundle.load(options.start).card.plan, task)
     changed |= changes(options.set)
     if options.steps:
         changed["steps"] = options.steps

@@ -14,7 +14,7 @@ from potency.decoding.hover import Hover
 from potency.decoding.stardist import StarDist
 
 DECODERS: Mapping[str, Decoder] = {
-    each.name: each for each in (Flows(), Distance(), Boundary(), Hover(), Embedding(), StarDist(), Components())
+    each.name: each for each in (Distance(), Flows(), Boundary(), Hover(), Embedding(), StarDist(), Components())
 }
 
 __all__ = ["DECODERS", "KINDS", "Channel", "Decoded", "Decoder"]

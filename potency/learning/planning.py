@@ -35,6 +35,12 @@ def planned(facts: Facts, task: Task, *, started: bool = False, **changes: objec
     return plan.but(**{name: value for name, value in stated(task, plan, started).items() if name not in changes})
 
 
+def continued(before: Plan, task: Task) -> dict[str, object]:
+    """What the plan of a training that goes on from a bundle keeps of its plan."""
+    kept = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise", "level")}
+    return kept | ({"decoder": before.decoder} if before.task == task.name and before.decoder else {})
+
+
 def _brought(changes: Mapping[str, object]) -> dict[str, object]:
     """What a bundle named as starting weights brings: the network they belong to, and what it was made to see."""
     folder = Path(str(changes.get("weights")))

@@ -220,8 +220,9 @@ def _started(course: Course, plan: Plan) -> Any:
         for part, net in nets.items():
             old = before.nets[part].state_dict()
             adopt(net, {k.removeprefix("body."): v for k, v in old.items() if k.startswith("body.")}, "start")
-            own = net.state_dict()
-            net.load_state_dict({k: old[k] if k in old and old[k].shape == v.shape else v for k, v in own.items()})
+            if before.plan.decoder == plan.decoder:  # else its last layer speaks of other maps, even of the same shape
+                own = net.state_dict()
+                net.load_state_dict({k: old[k] if k in old and old[k].shape == v.shape else v for k, v in own.items()})
     elif plan.weights:
         for net in nets.values():
             load_weights(net, plan.weights)

@@ -35,7 +35,7 @@ class Instances(Dense):
     name = "instances"
     title = "every object with its outline (nuclei, cells, colonies)"
     answer = Labels
-    usual: ClassVar[Mapping[str, object]] = {**Dense.usual, "decoder": "flows"}
+    usual: ClassVar[Mapping[str, object]] = {**Dense.usual, "decoder": "distance"}
     parts: ClassVar[Mapping[str, str]] = {"net": "outliner"}
     maps: ClassVar[tuple[str, ...]] = ("output", "labels")
 

@@ -69,12 +69,11 @@ def learned(manifest: Manifest) -> Manifest:
 def plan_of(manifest: Manifest, task: Task, words: Mapping[str, Any], shelf: Shelf) -> Plan:
     """The plan for an effort, with what was changed by hand (`network`, `start`, `steps`, `side`, `seed`)."""
     from potency.data.plan import Facts
-    from potency.learning.planning import planned
+    from potency.learning.planning import continued, planned
 
     changed: dict[str, Any] = {}
     if words.get("start"):
-        before = shelf.card(str(words["start"])).plan
-        changed = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise", "level")}
+        changed = continued(shelf.card(str(words["start"])).plan, task)
     elif words.get("network"):
         changed["network"] = words["network"]
     changed |= {name: words[own] for name, own in (("tile", "side"), ("seed", "seed")) if words.get(own)}
