@@ -38,7 +38,7 @@ def planned(facts: Facts, task: Task, *, started: bool = False, **changes: objec
 def continued(before: Plan, task: Task) -> dict[str, object]:
     """What the plan of a training that goes on from a bundle keeps of its plan."""
     kept = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise", "level")}
-    return kept | ({"decoder": before.decoder} if before.task == task.name and before.decoder else {})
+    return kept | ({"decoder": before.decoder} if before.decoder and "decoder" in task.usual else {})
 
 
 def _brought(changes: Mapping[str, object]) -> dict[str, object]:
