@@ -37,8 +37,8 @@ def planned(facts: Facts, task: Task, *, started: bool = False, **changes: objec
 
 def continued(before: Plan, task: Task) -> dict[str, object]:
     """What the plan of a training that goes on from a bundle keeps of its plan."""
-    kept = {name: getattr(before, name) for name in ("network", "tile", "pixel_size", "normalise", "level")}
-    return kept | ({"decoder": before.decoder} if before.decoder and "decoder" in task.usual else {})
+    decoder = {"decoder": before.decoder} if before.decoder and "decoder" in task.usual else {}
+    return {**_seen_as(before), "level": before.level, **decoder}
 
 
 def _brought(changes: Mapping[str, object]) -> dict[str, object]:
@@ -46,7 +46,11 @@ def _brought(changes: Mapping[str, object]) -> dict[str, object]:
     folder = Path(str(changes.get("weights")))
     if not (folder / CARD).is_file():
         return {}
-    before = Card.read(folder / CARD).plan
+    return _seen_as(Card.read(folder / CARD).plan)
+
+
+def _seen_as(before: Plan) -> dict[str, object]:
+    """The network of a plan, and how it sees images."""
     return {name: getattr(before, name) for name in ("network", "tile", "normalise", "pixel_size")}
 
 
