@@ -40,10 +40,12 @@ from potency.learning.planning import planned
 from potency.learning.settling import with_closer, with_thresholds
 from potency.learning.train import train
 from potency.learning.truths import truths
+from potency.simulate import simulate
 from potency.tasks import find_task
 
 DATA = Path(os.environ.get("POTENCY_DATA", ""))
 LIMIT = 8 * 2**20  # bytes of a bundle
+SEED = 1  # of simulated images, which no system's are drawn with
 CHECKED = 0.08  # share of the groups that are learned from which choose the checkpoint
 
 
@@ -58,6 +60,7 @@ class Model:
     nearer: float  # px of the median object under which an image is learned from at twice its size; 0: none
     changes: Mapping[str, Any]
     further: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what differs from that where it goes on
+    drawn: tuple[str, Mapping[str, Any]] = ("", {})  # of simulated fields: the column of their truth, their settings
 
 
 def fluorescence() -> pd.DataFrame:
@@ -131,6 +134,20 @@ def nearer(rows: Manifest, limit: float, into: Path) -> Manifest:
     return Manifest.of_rows(table, into, kinds=rows.kinds)
 
 
+def simulated(rows: Manifest, truth: str, settings: Mapping[str, Any], into: Path) -> Manifest:
+    """The rows and, to learn from only, simulated fields: validation and test rows stay real."""
+    place = into / "simulated"
+    if not (place / "parameters.json").is_file():
+        simulate(place, kind="fields", seed=SEED, **settings)
+    told = pd.read_csv(place / "labels.csv")
+    made = pd.DataFrame({
+        "image": [str((place / name).resolve()) for name in told["file"]], "group": "simulated " + told["group"],
+        "truth": [str((place / name).resolve()) for name in told[truth]], "split": "train", "stratum": "simulated",
+    })  # fmt: skip
+    kept = rows.table[list(made)]
+    return Manifest.of_rows(pd.concat([kept, made], ignore_index=True), rows.folder, kinds={"truth": "labels"})
+
+
 def _drawn(name: str) -> float:
     """A number between 0 and 1 that belongs to a name."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 16**8
@@ -150,6 +167,7 @@ MODELS: Mapping[str, Model] = {
          "rate": 2e-3, "validations": 3, "balance": 0.6, "precision": "bfloat16",
          "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.8, **LIGHT, "noise": 0.12, "grain": 0.12, "blur": 3.0}},
         {"steps": 4000, "rate": 1e-3, "warmup": 0.05, "validations": 1},
+        ("nuclei", {"look": "nuclei", "groups": 40, "wells": 1, "cells": 2400, "field": 256, "pixel_size": 0.5}),
     ),
     "cells-phase": Model(
         "whole cells in phase contrast, each with its outline",
@@ -170,6 +188,8 @@ def learned(name: str, into: Path, start: str = "", **changes: Any) -> Bundle:
     """Train one model, from nothing or from the weights of a bundle."""
     model, task = MODELS[name], find_task("instances")
     seen = model.rows().where(lambda table: table["split"].ne("test"))
+    truth, settings = model.drawn
+    seen = simulated(seen, truth, settings, into / name) if truth else seen
     rows, own = nearer(seen, model.nearer, into / name), {**model.changes, **(model.further if start else {})}
     plan = planned(Facts.of(rows.of("train")), task, **{"channels": ("grey",), **own, **changes})
     began = time.monotonic()

@@ -18,6 +18,8 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 Labels = NDArray[np.uint16]
 Masks = NDArray[np.bool_]
+Slices = tuple[slice, slice]
+NUCLEUS = 0.5  # of its height, from where a pixel is nucleus
 _SIDES = (64, 96, 128, 160)
 
 
@@ -56,11 +58,12 @@ class Ground:
 
 @dataclass(frozen=True)
 class Field:
-    """One picture in all channels, (H, W) uint16 each; labels (H, W) uint16; evidence (H, W) of all its cells."""
+    """One picture in all channels, (H, W) uint16 each; labels of cells and of their nuclei; evidence of all cells."""
 
     pictures: dict[str, Labels]
-    labels: Labels
-    evidence: Masks
+    labels: Labels  # (H, W) uint16
+    nuclei: Labels  # (H, W) uint16, the numbers of the cells
+    evidence: Masks  # (H, W)
     shortcut: Masks | None = None
 
 
@@ -76,15 +79,34 @@ def _ghost(rng: np.random.Generator, light: Floats, pixel: float) -> None:
     light[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += faint * rings
 
 
-def compose(who: Residents, side: int, channels: Sequence[str], pixel: float) -> tuple[scene.Layers, Labels, Masks]:
-    """Lay all cells into a (side, side) field: layers (1, H, W) for `picture`, labels (H, W) and evidence (H, W).
+class Claims:
+    """What belongs to whom in a field of (side, side) pixels: the thickest cell has a pixel, the plainest nucleus too."""
+
+    def __init__(self, side: int) -> None:
+        """Nobody has anything yet."""
+        self.labels, self.nuclei = (np.zeros((side, side), np.uint16) for _ in range(2))
+        self.evidence = np.zeros((side, side), np.bool_)
+        self._thickest, self._plainest = (np.zeros((side, side), np.float32) for _ in range(2))
+
+    def add(self, bodies: Bodies, place: int, at: Slices, of: Slices, number: int) -> None:
+        """Give the cell at `place` of its batch, whose patch `of` lands `at`, the pixels where it is the thickest."""
+        phase, thickest = bodies.phase[place][of], self._thickest[at]
+        wins = bodies.mask[place][of] & (phase > thickest)
+        thickest[wins], self.labels[at][wins] = phase[wins], number
+        self.evidence[at][wins] = bodies.evidence[place][of][wins]
+        nucleus, plainest = bodies.nucleus[place][of], self._plainest[at]
+        wins = (nucleus > NUCLEUS) & (nucleus > plainest)
+        plainest[wins], self.nuclei[at][wins] = nucleus[wins], number
+
+
+def compose(who: Residents, side: int, channels: Sequence[str], pixel: float) -> tuple[scene.Layers, Claims]:
+    """Lay all cells into a (side, side) field: layers (1, H, W) for `picture`, and what belongs to which cell.
 
     Where cells overlap their optical paths add up and the mask belongs to the thicker one; every cell keeps its centre.
     """
     stains = [channel for channel in channels if channel in scene.STAINS]
     view: scene.Layers = {name: np.zeros((1, side, side), np.float32) for name in ("path", *stains)}
-    labels, thickest = np.zeros((side, side), np.uint16), np.zeros((side, side), np.float32)
-    evidence = np.zeros((side, side), np.bool_)
+    claims = Claims(side)
     limit = _SIDES[-1] / 2 * pixel - 3
     shape = who.shape | {"length": np.minimum(who.shape["length"], limit / np.maximum(who.shape["axon"], 1.35))}
     need = np.ceil(2 * reach(shape) / pixel)
@@ -101,26 +123,15 @@ def compose(who: Residents, side: int, channels: Sequence[str], pixel: float) ->
                 for name, layer in made.items():
                     view[name][0][at] += layer[place][of]
                 if who.number[cell]:
-                    _claim(bodies, place, of, (labels[at], thickest[at], evidence[at]), int(who.number[cell]))
+                    claims.add(bodies, place, at, of, int(who.number[cell]))
     for y, x, number in zip(who.y, who.x, who.number, strict=True):
         if number:
             row, column = round(float(y)), round(float(x))
-            labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = number
-    return view, labels, evidence
+            claims.labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = number
+    return view, claims
 
 
-def _claim(
-    bodies: Bodies, place: int, of: tuple[slice, slice], maps: tuple[Labels, NDArray[np.float32], Masks], number: int
-) -> None:
-    """Give a cell the pixels of the mask where it is the thickest so far; `maps` are changed in place."""
-    labels, thickest, evidence = maps
-    phase = bodies.phase[place][of]
-    wins = bodies.mask[place][of] & (phase > thickest)
-    labels[wins], thickest[wins] = number, phase[wins]
-    evidence[wins] = bodies.evidence[place][of][wins]
-
-
-def _land(y: float, x: float, patch: int, side: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _land(y: float, x: float, patch: int, side: int) -> tuple[Slices, Slices]:
     """Where a patch centred at (y, x) falls in the field, and which part of it does."""
     at, of = [], []
     for centre in (y, x):
@@ -135,8 +146,9 @@ def take(
     who: Residents, ground: Ground, setting: Setting, channels: Sequence[str], pixel: float, rng: np.random.Generator
 ) -> Field:
     """Take one picture of a field in all `channels`."""
-    view, labels, evidence = compose(who, ground.path.shape[0], channels, pixel)
-    return Field(photograph(view, ground, setting, channels, pixel, rng), labels, evidence)
+    view, claims = compose(who, ground.path.shape[0], channels, pixel)
+    pictures = photograph(view, ground, setting, channels, pixel, rng)
+    return Field(pictures, claims.labels, claims.nuclei, claims.evidence)
 
 
 def photograph(

@@ -21,6 +21,7 @@ LOOKS: dict[str, tuple[str, ...]] = {
     "brightfield": ("brightfield",),
     "phase": ("phase",),
     "fluorescence": STAINS,
+    "nuclei": STAINS[:1],
     "all": ("brightfield", "phase", *STAINS),
 }
 Layers = dict[str, Floats]  # "path" (optical path in radians) and the stains in use, each (N, side, side)

@@ -77,18 +77,21 @@ def fields(world: World, folder: Path, progress: Progress) -> list[str]:
     """Fields of view: `labels.csv` (a row a field), `cells.csv` (a row a cell), masks and evidence."""
     wells = wells_of(world)
     rows, cells = [], []
-    for part in ("images", "masks", "evidence"):
+    for part in ("images", "masks", "nuclei", "evidence"):
         (folder / part).mkdir()
     for visit in visits(world, wells):
         row = _keep(folder, world, visit, visit.field.evidence)
+        nuclei = str(row["mask"]).replace("masks/", "nuclei/")
+        mask(folder / nuclei, visit.field.nuclei)
         counts = np.bincount(visit.who.fate[visit.who.number > 0], minlength=world.classes)
-        rows.append(row | {f"count.{name}": int(n) for name, n in zip(world.fates, counts, strict=False)}
-                    | {"simulated": True})  # fmt: skip
+        rows.append(row | {"nuclei": nuclei, "simulated": True}
+                    | {f"count.{name}": int(n) for name, n in zip(world.fates, counts, strict=False)})  # fmt: skip
         cells += _cells(world, visit, str(row["file"]))
         progress(visit.well + 1, len(wells))
     table(folder / "labels.csv", rows)
     table(folder / "cells.csv", cells)
-    return ["labels.csv      one row a field: file, group (clone), donor, plate, well, time in hours, counts", *_FILES]
+    return ["labels.csv      one row a field: file, group (clone), donor, plate, well, time in hours, counts",
+            "nuclei/         the nucleus of each cell by the cell's number", *_FILES]  # fmt: skip
 
 
 def efficiencies(world: World, wells: Wells, rng: np.random.Generator | None = None) -> Floats:
