@@ -29,6 +29,11 @@ def test_the_verdict_is_words_without_a_figure(full: Report) -> None:
     assert not any(character.isdigit() for character in said)
 
 
+def test_a_name_that_is_a_phrase_is_quoted(full: Report) -> None:
+    named = replace(full, facts={**full.facts, "names": {"prediction": "gradient flows"}})
+    assert opening.verdict(named).startswith("“gradient flows” is better than guessing")
+
+
 def test_five_questions_are_answered_in_order(full: Report) -> None:
     assert list(told(full)) == [
         "What was asked", "How good is it", "How sure is that", "What simpler ways reach", "What to do next",

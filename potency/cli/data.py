@@ -135,7 +135,8 @@ class Simulate(Options):
         ),
     ] = "crops"
     look: Annotated[
-        str, typer.Option(help="brightfield, phase, fluorescence or nuclei. [dim]phase for a movie, else brightfield[/dim]")
+        str,
+        typer.Option(help="brightfield, phase, fluorescence or nuclei. [dim]phase for a movie, else brightfield[/dim]"),
     ] = ""
     classes: Annotated[int | None, typer.Option(help="How many fates. [dim]4[/dim]")] = None
     cells: Annotated[

@@ -81,8 +81,10 @@ def _answer(report: Report) -> type[Answer]:
 
 
 def _called(column: str, report: Report) -> str:
-    """A column as a noun: `the forest` of a training, but `reader2` as the table names it."""
+    """A column as a noun: `the forest` of a training, but `reader2` as the table names it, and phrases in quotes."""
     name = clean(source(column, report.facts), 40)
+    if " " in name and name != column:
+        return f"“{name}”"
     return f"the {name}" if report.facts.get("plan") or name == column else name
 
 

@@ -80,7 +80,7 @@ def _ghost(rng: np.random.Generator, light: Floats, pixel: float) -> None:
 
 
 class Claims:
-    """What belongs to whom in a field of (side, side) pixels: the thickest cell has a pixel, the plainest nucleus too."""
+    """Which cell's a pixel of a (side, side) field is: the thickest one's, and which nucleus': the plainest one's."""
 
     def __init__(self, side: int) -> None:
         """Nobody has anything yet."""
