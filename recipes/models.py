@@ -180,6 +180,8 @@ MODELS: Mapping[str, Model] = {
          "rate": 2e-3, "validations": 4, "precision": "bfloat16",
          "augment": {"flip": 1.0, "turn": 1.0, "zoom": 0.7, **LIGHT, "negative": 0.0, "grain": 0.1}},
         {"steps": 2400, "rate": 1e-3, "warmup": 0.05, "validations": 1},
+        ("mask", {"look": "phase", "groups": 16, "wells": 1, "cells": 480, "field": 512, "pixel_size": 0.3,
+                  "hours": (0.0, 20.0), "classes": 2}),
     ),
 }  # fmt: skip
 
