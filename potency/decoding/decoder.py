@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from potency.data.compiled import compiled
 from potency.decoding.census import Census, Labels, Plane
+from potency.decoding.holes import fill
 from potency.errors import AnswerError, PlanError, nearest
 
-KEPT: Mapping[str, float] = {"smallest": 1, "least": 0}  # pixels and score of an object from which on it is told
+# Pixels and score of an object from which on it is told, and the largest hole that is filled, as a share of its pixels.
+KEPT: Mapping[str, float] = {"smallest": 1, "least": 0, "holes": 1}
 KINDS: Mapping[str, str] = {
     "logit": "a probability by itself: sigmoid, binary cross-entropy",
     "class": "a probability among the channels of this kind: softmax, cross-entropy",
@@ -86,7 +88,9 @@ class Decoder(ABC):
         planes = _finite(planes)
         settings = {**self.thresholds, **thresholds}
         labels, sure = self._labels(planes, settings)
-        return Decoded(*_number(labels, sure, int(labels.max()), int(settings["smallest"]), settings["least"]))
+        found = Decoded(*_number(labels, sure, int(labels.max()), int(settings["smallest"]), settings["least"]))
+        fill(found.labels, settings["holes"])
+        return found
 
     @abstractmethod
     def reach(self, diameter: float) -> int:

@@ -28,6 +28,7 @@ VECTOR = 5.0  # what vectors of length 1 are multiplied with in the loss, as in 
 LEAST = 0.3  # score of what is called an object
 IN_PIXELS = ("length", "embedding")  # kinds of maps that have larger values of an enlarged image
 TRIED = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+OWN = ("least", "holes")  # thresholds that are tried at values of their own
 SURE = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)  # of scores that are means over pixels, each above `inside`
 Forward = Callable[[nn.ModuleDict, Mapping[str, Tensor]], Mapping[str, Tensor]]
 
@@ -119,8 +120,8 @@ class Maps(Way):
         return total
 
     def trials(self, plan: Plan) -> Mapping[str, Sequence[float]]:
-        others = {name: _around(value) for name, value in _decoder(plan).thresholds.items() if name != "least"}
-        return {"least": SURE, **others}  # what is told at all goes first, lest the others be chosen by debris
+        others = {name: _around(value) for name, value in _decoder(plan).thresholds.items() if name not in OWN}
+        return {"least": SURE, **others, "holes": (0,)}  # what is told goes first, lest debris choose the others
 
     def decode(self, output: Mapping[str, NDArray[Any]], plan: Plan) -> Labels:
         """Each object has the certainty of being one, and with classes the most probable and its probability, the mean
