@@ -17,6 +17,7 @@ from potency.data.manifest import Manifest
 from potency.data.plan import Plan
 from potency.decoding import DECODERS
 from potency.inference import view
+from potency.learning import settling
 from potency.learning.settling import with_thresholds
 from potency.tasks import find_task
 
@@ -90,6 +91,20 @@ def test_what_makes_no_difference_stays_and_without_rows_all_does(world: Manifes
     assert with_thresholds(perfect, world).plan == perfect.plan
     nobody = world.where(lambda table: table.index < 0)
     assert with_thresholds(member(world, 0.4, 0.1), nobody).plan.settings == {}
+
+
+def test_thresholds_that_were_chosen_beside_others_are_looked_at_again(
+    world: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone `core` 8 is best; beside another `parting` it is not, nor is it then `core` 16 but the usual one."""
+    told = {(8, None): 1, (None, 0.5): 3, (8, 0.5): 2, (None, None): 0}
+
+    def score(task: object, plan: Plan, *_: object) -> float:
+        return told.get((plan.settings.get("core"), plan.settings.get("parting")), -1)
+
+    monkeypatch.setattr(type(TASK), "trials", lambda *_: {"core": (8, 16), "parting": (0.5,)})
+    monkeypatch.setattr(settling, "_score", score)
+    assert with_thresholds(member(world, 0.99, 0.01), world).plan.settings == {"parting": 0.5}
 
 
 @pytest.mark.parametrize(("share", "beyond", "least"), [(0.25, 0.02, 0.1), (0.85, 0.65, 0.7), (0.9, 0.02, None)])
