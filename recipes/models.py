@@ -14,7 +14,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import dataclasses
 import hashlib
 import sys
 import time
@@ -59,8 +58,8 @@ class Model:
     rows: Callable[[], Manifest]
     nearer: float  # px of the median object under which an image is learned from at twice its size; 0: none
     changes: Mapping[str, Any]
-    further: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what differs from that where it goes on
-    drawn: tuple[str, Mapping[str, Any]] = ("", {})  # of simulated fields: the column of their truth, their settings
+    further: Mapping[str, Any]  # what differs from that where it goes on
+    drawn: tuple[str, Mapping[str, Any]]  # of simulated images that `--simulated` adds: column of the truth, settings
 
 
 def fluorescence() -> pd.DataFrame:
@@ -186,12 +185,11 @@ MODELS: Mapping[str, Model] = {
 }  # fmt: skip
 
 
-def learned(name: str, into: Path, start: str = "", **changes: Any) -> Bundle:
-    """Train one model, from nothing or from the weights of a bundle."""
+def learned(name: str, into: Path, start: str = "", draw: bool = False, **changes: Any) -> Bundle:
+    """Train one model, from nothing or from the weights of a bundle; `draw`: from simulated images beside the real."""
     model, task = MODELS[name], find_task("instances")
     seen = model.rows().where(lambda table: table["split"].ne("test"))
-    truth, settings = model.drawn
-    seen = simulated(seen, truth, settings, into / name) if truth else seen
+    seen = simulated(seen, *model.drawn, into / name) if draw else seen
     rows, own = nearer(seen, model.nearer, into / name), {**model.changes, **(model.further if start else {})}
     plan = planned(Facts.of(rows.of("train")), task, **{"channels": ("grey",), **own, **changes})
     began = time.monotonic()
@@ -246,6 +244,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave the package as it is")
     parser.add_argument("--settle", action="store_true", help="only choose the thresholds of what ships anew")
     parser.add_argument("--start", default="", metavar="BUNDLE", help="begin with its weights; the name: what ships")
+    parser.add_argument("--simulated", action="store_true", help="learn from simulated images too: no better so far")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="plan otherwise, to try things")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in MODELS]:
@@ -258,7 +257,7 @@ def main() -> None:
         else:
             recipe = f"{call} --start {options.start}" if options.start else call
             changes = dict(each.split("=", 1) for each in options.set)
-            bundle = learned(name, options.into, options.start, **changes)
+            bundle = learned(name, options.into, options.start, options.simulated, **changes)
         print(bundle.folder if options.keep else shipped(name, bundle, recipe))
 
 
