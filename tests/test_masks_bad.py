@@ -165,6 +165,8 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha">' + "".join(f'<!ENTITY b{i} "{"&b;" * 10}
 @pytest.mark.parametrize("name, content, words", [
     ("a.xml", LAUGHS + "<annotation>&b9;</annotation>", "document type or entities"),
     ("a.xml", '<!DOCTYPE a SYSTEM "file:///etc/hostname"><annotation/>', "document type or entities"),
+    ("a.xml", '<?xml version="1.0" encoding="nobody"?><annotation/>', "unknown encoding"),
+    ("a.xml", '<?xml version="1.0" encoding="utf-7"?><annotation/>', "damaged"),
     ("a.xml", "<annotation><object>", "cut short"),
     ("a.xml", "<html/>", "not of a VOC"),
     ("a.xml", "<a>" * 100, "nested too deeply"),

@@ -215,10 +215,11 @@ def test_the_index_of_an_opera_names_channels_times_and_pixel_size(tmp_path: Pat
     assert made.open(made.records()[0]).pixel_size == pytest.approx({"Y": 0.65, "X": 0.65})
     assert "pixel-size" not in {finding.code for finding in made.check().warnings}
     index = tmp_path / "P7__m1/Images/Index.idx.xml"
-    index.write_text(index.read_text()[:300])
-    with pytest.raises(ManifestError, match="the index of the plate cannot be read") as caught:
-        Manifest.read(tmp_path)
-    assert caught.value.where == str(index) and "take it away" in caught.value.mend
+    for damaged in (index.read_text()[:300], '<?xml version="1.0" encoding="nobody"?><a/>'):
+        index.write_text(damaged)
+        with pytest.raises(ManifestError, match="the index of the plate cannot be read") as caught:
+            Manifest.read(tmp_path)
+        assert caught.value.where == str(index) and "take it away" in caught.value.mend
     index.unlink()
     assert Manifest.read(tmp_path).channels == ("ch1", "ch2")
 

@@ -50,7 +50,7 @@ def _read(index: Path) -> dict[str, dict[str, object]]:
                 if url:
                     found[Path(url).name] = {**shared.get(_text(element, "ChannelID"), {}), **_facts(element)}
                 element.clear()
-    except (ElementTree.ParseError, OSError) as fault:
+    except (ElementTree.ParseError, LookupError, ValueError, OSError) as fault:  # also of an encoding nobody knows
         raise ManifestError("the index of the plate cannot be read", str(index),
                             f"copy it again from the export, or take it away ({fault})") from fault
     return found

@@ -84,7 +84,7 @@ def _elements(path: Path) -> tuple[list[Place], Place, str]:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(path.read_bytes(), True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: of an encoding that nobody knows
         raise AnswerError(f"the XML is damaged or cut short: {error}", str(path), "copy or export it again") from error
     return objects, size, roots[-1]
 
