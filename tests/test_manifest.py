@@ -221,6 +221,22 @@ def test_the_fingerprint_follows_contents_truth_and_group_only(tmp_path: Path) -
         assert Manifest.of_rows(frame.assign(**change), tmp_path).fingerprint() != first
 
 
+def test_the_fingerprint_follows_what_the_files_of_truths_hold(tmp_path: Path) -> None:
+    cells(tmp_path)
+    for name, number in (("a.png", 1), ("b.png", 2)):
+        picture(tmp_path / name, number)
+    frame = pd.DataFrame({"image": ["0.png", "1.png"], "truth": ["a.png", "b.png"]})
+
+    def seen(table: pd.DataFrame) -> str:
+        return Manifest.of_rows(table, tmp_path, kinds={"truth": "labels"}).fingerprint()
+
+    first = seen(frame)
+    (tmp_path / "a.png").rename(tmp_path / "c.png")
+    assert seen(frame.assign(truth=["c.png", "b.png"])) == first
+    picture(tmp_path / "c.png", 3)
+    assert seen(frame.assign(truth=["c.png", "b.png"])) != first
+
+
 def test_explode_and_gather_are_inverse(tmp_path: Path) -> None:
     picture(tmp_path / "s1.png", 1, (20, 30))
     picture(tmp_path / "s2.png", 2, (20, 20))

@@ -56,6 +56,17 @@ def test_ids_that_are_none(tmp_path: Path, array: np.ndarray, words: str) -> Non
     assert words in refused(tmp_path / "a.npy")
 
 
+def test_a_file_that_may_not_be_read_is_a_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "a.npy", np.ones((3, 3), np.uint8))
+
+    def closed(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(masks.labelled, "refuse_others", closed)
+    with pytest.raises(AnswerError, match="it cannot be read: Permission denied"):
+        masks.numbered(tmp_path / "a.npy")
+
+
 def test_ids_that_are_survived(tmp_path: Path) -> None:
     for array in (np.array([[0.0, 7.0], [4e9, 0]]), np.array([[0, 7], [4_000_000_000, 0]], np.int64)):
         labels, said = whole_labels(array)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,11 @@ def test_the_command_measures_objects_and_images(
                         (["--objects", "mask", "--families", "spatial"], "needs types or regions")):  # fmt: skip
         assert run([*start, into, *words]) == 2
         assert said in capsys.readouterr().err
+    source = shutil.copytree(fields.folder, tmp_path / "copy") / "labels.csv"
+    before = source.read_bytes()
+    for words in ([], ["--objects", "mask"]):
+        assert run(["measure", str(source), "--into", str(source), *words]) == 2
+        assert "take the place of the table" in capsys.readouterr().err and source.read_bytes() == before
 
 
 def test_the_page_names_every_column() -> None:

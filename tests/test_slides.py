@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,22 @@ def test_an_answer_of_a_tile_that_is_gone_is_made_again(tmp_path: Path) -> None:
     assert "there is no file" in predict(rows, bundle, into=out).table["prediction.error"][0]
     assert predict(rows, bundle, into=out, on=(rest := Counting())).table["prediction.error"].isna().all()
     assert rest.handed == 2
+
+
+@pytest.mark.parametrize("side", [TILE, 4096])
+def test_a_finished_row_whose_answer_was_deleted_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    monkeypatch.setattr(view, "READ", side)
+    rows, out, bundle = discs(tmp_path / "in"), tmp_path / "out", bundle_of()
+    first = told(predict(rows, bundle, into=out), out)
+    kept = predict(rows, bundle, into=out, on=(rest := Counting()))
+    assert rest.handed == 0
+    answer = kept.folder / kept.table["prediction"].iloc[0]
+    shutil.rmtree(answer) if answer.is_dir() else answer.unlink()
+    again = told(predict(rows, bundle, into=out), out)
+    np.testing.assert_array_equal(again[0], first[0])
+    pd.testing.assert_frame_equal(again[1], first[1])
 
 
 def test_an_object_larger_than_a_tile_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

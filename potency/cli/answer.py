@@ -122,7 +122,12 @@ def told(manifest: Manifest, options: Predict, say: Console) -> dict[str, Any]:
     """Say what was predicted: the rows (the first twenty of many), the errors, and where the table is."""
     table = manifest.table
     columns = [c for c in table.columns if str(c).startswith(options.name)]
-    grid("image", {Path(str(row["id"])).name: _told(row, options.name) for _, row in table.head(20).iterrows()}, say)
+    first = table.head(20)
+    ids = first["id"].astype(str).tolist()
+    names = [Path(name).name for name in ids]
+    names = names if len(set(names)) == len(names) else ids  # files of one name in several folders
+    lines = [_told(row, options.name) for _, row in first.iterrows()]
+    grid("image", dict(zip(names, lines, strict=True)), say)
     shown = min(len(table), 20)
     if len(table) > shown:
         say.print(f"... and {len(table) - shown} rows more", style="dim")

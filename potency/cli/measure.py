@@ -55,6 +55,9 @@ def measure(options: Measure, say: Console) -> dict[str, Any]:
     families = listed(options.families)
     if not families:
         raise PlanError("no family is named", "--families", "name at least one: shape, intensity, texture, ...")
+    if options.into.exists() and options.into.resolve() == Path(options.source).resolve():
+        raise PlanError("the numbers would take the place of the table that is read", f"--into {options.into}",
+                        "write them to another table")  # fmt: skip
     manifest = options.read()
     told = of_objects if options.objects else of_images
     return told(manifest, families, options, say)

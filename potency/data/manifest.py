@@ -280,7 +280,7 @@ class Manifest:
 
     def fingerprint(self) -> str:
         """SHA-256 of the contents of the files with their truths and groups; names and order of rows do not count."""
-        return quality.fingerprint(self.table, self.digests)
+        return quality.fingerprint(self.table, self.digests, self.files, self.folder)
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -119,11 +119,18 @@ def _reason(fault: OSError) -> str:
     return f"{fault.strerror or fault}: check the link or the rights"
 
 
-def fingerprint(table: pd.DataFrame, digests: Sequence[str]) -> str:
-    """SHA-256 over the sorted (contents, truth, group, tile) of the rows."""
+def fingerprint(table: pd.DataFrame, digests: Sequence[str], files: Collection[str] = (), folder: Path = Path()) -> str:
+    """SHA-256 over the sorted (contents, truth, group, tile) of the rows; of truths in `files`, what these hold."""
     wanted = [name for name in table.columns
               if name in ("truth", "group") or name.startswith("truth.") or is_part(name)]
-    cells = [["" if pd.isna(cell) else repr(cell) if isinstance(cell, float) else str(cell) for cell in table[name]]
-             for name in sorted(wanted)]
+    cells = [["" if pd.isna(cell) else repr(cell) if isinstance(cell, float) else
+              _held(folder, str(cell)) if name in files else str(cell) for cell in table[name]]
+             for name in sorted(wanted)]  # fmt: skip
     rows = sorted("\x1f".join(row) for row in zip(digests, *cells, strict=True))
     return hashlib.sha256("\x1e".join([*sorted(wanted), *rows]).encode()).hexdigest()
+
+
+def _held(folder: Path, cell: str) -> str:
+    """SHA-256 of the file that a cell names; the cell itself where there is none."""
+    path = folder / cell
+    return digest((path,)) if cell and os.path.exists(path) else cell

@@ -112,6 +112,7 @@ class _Prediction:
         self.size, self.precision, self.progress = size, precision, progress
         self.store = Store(into / PARTS if into is not None else None)
         self.keys = self._keys()
+        self.store.done -= self._gone()
         self.errors: dict[str, str] = {}
         self.large: dict[int, Outcome] = {}
         self.numbers: dict[int, dict[Tile | None, int]] = {}
@@ -126,6 +127,17 @@ class _Prediction:
             fingerprint(identity, self.manifest.paths(row), [row[name] for name in windows])
             for row in self.manifest.records()
         ]
+
+    def _gone(self) -> set[str]:
+        """Keys of rows that were finished, but whose files somebody has taken away: they are done again."""
+        if self.into is None or not self.bundle.task.answer.in_files or not self.store.done:
+            return set()
+        found = self.store.frame(self.keys)
+        gone = set[str]()
+        for name in {self.name, f"{self.name}.objects"} & set(found):
+            gone |= {key for key, cell in zip(self.keys, found[name], strict=True)
+                     if isinstance(cell, str) and cell and not (self.into / cell).exists()}  # fmt: skip
+        return gone
 
     def run(self, on: Mapper) -> Manifest:
         self._report(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import struct
 import zipfile
@@ -84,8 +85,9 @@ def read(path: str | Path, *, image: str | Path | Image | None = None, shape: Sh
         return found.read(where, *target)
     except PotencyError as error:
         raise AnswerError(error.what, error.where or str(path), error.mend) from error
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError, RecursionError, EOFError, OSError, struct.error,
-            zlib.error, zipfile.BadZipFile, NotImplementedError) as error:  # what parsers raise at damaged files
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, EOFError, OSError,
+            struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError) as error:
+        # What parsers raise at damaged files.
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         raise AnswerError(f"it cannot be read: {reason}", str(path),
                           "the file is damaged or of another kind; copy or export it again") from error
@@ -93,13 +95,17 @@ def read(path: str | Path, *, image: str | Path | Image | None = None, shape: Sh
 
 def numbered(path: Path) -> Image | None:
     """Give the image whose pixels are the ids, to be read in parts; None of colours, outlines and all else."""
-    if path.is_file() and path.suffix.lower() in labelled.suffixes:
-        labelled.refuse_others(path)
-        image = open_image(path)
-    elif ngff.recognises(path, b""):
-        image = open_image(ngff.labels_in(path))
-    else:
-        return None
+    try:
+        if path.is_file() and path.suffix.lower() in labelled.suffixes:
+            labelled.refuse_others(path)
+            image = open_image(path)
+        elif ngff.recognises(path, b""):
+            image = open_image(ngff.labels_in(path))
+        else:
+            return None
+    except OSError as error:
+        raise AnswerError(f"it cannot be read: {error.strerror or error}", str(path),
+                          "check its name, its rights and its drive") from error
     return image if image.dtype.kind in "uib" and len(image.channels) == 1 else None
 
 
