@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import zoo
 
 from potency.cli import run
@@ -116,6 +117,14 @@ def test_what_holds_no_outlines_says_so(tmp_path: Path) -> None:
                         ("a_seg.npy", "File > Save masks"),
                         ("gone.tif", "there is no file gone.tif")):  # fmt: skip
         assert words in account.wrong[name]
+
+
+def test_the_planes_of_a_mask_are_not_those_of_a_flat_image(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 12), np.uint8))
+    tifffile.imwrite(tmp_path / "m.tif", np.ones((5, 9, 12), np.uint8), metadata={"axes": "ZYX"})
+    rows = Manifest.of_rows(pd.DataFrame({"image": ["a.tif"], "cells": ["m.tif"]}), tmp_path)
+    with pytest.raises(ManifestError, match="several planes or times"):
+        measure_rows(rows, "cells", tmp_path / "out.csv")
 
 
 def test_um_stand_where_any_image_knows_its_pixels(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ class _File(NamedTuple):
 
     images: list[dict[str, Any]]
     names: Names
-    kinds: dict[Any, str]
-    places: Mapping[Any, Sequence[int]]  # start and stop of each annotation in turn
+    kinds: dict[str, str]
+    places: Mapping[str, Sequence[int]]  # start and stop of each annotation in turn
 
 
 def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
@@ -45,14 +45,27 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     file = _looked_through(path, known.st_size, known.st_mtime_ns)
     image = _meant(file, name, path)
     where = f"{path}, image {image.get('file_name', image.get('id'))}"
-    size = (image.get("height"), image.get("width"))
-    told = size if all(isinstance(side, int) and side > 0 for side in size) else None
-    whole = agreed(told, shape[-2:] if shape else None, where)  # type: ignore[arg-type]
+    high, wide = (_side(image.get(side)) for side in ("height", "width"))
+    whole = agreed((high, wide) if high and wide else None, shape[-2:] if shape else None, where)
     drawing = Drawing(whole, where)
-    edges = file.places.get(image.get("id"), ())
+    edges = file.places.get(_id(image.get("id")), ())
     for note in items(path, zip(edges[::2], edges[1::2], strict=True)):
-        _add(note, file.kinds.get(note.get("category_id"), ""), drawing, where)
+        kind = file.kinds.get(_id(note.get("category_id")))
+        if kind is None and file.kinds:
+            drawing.lost["annotations of a category that the file does not list are without a class"] += 1
+        _add(note, kind or "", drawing, where)
     return drawing.done()
+
+
+def _id(said: Any) -> str:
+    """An id as the text by which numbers, whole or not, and texts of them are the same: programs mix them."""
+    return str(int(said)) if isinstance(said, float) and said.is_integer() else str(said).strip()
+
+
+def _side(said: Any) -> int:
+    """A side of an image in px, 0 where none is told."""
+    text = _id(said)
+    return int(text) if text.isdecimal() else 0
 
 
 @lru_cache(maxsize=4)
@@ -61,8 +74,8 @@ def _looked_through(path: Path, size: int, changed: int) -> _File:
 
     A set of a million annotations would be gigabytes of numbers: only where each stands is kept.
     """
-    images, kinds, seen = list[dict[str, Any]](), dict[Any, str](), set[str]()
-    places: dict[Any, array[int]] = {}
+    images, kinds, seen = list[dict[str, Any]](), dict[str, str](), set[str]()
+    places: dict[str, array[int]] = {}
     for member, item, place in placed(path):
         seen.add(member)
         if not isinstance(item, dict):
@@ -70,13 +83,16 @@ def _looked_through(path: Path, size: int, changed: int) -> _File:
         if member == "images":
             images.append(item)
         elif member == "categories":
-            kinds[item.get("id")] = str(item.get("name", ""))
+            kinds[_id(item.get("id"))] = str(item.get("name", ""))
         elif member == "annotations":
-            places.setdefault(item.get("image_id"), array("q")).extend(place)
+            places.setdefault(_id(item.get("image_id")), array("q")).extend(place)
     if not images:
         what = ", ".join(sorted(map(str, seen))[:5]) or "a list" if seen else "nothing"
         raise AnswerError(f"this JSON lists no images, so it is not COCO's (it holds {what})", str(path),
                           "COCO files hold images, annotations and categories; GeoJSON holds features")
+    if places and not any(_id(one.get("id")) in places for one in images):
+        raise AnswerError(f"none of its annotations belongs to an image that it lists: they speak of image_id "
+                          f"{', '.join(list(places)[:3])}", str(path), "export it again, with the images it is of")
     return _File(images, Names(str(one.get("file_name") or "") for one in images), kinds, places)
 
 

@@ -167,7 +167,11 @@ def _numbers(path: Path, row: Row, image: Image, window: Window | None) -> NDArr
     """The numbers of the objects of a row: of a label image the pixels of its window, of all else what it draws."""
     plain = masks.numbered(path)
     if plain is not None:
-        return np.asarray(parts.choose(plain, row).crop(window)[0])
+        plain = parts.choose(plain, row)
+        if any(plain.sizes.get(axis, 1) > 1 and image.sizes.get(axis, 1) == 1 for axis in "TZ"):
+            raise AnswerError("the mask holds several planes or times, the image one", str(path),
+                              "save the plane of the image alone, or name the stack as image, with columns z and t")
+        return np.asarray(plain.crop(window)[0])
     found = masks.read(path, image=image).labels
     if found is None or found.ndim != 2:
         raise AnswerError("the file holds boxes or points, no outlines" if found is None else
