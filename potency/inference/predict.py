@@ -18,6 +18,7 @@ from potency.data.manifest import Manifest
 from potency.data.parts import is_part
 from potency.data.tiles import Tile
 from potency.errors import AnswerError, PotencyError
+from potency.inference.aside import set_aside
 from potency.inference.claim import claimed
 from potency.inference.cluster import mapper
 from potency.inference.origin import ENGINE, engines_of, runs_of, write_origin
@@ -264,6 +265,7 @@ class _Prediction:
         if self.into is not None:
             self.store.compact()
             write_origin(self.into, self.name, self.bundle, self.precision, engines, len(self.errors))
+            set_aside(self.into, predicted.table)
             predicted.write(self.into / "predictions.parquet")
             predicted.write(self.into / "predictions.csv")
         return predicted
