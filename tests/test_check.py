@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,27 @@ def test_every_truth_in_a_file_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     assert "truth" not in found(table, tmp_path, pixels=False) and "truth" not in found(sound(tmp_path), tmp_path)
     monkeypatch.setattr("potency.data.truths.LARGE", 10)  # what is larger is not read whole
     assert found(table, tmp_path)["truth"][1].rows == ("2.png", "3.png", "4.png")
+
+
+def test_masks_that_number_no_cells_and_what_reading_left_out_are_told(tmp_path: Path) -> None:
+    table = sound(tmp_path).assign(truth=[f"t{n}.npy" for n in range(12)])
+    apart = np.zeros((12, 12), np.uint8)
+    apart[2:5, 2:5] = apart[7:9, 7:9] = 255
+
+    def told(*masks: np.ndarray) -> dict[str, tuple[str, Finding]]:
+        for n in range(12):
+            np.save(tmp_path / f"t{n}.npy", masks[n % len(masks)])
+        return found(table, tmp_path)
+
+    assert "one-object" not in told(apart > 300, (apart > 0) * 1 + (np.arange(12) > 5) * (apart > 0))
+    kind, finding = told(apart, np.triu(apart))["one-object"]
+    assert kind == "warning" and "in several pieces in 12 of 12" in finding.what
+    notes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 3, 3], "iscrowd": n % 2} for n in range(12)]
+    images = [{"id": n, "file_name": f"{n}.png", "height": 12, "width": 12} for n in range(12)]
+    data = {"images": images, "annotations": notes, "categories": [{"id": 1, "name": "cell"}]}
+    (tmp_path / "t.json").write_text(json.dumps(data))
+    kind, finding = found(sound(tmp_path).assign(truth="t.json"), tmp_path)["truth-lost"]
+    assert kind == "warning" and "crowds (regions of many objects) left out (6)" in finding.what
 
 
 def test_a_file_of_many_images_is_looked_up_for_each(tmp_path: Path) -> None:

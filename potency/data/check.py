@@ -43,6 +43,7 @@ def check_table(manifest: Manifest, *, pixels: bool, duplicates: bool,
     truths = Truths(manifest)
     facts = _look(manifest, truths, pixels=pixels, thumbnails=pixels and duplicates, progress=progress)
     faults.extend(truths.findings())
+    warnings.extend(truths.warnings())
     apart = manifest.origin.get("image") == APART  # what people call these images is their id
     for fault, finding in _images(table.assign(image=table["id"]) if apart else table, facts, pixels=pixels):
         (faults if fault else warnings).append(finding)
