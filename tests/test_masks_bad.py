@@ -112,6 +112,13 @@ def test_pictures_are_no_labels(tmp_path: Path) -> None:
     assert "a picture, not labels" in refused(tmp_path / "a.png")
     Pillow.fromarray(picture).save(tmp_path / "a.jpg")
     assert "JPEG changes the values" in refused(tmp_path / "a.jpg")
+    Pillow.fromarray(picture).save(tmp_path / "a.webp", quality=50)
+    assert "WebP changes the values" in refused(tmp_path / "a.webp")
+    Pillow.fromarray(picture[..., 0] // 64).save(tmp_path / "b.webp", lossless=True)
+    assert masks.read(tmp_path / "b.webp").labels is not None
+    (tmp_path / "masks").mkdir()
+    Pillow.fromarray(picture).save(tmp_path / "masks/1.jpg")
+    assert "1 of the masks are of a kind that is not read here, as 1.jpg" in refused(tmp_path / "masks")
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 3, 8, 9), np.uint8), imagej=True, metadata={"axes": "TCYX"})
     assert "holds no labels" in refused(tmp_path / "a.tif")
 
@@ -271,26 +278,3 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path, one: Format) -> None:
             outcomes.add(outcome(path))
             mend()
     assert outcomes == {"read", "refused"}
-
-
-def noted(folder: Path, **more: object) -> Path:
-    """A COCO file of one box in an image with the id 1."""
-    note = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3], **more}
-    data = {"images": [{"id": 1, "file_name": "a.png", "height": 8.0, "width": "9"}], "annotations": [note],
-            "categories": [{"id": 1, "name": "cell"}]}  # fmt: skip
-    path = folder / "a.json"
-    path.write_text(json.dumps(data))
-    return path
-
-
-def test_ids_of_coco_are_the_same_as_numbers_and_as_texts(tmp_path: Path) -> None:
-    for more in ({}, {"image_id": "1"}, {"image_id": 1.0, "category_id": "1"}):
-        found = masks.read(noted(tmp_path, **more), image="a.png")
-        assert found.shape == (8, 9) and found.objects["class"].tolist() == ["cell"] and not found.lost
-
-
-def test_annotations_of_coco_that_belong_to_nothing_are_told(tmp_path: Path) -> None:
-    with pytest.raises(AnswerError, match="none of its annotations belongs to an image that it lists"):
-        masks.read(noted(tmp_path, image_id=7), image="a.png")
-    lost = masks.read(noted(tmp_path, category_id=7), image="a.png").lost
-    assert list(lost.values()) == [1] and "category that the file does not list" in next(iter(lost))

@@ -21,6 +21,7 @@ from potency.errors import AnswerError
 
 suffixes: tuple[str, ...] = ()  # a folder of masks is written when it is asked for by its format
 KINDS = (".png", ".tif", ".tiff", ".bmp")
+UNREAD = (".jpg", ".jpeg", ".gif", ".webp", ".npy")
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -41,6 +42,10 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
     if shape is None and len(beside) == 1:
         size = open_image(beside[0]).sizes
         shape = size["Y"], size["X"]
+    others = [one for one in inside.iterdir() if not one.name.startswith(".") and one.suffix.lower() in UNREAD]
+    if others:
+        raise AnswerError(f"{len(others)} of the masks are of a kind that is not read here, as {others[0].name}",
+                          str(inside), f"save them as {', '.join(KINDS)}: a JPEG changes the values of pixels")
     ids = numbers_of([one.stem for one in files])
     lost: Counter[str] = Counter()
     labels = None

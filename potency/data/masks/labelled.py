@@ -22,6 +22,8 @@ suffixes = (".tif", ".tiff", ".png", ".npy")
 NUMPY = b"\x93NUMPY"
 OBJECTS = re.compile(rb"'descr':\s*['\"]\|?O")
 TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+LOSSY = b"VP8 "  # of WebP the chunk of a lossy picture (RFC 9649)
+LOSSLESS = "save the labels as PNG or TIFF where they were made"
 CELLPOSE = (
     "open it in Cellpose, and File > Save masks as PNG/tif; or in Python: from cellpose import io; "
     "io.save_masks(images, masks, flows, names, tif=True), and read the file that ends in _cp_masks.tif"
@@ -47,8 +49,9 @@ def refuse_others(path: Path) -> None:
         raise AnswerError("the array holds Python objects (a pickle), which could run code when loaded; Cellpose's "
                           "_seg.npy is such a file", str(path), CELLPOSE)  # fmt: skip
     if head.startswith(JPEG):
-        raise AnswerError("a JPEG changes the values of pixels, so it cannot hold labels", str(path),
-                          "save the labels as PNG or TIFF where they were made")
+        raise AnswerError("a JPEG changes the values of pixels, so it cannot hold labels", str(path), LOSSLESS)
+    if marked(head).startswith(WEBP) and LOSSY in head:
+        raise AnswerError("this WebP changes the values of pixels, so it cannot hold labels", str(path), LOSSLESS)
 
 
 def read_image(path: Path, shape: Shape | None) -> Annotation:
