@@ -195,7 +195,7 @@ def test_names_of_regions_that_are_no_numbers_are_counted(tmp_path: Path) -> Non
 
 
 def test_yolo_and_its_classes(tmp_path: Path) -> None:
-    (tmp_path / "classes.txt").write_text("RBC\nWBC\n")
+    (tmp_path / "classes.txt").write_text("RBC\nWBC\n\n")
     (tmp_path / "a.txt").write_text("1 0.5 0.5 0.2 0.5\n0 0.1 0.1 0.1 0.1 0.9\n0 0 0 0.5 0 0.5 0.5 0 0.5\n")
     found = masks.read(tmp_path / "a.txt", shape=(40, 20))
     assert found.objects["class"].tolist() == ["WBC", "RBC", "RBC"]

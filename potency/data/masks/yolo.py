@@ -59,10 +59,10 @@ def read(path: Path, name: str | None, shape: Shape | None) -> Annotation:
 
 
 def _names(path: Path) -> list[str]:
-    """Give the names of the classes, one a line in a file beside or one folder up."""
+    """Give the names of the classes, one a line in a file beside or one folder up; an empty line counts as one."""
     for folder in (path.parent, path.parent.parent):
         if (folder / NAMES).is_file():
-            return [line.strip() for line in text_of(folder / NAMES, 2**20).splitlines() if line.strip()]
+            return [line.strip() for line in text_of(folder / NAMES, 2**20).rstrip().splitlines()]
     return []
 
 
@@ -71,11 +71,12 @@ def write(path: Path, annotation: Annotation) -> Mapping[str, int]:
     height, width = needed(annotation.shape, str(path), "YOLO gives places as fractions of it")[-2:]
     objects = annotation.objects
     kinds = _names(path)
-    used = list(dict.fromkeys(kind or "object" for kind in objects["class"]))
+    own = [" ".join(kind.split()) or "object" for kind in objects["class"]]  # a name is one line
+    used = list(dict.fromkeys(own))
     added = [kind for kind in used if kind not in kinds]
     lost = {"points left out": 0, "holes and further parts left out": 0, "scores of outlines left out": 0}
     lines: dict[int, str] = {}
-    index = [[*kinds, *added].index(kind or "object") for kind in objects["class"]]
+    index = [[*kinds, *added].index(kind) for kind in own]
     scores = objects["score"].tolist()
     for row, parts in outlined(annotation, str(path)):
         ring = max((part[0] for part in parts), key=len)

@@ -1,8 +1,9 @@
-"""COCO as other programs write it: ids as numbers or texts, annotations that belong to nothing."""
+"""COCO and YOLO as other programs write them: ids as numbers or texts, what belongs to nothing, classes by line."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,13 @@ def test_annotations_of_coco_that_belong_to_nothing_are_told(tmp_path: Path) -> 
         masks.read(noted(tmp_path, image_id=7), image="a.png")
     lost = masks.read(noted(tmp_path, category_id=7), image="a.png").lost
     assert list(lost.values()) == [1] and "category that the file does not list" in next(iter(lost))
+
+
+def test_an_empty_line_of_yolos_classes_counts_and_names_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("red\n\nwhite\n\n")
+    (tmp_path / "a.txt").write_text("2 .5 .5 .2 .2\n0 .2 .2 .2 .2\n")
+    found = masks.read(tmp_path / "a.txt", shape=(10, 10))
+    assert found.objects["class"].tolist() == ["white", "red"]
+    odd = found.objects.assign(**{"class": ["two\nlines", "red"]})
+    masks.write(tmp_path / "b.txt", replace(found, objects=odd))
+    assert masks.read(tmp_path / "b.txt", shape=(10, 10)).objects["class"].tolist() == ["two lines", "red"]
