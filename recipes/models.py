@@ -44,6 +44,7 @@ from potency.tasks import find_task
 
 DATA = Path(os.environ.get("POTENCY_DATA", ""))
 LIMIT = 8 * 2**20  # bytes of a bundle
+WEIGHTS = "BSD-3-Clause"  # their licence
 SEED = 1  # of simulated images, which no system's are drawn with
 CHECKED = 0.08  # share of the groups that are learned from which choose the checkpoint
 
@@ -217,7 +218,8 @@ def settled(name: str) -> Bundle:
 def shipped(name: str, bundle: Bundle, recipe: str) -> Path:
     """The bundle with its label in the package, the images inside it simulated: none of anybody's are given away."""
     model = MODELS[name]
-    label = {"title": model.title, "about": model.about, "licence": model.licence, "recipe": recipe}
+    label = {"title": model.title, "about": model.about, "licence": model.licence, "recipe": recipe,
+             "weights_licence": WEIGHTS}  # fmt: skip
     made = bundle.but(data={**bundle.card.data, **label})
     made = replace(made, examples=[{"image": field(seed)} for seed in range(2)]).save(SHELVES[""] / name)
     assert made.folder is not None
