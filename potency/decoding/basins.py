@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,8 @@ def basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
 
 
 @compiled
-def _root(parent: Ints, p: int) -> int:
+def root_of(parent: NDArray[Any], p: int) -> int:
+    """The first of those joined with p (union-find, Tarjan 1975), with the way to it halved."""
     while parent[p] != p:
         parent[p] = parent[parent[p]]
         p = parent[p]
@@ -46,7 +49,7 @@ def _basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
             v = y + (int(np.sign(fy)) if ay > DIAGONAL * ax else 0)
             u = x + (int(np.sign(fx)) if ax > DIAGONAL * ay else 0)
             if 0 <= v < height and 0 <= u < width and mask[v, u]:
-                one, other = _root(parent, y * width + x), _root(parent, v * width + u)
+                one, other = root_of(parent, y * width + x), root_of(parent, v * width + u)
                 if one < other:
                     parent[other] = one
                 else:
@@ -56,7 +59,7 @@ def _basins(flow_y: Plane, flow_x: Plane, mask: Mask) -> Labels:
     for y in range(height):
         for x in range(width):
             if mask[y, x]:  # a root is the first of its pixels that the pass meets
-                root = _root(parent, y * width + x)
+                root = root_of(parent, y * width + x)
                 if root == y * width + x:
                     count += 1
                     labels[y, x] = count
@@ -141,7 +144,7 @@ def _unite(
 ) -> Labels:
     parent = np.arange(len(area)).astype(np.int32)
     for i in range(len(keys)):
-        one, other = _root(parent, keys[i] >> 32), _root(parent, keys[i] & 0xFFFFFFFF)
+        one, other = root_of(parent, keys[i] >> 32), root_of(parent, keys[i] & 0xFFFFFFFF)
         if one != other and (mean[i] < parting or min(area[one], area[other]) < core):
             low, high = min(one, other), max(one, other)
             parent[high] = low
@@ -149,5 +152,5 @@ def _unite(
     out = np.empty_like(labels)
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
-            out[y, x] = _root(parent, labels[y, x])
+            out[y, x] = root_of(parent, labels[y, x])
     return out

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potency.data.compiled import compiled
+from potency.decoding.basins import root_of
 
 Labels = NDArray[np.uint32]
 Ints = NDArray[np.int64]
@@ -75,12 +76,12 @@ def _owned(labels: Labels, first: Ints, start: Ints, stop: Ints) -> tuple[Ints, 
                 above += 1
             other = above
             while y and other < first[y] and start[other] < high:
-                one, two = _found(root, run), _found(root, other)
+                one, two = root_of(root, run), root_of(root, other)
                 owner[min(one, two)] = _both(owner[one], owner[two])
                 root[max(one, two)] = min(one, two)
                 other += 1
     for run in range(len(root)):
-        root[run] = _found(root, run)
+        root[run] = root_of(root, run)
     for run in range(len(root)):
         if root[run] != run:
             owner[run] = NOBODY
@@ -93,14 +94,6 @@ def _both(one: Any, other: Any) -> Any:
     if one in (NOBODY, other):
         return other
     return one if other == NOBODY else SEVERAL
-
-
-@compiled
-def _found(root: Ints, run: int) -> int:
-    while root[run] != run:
-        root[run] = root[root[run]]
-        run = root[run]
-    return run
 
 
 @compiled
